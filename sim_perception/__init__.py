@@ -1,0 +1,1 @@
+"""Learn perception from simulation, run it on robots."""

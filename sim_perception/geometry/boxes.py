@@ -1,0 +1,59 @@
+"""Oriented boxes and image boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.geometry.transforms import transform_points
+from sim_perception.types import Box3D, Camera
+
+Array = npt.NDArray[np.floating]
+
+_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float) / 2
+_EDGES = np.array([(i, j) for i in range(8) for j in range(i) if bin(i ^ j).count('1') == 1])
+
+
+def box_corners(box: Box3D) -> Array:
+    """Return the (8, 3) corners in the box's parent frame; index bits are x, y, z signs."""
+    return transform_points(box.parent_T_box, _SIGNS * box.size)
+
+
+def box_edges() -> npt.NDArray[np.integer]:
+    """Return the (12, 2) pairs of ``box_corners`` indices that are joined by an edge."""
+    return _EDGES
+
+
+def project_box(
+    camera: Camera, camera_T_parent: Array, box: Box3D, near: float = 0.1
+) -> tuple[float, float, float, float] | None:
+    """Project an oriented box to its tight amodal image box (x1, y1, x2, y2).
+
+    Edges are clipped at ``near`` metres; the result may reach beyond the image. Distortion
+    is not applied: an ideal pinhole is assumed.
+
+    Returns:
+        The image box in pixels, or None if the box lies behind the near plane.
+    """
+    corners = transform_points(camera_T_parent, box_corners(box))
+    a, b = corners[_EDGES[:, 0]], corners[_EDGES[:, 1]]
+    front = corners[corners[:, 2] >= near]
+    crossing = (a[:, 2] >= near) != (b[:, 2] >= near)
+    a, b = a[crossing], b[crossing]
+    s = (near - a[:, 2]) / (b[:, 2] - a[:, 2])
+    points = np.concatenate([front, a + s[:, None] * (b - a)])
+    if not len(points):
+        return None
+    uv = points[:, :2] / points[:, 2:] * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+    (x1, y1), (x2, y2) = uv.min(0), uv.max(0)
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def iou_2d(a: Array, b: Array) -> Array:
+    """Return the (N, M) intersection over union of (N, 4) and (M, 4) x1 y1 x2 y2 boxes."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    intersection = np.clip(high - low, 0, None).prod(-1)
+    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(-1), (b[:, 2:] - b[:, :2]).prod(-1)
+    union = area_a[:, None] + area_b[None] - intersection
+    return intersection / np.maximum(union, np.finfo(float).tiny)

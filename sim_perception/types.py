@@ -1,0 +1,116 @@
+"""Frozen values that cross the borders between rooms: plain numpy, no ROS.
+
+Conventions: metres, seconds, nanoseconds for stamps, x-forward y-left z-up for bodies
+(REP-103) and x-right y-down z-forward for optical frames. ``a_T_b`` is the 4x4 transform
+that maps points given in frame ``b`` to frame ``a``. Pixel centres lie on integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera with optional Brown-Conrady (``plumb_bob``) distortion.
+
+    Attributes:
+        width: image width in pixels.
+        height: image height in pixels.
+        fx, fy: focal lengths in pixels.
+        cx, cy: principal point in pixels; the centre of the first pixel is (0, 0).
+        distortion: coefficients k1 k2 p1 p2 k3; empty for an ideal pinhole.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(f'camera size must be positive, got {self.width}x{self.height}')
+        if not (self.fx > 0 and self.fy > 0):
+            raise ValueError(
+                f'camera focal lengths must be positive, got fx={self.fx} fy={self.fy}; '
+                'is the camera calibrated?'
+            )
+
+    @property
+    def matrix(self) -> FloatArray:
+        """The 3x3 intrinsic matrix, float64."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class Box3D:
+    """An oriented box.
+
+    Attributes:
+        parent_T_box: 4x4 transform from the box's frame (origin at its centre) to its parent.
+        size: extent along the box's x (length), y (width), z (height), metres.
+    """
+
+    parent_T_box: FloatArray
+    size: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object in one frame, detected or true.
+
+    Attributes:
+        class_id: id in the taxonomy.
+        score: confidence in [0, 1].
+        id: stable identity, or '' when unknown.
+        box3d: the oriented box, or None.
+        box2d: x1, y1, x2, y2 in pixels, amodal and possibly beyond the image, or None.
+        visibility: visible fraction in [0, 1], or None when unknown.
+    """
+
+    class_id: int
+    score: float
+    id: str = ''
+    box3d: Box3D | None = None
+    box2d: tuple[float, float, float, float] | None = None
+    visibility: float | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera image.
+
+    Attributes:
+        stamp: nanoseconds.
+        image: (H, W, 3) uint8 RGB.
+        camera: its calibration, or None when unknown.
+        frame_id: the optical frame.
+    """
+
+    stamp: int
+    image: npt.NDArray[np.uint8]
+    camera: Camera | None = None
+    frame_id: str = ''
+
+
+@dataclass(frozen=True)
+class DepthSegmentation:
+    """What the depth + segmentation network says about one image.
+
+    Attributes:
+        depth: (H, W) float32 metres along the optical axis, NaN where invalid.
+        segmentation: (H, W) uint8 class ids.
+        confidence: (H, W) float32 probability of the winning class, or None if not asked for.
+    """
+
+    depth: npt.NDArray[np.float32]
+    segmentation: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.float32] | None = field(default=None)
