@@ -106,17 +106,17 @@ class Cache(SimpleFilter):
     def getInterval(self, from_stamp: Time, to_stamp: Time) -> list[Any]:
         """Return the messages from one time to another, both included."""
         assert from_stamp <= to_stamp
-        pairs = zip(self.cache_msgs, self.cache_times)
+        pairs = zip(self.cache_msgs, self.cache_times, strict=True)
         return [msg for msg, time in pairs if from_stamp <= time <= to_stamp]
 
     def getElemAfterTime(self, stamp: Time) -> Any:
         """Return the oldest message at or after a time, or None."""
-        pairs = zip(self.cache_msgs, self.cache_times)
+        pairs = zip(self.cache_msgs, self.cache_times, strict=True)
         return next((msg for msg, time in pairs if time >= stamp), None)
 
     def getElemBeforeTime(self, stamp: Time) -> Any:
         """Return the newest message at or before a time, or None."""
-        pairs = zip(reversed(self.cache_msgs), reversed(self.cache_times))
+        pairs = zip(reversed(self.cache_msgs), reversed(self.cache_times), strict=True)
         return next((msg for msg, time in pairs if time <= stamp), None)
 
     def getLastestTime(self) -> Time | None:
@@ -147,7 +147,7 @@ class TimeSynchronizer(SimpleFilter):
         self.queues: list[dict[int, Any]] = [{} for _ in fs]
         self.input_connections = [
             f.registerCallback(self.add, queue, index)
-            for index, (f, queue) in enumerate(zip(fs, self.queues))
+            for index, (f, queue) in enumerate(zip(fs, self.queues, strict=True))
         ]
 
     def _store(self, stamp: int, msg: Any, queue: dict[int, Any]) -> None:
@@ -156,9 +156,9 @@ class TimeSynchronizer(SimpleFilter):
             del queue[min(queue)]
 
     def _signal(self, stamps: list[int]) -> None:
-        messages = [queue[stamp] for queue, stamp in zip(self.queues, stamps)]
+        messages = [queue[stamp] for queue, stamp in zip(self.queues, stamps, strict=True)]
         self.signalMessage(*messages)
-        for queue, stamp in zip(self.queues, stamps):
+        for queue, stamp in zip(self.queues, stamps, strict=True):
             del queue[stamp]
 
     def add(self, msg: Any, my_queue: dict[int, Any], my_queue_index: int | None = None) -> None:
@@ -201,7 +201,7 @@ class ApproximateTimeSynchronizer(TimeSynchronizer):
                     return
                 candidates.append(sorted(near, key=lambda s: abs(s - stamp)))
             for stamps in itertools.product(*candidates):
-                present = all(s in queue for queue, s in zip(self.queues, stamps))
+                present = all(s in queue for queue, s in zip(self.queues, stamps, strict=True))
                 if present and max(stamps) - min(stamps) < slop:
                     self._signal(list(stamps))
                     return

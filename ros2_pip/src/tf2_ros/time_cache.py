@@ -37,7 +37,7 @@ def rotate(q: Quaternion, v: Vector) -> Vector:
 
 def slerp(a: Quaternion, b: Quaternion, fraction: float) -> Quaternion:
     """Return the spherical interpolation between two unit quaternions along the short way."""
-    dot = sum(p * q for p, q in zip(a, b))
+    dot = sum(p * q for p, q in zip(a, b, strict=True))
     if dot < 0:
         dot, b = -dot, (-b[0], -b[1], -b[2], -b[3])
     if dot > 1 - 1e-12:
@@ -46,7 +46,7 @@ def slerp(a: Quaternion, b: Quaternion, fraction: float) -> Quaternion:
         angle = math.acos(dot)
         wa = math.sin((1 - fraction) * angle) / math.sin(angle)
         wb = math.sin(fraction * angle) / math.sin(angle)
-    x, y, z, w = (wa * p + wb * q for p, q in zip(a, b))
+    x, y, z, w = (wa * p + wb * q for p, q in zip(a, b, strict=True))
     norm = math.sqrt(x * x + y * y + z * z + w * w)
     return (x / norm, y / norm, z / norm, w / norm)
 
