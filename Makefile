@@ -55,6 +55,8 @@ lint: $(VENV)/.test ## ruff, mypy and the ament linters that are installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v xmllint >/dev/null; then $(BIN)/ament_xmllint package.xml; \
+		else echo 'ament_xmllint skipped: install libxml2-utils'; fi
 
 demo: $(VENV)/.runtime ## Run simulator and perception live; pictures and figures in demo_output/
 	$(BIN)/python -m training demo --out demo_output

@@ -52,7 +52,19 @@ EXTRAS = {
     ],
     'export': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2'],
     'timm': ['timm>=1.0'],
-    'test': ['hypothesis>=6.100', 'mypy>=1.10', 'pytest>=8', 'ruff>=0.6', 'types-PyYAML'],
+    'test': [
+        'ament-xmllint',
+        'colcon-core',
+        'colcon-output',
+        'colcon-package-selection',
+        'colcon-ros',
+        'hypothesis>=6.100',
+        'mypy>=1.10',
+        'pytest>=8',
+        'ruff>=0.6',
+        'shapely>=2',
+        'types-PyYAML',
+    ],
     'benchmark': ['mcap-ros2-support>=0.5', 'psutil>=5.9', 'pybullet>=3.2'],
 }
 
