@@ -1,0 +1,85 @@
+"""Where and how a network runs: torch or ONNX Runtime, device, precision, threads."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+DEVICES = ('auto', 'cpu', 'cuda')
+PRECISIONS = ('auto', 'float32', 'bfloat16', 'float16')
+
+
+class Backend(Protocol):
+    """Runs a depth and segmentation network on a batch."""
+
+    def run(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
+        ...
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ValueError: for an unknown device or CUDA where there is none.
+    """
+    if device == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    if device.split(':')[0] not in DEVICES:
+        raise ValueError(f'unknown device {device!r}; choose one of {", ".join(DEVICES)}')
+    if device.startswith('cuda') and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, but CUDA is not available; use 'cpu'")
+    return torch.device(device)
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether this CPU computes bfloat16 products natively (AVX512-BF16 or AMX)."""
+    try:
+        with open('/proc/cpuinfo') as file:
+            flags = next((line for line in file if line.startswith('flags')), '')
+    except OSError:
+        return False
+    return 'avx512_bf16' in flags or 'amx_bf16' in flags
+
+
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the number type to compute in; ``auto`` takes what measured fastest.
+
+    On a GPU that is float16. On a CPU it is bfloat16 where the CPU has instructions for it
+    (about twice as fast as float32), else float32 (emulated bfloat16 is slower).
+
+    Raises:
+        ValueError: for an unknown precision, or float16 on a CPU.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f'unknown precision {precision!r}; choose one of {", ".join(PRECISIONS)}')
+    if precision == 'auto':
+        if device.type == 'cuda':
+            return torch.float16
+        return torch.bfloat16 if has_fast_bfloat16() else torch.float32
+    if precision == 'float16' and device.type == 'cpu':
+        raise ValueError("precision 'float16' needs a GPU; use 'bfloat16' or 'float32' on a CPU")
+    return {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}[
+        precision
+    ]
+
+
+class TorchBackend:
+    """Runs the network in PyTorch."""
+
+    def __init__(self, net: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        self.device = device
+        self.dtype = dtype
+        self.net = net.eval().to(device)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def run(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
+        image = image.to(self.device, non_blocking=True)
+        focal = focal.to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
+            log_depth, logits = self.net(image, focal)
+        return log_depth.float().cpu(), logits.float().cpu()

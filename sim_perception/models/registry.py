@@ -1,0 +1,69 @@
+"""Network names as checkpoints and training configurations spell them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import nn
+
+from sim_perception.models.depth_segmentation import (
+    DepthSegmentationConfig,
+    DepthSegmentationNet,
+)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A network class and the dataclass that configures it."""
+
+    config: Callable[..., Any]
+    net: Callable[..., nn.Module]
+
+
+MODELS: dict[str, ModelEntry] = {
+    'depth_segmentation': ModelEntry(DepthSegmentationConfig, DepthSegmentationNet),
+}
+
+
+def build_config(name: str, values: Mapping[str, Any]) -> Any:
+    """Return the configuration dataclass of network ``name`` from plain values.
+
+    Raises:
+        ValueError: for an unknown network, an unknown key or a value out of range.
+    """
+    if name not in MODELS:
+        raise ValueError(f'unknown network {name!r}; known: {", ".join(MODELS)}')
+    config = MODELS[name].config
+    known = {field.name for field in fields(config)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(
+            f'unknown settings of network {name!r}: {", ".join(unknown)}; '
+            f'known: {", ".join(sorted(known))}'
+        )
+    return config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def build_model(name: str, values: Mapping[str, Any], pretrained: bool = False) -> nn.Module:
+    """Build network ``name``; see ``build_config`` for errors.
+
+    Args:
+        name: a key of ``MODELS``.
+        values: fields of its configuration dataclass.
+        pretrained: start the encoder from ImageNet weights.
+    """
+    return MODELS[name].net(build_config(name, values), pretrained=pretrained)
+
+
+def name_of(net: nn.Module) -> str:
+    """Return the registered name of a network.
+
+    Raises:
+        ValueError: if its class is not registered.
+    """
+    for name, entry in MODELS.items():
+        if type(net) is entry.net:
+            return name
+    raise ValueError(f'{type(net).__name__} is not registered; known: {", ".join(MODELS)}')
