@@ -1,0 +1,215 @@
+"""Write rosbag2 bags: MCAP with zstd chunks, or sqlite3. No ROS needed.
+
+The MCAP file itself is written by Foxglove's reference library; rosbags adds
+``metadata.yaml``. Every big message gets a chunk of its own, so that reading one topic at
+one time decompresses nothing else, and every chunk carries a checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapFileWriter
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
+from rosbags.rosbag2 import Writer as Rosbag2Writer
+
+from sim_perception.bags.messages import StampedMessage
+from sim_perception.bags.topics import QosHint, Topic
+from sim_perception.bags.topics import topic as find_topic
+from sim_perception.bags.typestore import typestore
+
+#: Key in the bag's custom data: the log times are the header stamps, so that readers need
+#: not open every message to find one by its stamp.
+STAMPED = 'sim_perception.log_time_is_stamp'
+
+_OWN_CHUNK_BYTES = 32 * 1024
+_CHUNK_BYTES = 256 * 1024
+_FOREVER = QosTime(9223372036, 854775807)
+
+
+def qos_profile(hint: QosHint) -> Qos:
+    """Return the profile a bag offers for a topic.
+
+    Sensor data are offered reliably too: that matches every subscriber on replay.
+    """
+    latched = hint is QosHint.LATCHED
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=1 if latched else 10,
+        reliability=QosReliability.RELIABLE,
+        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        deadline=_FOREVER,
+        lifespan=_FOREVER,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=_FOREVER,
+        avoid_ros_namespace_conventions=False,
+    )
+
+
+class _McapStorage:
+    """Storage plugin for the rosbags writer: an MCAP file with checksums and small chunks."""
+
+    def __init__(self, path: Path, compression: CompressionMode) -> None:
+        self.path = path / f'{path.name}.mcap'
+        self._stream = self.path.open('xb')
+        kind = (
+            CompressionType.NONE if compression is CompressionMode.NONE else CompressionType.ZSTD
+        )
+        self._writer = McapFileWriter(self._stream, chunk_size=_CHUNK_BYTES, compression=kind)
+        self._writer.start(profile='ros2', library='sim_perception')
+        self._schemas: dict[str, int] = {}
+        self._channels: dict[int, int] = {}
+
+    def add_msgtype(self, connection: Connection) -> None:
+        definition = connection.msgdef.data.encode()
+        schema = self._writer.register_schema(connection.msgtype, 'ros2msg', definition)
+        self._schemas[connection.msgtype] = schema
+
+    def add_connection(self, connection: Connection, offered_qos_profiles: str) -> None:
+        metadata = {
+            'offered_qos_profiles': offered_qos_profiles,
+            'topic_type_hash': connection.digest,
+        }
+        self._channels[connection.id] = self._writer.register_channel(
+            connection.topic, 'cdr', self._schemas[connection.msgtype], metadata
+        )
+
+    def write(self, connection: Connection, timestamp: int, data: bytes | memoryview) -> None:
+        alone = len(data) >= _OWN_CHUNK_BYTES
+        if alone:
+            self._writer.flush()
+        self._writer.add_message(
+            self._channels[connection.id], log_time=timestamp, data=data, publish_time=timestamp
+        )
+        if alone:
+            self._writer.flush()
+
+    def close(self, version: int, metadata: str) -> None:
+        self._writer.flush()
+        self._writer.add_metadata('rosbag2', {'serialized_metadata': metadata})
+        self._writer.finish()
+        self._stream.close()
+
+    def abort(self) -> None:
+        self._stream.close()
+
+
+class _Rosbag2Writer(Rosbag2Writer):
+    """The rosbags writer with the MCAP storage above."""
+
+    STORAGE_PLUGINS: Mapping[StoragePlugin, Any] = MappingProxyType(
+        {**Rosbag2Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _McapStorage}
+    )
+
+
+class BagWriter:
+    """Writes one bag folder; a context manager.
+
+    The bag grows in a hidden folder beside its final place and is renamed when it is
+    complete, so an existing bag is always whole. On an exception nothing is left.
+
+    Args:
+        path: the bag's folder; must not exist.
+        storage: ``mcap`` or ``sqlite3``.
+        compression: ``zstd`` or ``none``. sqlite3 bags are compressed message by message.
+        custom: facts kept in the bag's metadata.
+        stamped: promise that times given to ``write`` are the header stamps.
+
+    Raises:
+        FileExistsError: if ``path`` exists.
+        ValueError: for an unknown storage or compression.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        storage: str = 'mcap',
+        compression: str = 'zstd',
+        custom: Mapping[str, Any] | None = None,
+        stamped: bool = True,
+    ) -> None:
+        if storage not in ('mcap', 'sqlite3'):
+            raise ValueError(f'unknown bag storage {storage!r}; choose mcap or sqlite3')
+        if compression not in ('zstd', 'none'):
+            raise ValueError(f'unknown bag compression {compression!r}; choose zstd or none')
+        self.path = Path(path)
+        if self.path.exists():
+            raise FileExistsError(f'{self.path} exists already; choose another name or remove it')
+        self._partial = self.path.parent / f'.{self.path.name}.partial'
+        self._storage = storage
+        self._compression = compression
+        self._custom = dict(custom or {})
+        if stamped:
+            self._custom[STAMPED] = True
+        self._connections: dict[str, Connection] = {}
+        self._writer: _Rosbag2Writer
+
+    def __enter__(self) -> BagWriter:
+        """Create the hidden folder, in place of one that a killed run left."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        plugin = StoragePlugin.MCAP if self._storage == 'mcap' else StoragePlugin.SQLITE3
+        # The files carry the bag's name, hence a folder of that name within the hidden one.
+        self._writer = _Rosbag2Writer(
+            self._partial / self.path.name, version=9, storage_plugin=plugin
+        )
+        if self._compression == 'zstd':
+            mcap = self._storage == 'mcap'
+            mode = CompressionMode.STORAGE if mcap else CompressionMode.MESSAGE
+            self._writer.set_compression(mode, CompressionFormat.ZSTD)
+        for key, value in self._custom.items():
+            self._writer.set_custom_data(
+                key, value if isinstance(value, str) else json.dumps(value)
+            )
+        self._writer.open()
+        return self
+
+    def add_topic(self, topic: Topic) -> None:
+        """Announce a topic, which may be none of the table; ``write`` does it for those."""
+        self._connections[topic.name] = self._writer.add_connection(
+            topic.name,
+            topic.type,
+            typestore=typestore(),
+            offered_qos_profiles=[qos_profile(topic.qos)],
+        )
+
+    def write(self, message: StampedMessage) -> None:
+        """Append one message.
+
+        Raises:
+            KeyError: for a topic that is neither in the table nor announced.
+        """
+        if message.topic not in self._connections:
+            self.add_topic(find_topic(message.topic))
+        self._writer.write(self._connections[message.topic], message.stamp, message.data)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the bag and move it to its place, or remove it after an exception."""
+        try:
+            if kind is None:
+                self._writer.close()
+                (self._partial / self.path.name).rename(self.path)
+            else:
+                self._writer.abort()
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)
