@@ -1,0 +1,1 @@
+"""Procedural meshes of everything in a street; each module makes one kind of thing."""

@@ -1,0 +1,247 @@
+"""Scenarios: YAML + seed, validated. A number may be a value or a ``[low, high]`` range.
+
+Ranges are drawn once per scene from the seed, so one file describes a whole distribution
+of scenes. Every field names its allowed bounds; a wrong value is refused with the field's
+name, the value and the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sim_perception.resources import share_path
+
+Span = tuple[float, float]
+Season = Literal['spring', 'summer', 'autumn', 'winter']
+LandUse = Literal['centre', 'residential', 'suburb', 'industrial', 'park']
+
+
+class ScenarioError(ValueError):
+    """A scenario that cannot be used; the message names field, value and allowed range."""
+
+
+class _Bounds:
+    """Validates ``x`` or ``[low, high]`` within bounds and returns (low, high)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def __call__(self, value: object) -> Span:
+        pair = value if isinstance(value, list | tuple) else (value, value)
+        if len(pair) != 2 or any(isinstance(x, bool) or not isinstance(x, int | float)
+                                 for x in pair):  # fmt: skip
+            raise ValueError('expected a number or [low, high]')
+        low, high = float(pair[0]), float(pair[1])
+        if not (self.low <= low <= self.high and self.low <= high <= self.high):
+            raise ValueError(f'must lie within {self.low:g} and {self.high:g}')
+        if low > high:
+            raise ValueError('the first number of a range must not exceed the second')
+        return low, high
+
+
+def _choices(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra='forbid', frozen=True, validate_default=True)
+
+
+class Street(_Model):
+    """Layout of the street and what stands beside it."""
+
+    land_use: Annotated[tuple[LandUse, ...], BeforeValidator(_choices), Field(min_length=1)] = (
+        'centre', 'residential', 'suburb')  # fmt: skip
+    curviness: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.6)
+    lanes_per_direction: Annotated[Span, BeforeValidator(_Bounds(1, 3))] = (1, 2)
+    lane_width_m: Annotated[Span, BeforeValidator(_Bounds(2.6, 4.5))] = (3.0, 3.6)
+    sidewalk_width_m: Annotated[Span, BeforeValidator(_Bounds(1.2, 8))] = (2.0, 4.5)
+    setback_m: Annotated[Span, BeforeValidator(_Bounds(0, 30))] = (0.3, 6.0)
+    junction_spacing_m: Annotated[Span, BeforeValidator(_Bounds(40, 2000))] = (70, 140)
+    parking: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.8  # type: ignore[assignment]
+    building_density: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.7, 1.0)
+    tree_spacing_m: Annotated[Span, BeforeValidator(_Bounds(3, 200))] = (8, 20)
+    furniture_density: Annotated[Span, BeforeValidator(_Bounds(0, 3))] = (0.7, 1.3)
+    billboard_density: Annotated[Span, BeforeValidator(_Bounds(0, 3))] = (0.6, 1.2)
+
+
+class Traffic(_Model):
+    """Who is on the road."""
+
+    vehicles_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 120))] = (25, 45)
+    speed_kmh: Annotated[Span, BeforeValidator(_Bounds(5, 130))] = (30, 50)
+    truck_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.05, 0.2)
+    parked_density: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.4, 0.8)
+    parked_truck_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.1, 0.25)
+    pedestrians_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 600))] = (60, 140)
+    crossing_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.2, 0.4)
+    cyclists_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = (10, 25)
+    turning_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.1, 0.3)
+
+
+class Ego(_Model):
+    """The vehicle that carries the sensors."""
+
+    speed_kmh: Annotated[Span, BeforeValidator(_Bounds(0, 130))] = (30, 45)
+
+
+class Weather(_Model):
+    """Light and air."""
+
+    sun_elevation_deg: Annotated[Span, BeforeValidator(_Bounds(-12, 85))] = (20, 60)
+    sun_azimuth_deg: Annotated[Span, BeforeValidator(_Bounds(-360, 360))] = (0, 360)
+    cloud_cover: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.1, 0.6)
+    fog_density: Annotated[Span, BeforeValidator(_Bounds(0, 0.1))] = (0.0005, 0.003)
+    wetness: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
+    rain: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
+    season: Annotated[tuple[Season, ...], BeforeValidator(_choices), Field(min_length=1)] = (
+        'summer',)  # fmt: skip
+
+
+class CameraMount(_Model):
+    """The camera's intrinsics, its place on the vehicle and what it does to light."""
+
+    width: Annotated[int, Field(ge=16, le=8192)] = 640
+    height: Annotated[int, Field(ge=16, le=8192)] = 192
+    horizontal_fov_deg: Annotated[Span, BeforeValidator(_Bounds(10, 150))] = 81.4  # type: ignore[assignment]
+    forward_m: Annotated[Span, BeforeValidator(_Bounds(-3, 5))] = 0.3  # type: ignore[assignment]
+    height_m: Annotated[Span, BeforeValidator(_Bounds(0.3, 5))] = 1.65  # type: ignore[assignment]
+    pitch_deg: Annotated[Span, BeforeValidator(_Bounds(-30, 30))] = 0.0  # type: ignore[assignment]
+    roll_deg: Annotated[Span, BeforeValidator(_Bounds(-15, 15))] = 0.0  # type: ignore[assignment]
+    yaw_deg: Annotated[Span, BeforeValidator(_Bounds(-180, 180))] = 0.0  # type: ignore[assignment]
+    distortion: Annotated[tuple[float, ...], Field(max_length=5)] = ()
+    exposure: Annotated[Span, BeforeValidator(_Bounds(0.05, 10))] = (0.65, 0.85)
+    white_balance: Annotated[Span, BeforeValidator(_Bounds(0, 0.5))] = 0.0  # type: ignore[assignment]
+    contrast: Annotated[Span, BeforeValidator(_Bounds(0.3, 2))] = 1.0  # type: ignore[assignment]
+    saturation: Annotated[Span, BeforeValidator(_Bounds(0, 2))] = 1.0  # type: ignore[assignment]
+    vignetting: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
+    blur_px: Annotated[Span, BeforeValidator(_Bounds(0, 5))] = 0.0  # type: ignore[assignment]
+    shot_noise: Annotated[Span, BeforeValidator(_Bounds(0, 0.3))] = 0.0  # type: ignore[assignment]
+    read_noise: Annotated[Span, BeforeValidator(_Bounds(0, 0.3))] = 0.0  # type: ignore[assignment]
+    jpeg_quality: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = 0.0  # type: ignore[assignment]
+    supersampling: Literal[1, 2] = 1
+
+
+class LidarMount(_Model):
+    """The LiDAR's beams and its place on the vehicle."""
+
+    rings: Annotated[int, Field(ge=1, le=256)] = 64
+    columns: Annotated[int, Field(ge=16, le=8192)] = 1024
+    rate_hz: Annotated[float, Field(ge=1, le=50)] = 10.0
+    fov_up_deg: Annotated[float, Field(ge=-45, le=60)] = 3.0
+    fov_down_deg: Annotated[float, Field(ge=-80, le=45)] = -24.8
+    max_range_m: Annotated[float, Field(ge=5, le=500)] = 120.0
+    range_noise_m: Annotated[float, Field(ge=0, le=1)] = 0.02
+    forward_m: Annotated[float, Field(ge=-3, le=5)] = 0.0
+    height_m: Annotated[float, Field(ge=0.3, le=5)] = 1.75
+
+
+class Randomisation(_Model):
+    """How far appearances stray from the domain's own, 0 to 1."""
+
+    color: Annotated[float, Field(ge=0, le=1)] = 0.5
+    texture: Annotated[float, Field(ge=0, le=1)] = 0.5
+    shape: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Scenario(_Model):
+    """Everything that, with its seed, determines a scene to the byte."""
+
+    name: Annotated[str, Field(min_length=1)] = 'unnamed'
+    domain: Literal['clean', 'target'] = 'clean'
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    duration_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    frame_rate_hz: Annotated[float, Field(ge=1, le=100)] = 10.0
+    truth_range_m: Annotated[float, Field(ge=1, le=500)] = 100.0
+    street: Street = Street()
+    traffic: Traffic = Traffic()
+    ego: Ego = Ego()
+    weather: Weather = Weather()
+    camera: CameraMount = CameraMount()
+    lidar: LidarMount | None = LidarMount()
+    randomisation: Randomisation = Randomisation()
+
+
+def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides: Any) -> Scenario:
+    """Read and validate a scenario.
+
+    Args:
+        name_or_path: a YAML file, or the name of one in ``config/scenarios``.
+        seed: replaces the file's seed.
+        **overrides: replace fields; mappings merge (``camera={'width': 320}``), and dotted
+            names reach inside (``**{'camera.width': 320}``).
+
+    Raises:
+        ScenarioError: naming each wrong field with its value and what is allowed.
+        FileNotFoundError: for an unknown name or path, listing the known names.
+    """
+    path = _find(name_or_path)
+    try:
+        data = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ScenarioError(f'scenario {path}: not valid YAML: {error}') from error
+    if not isinstance(data, dict):
+        raise ScenarioError(f'scenario {path}: expected a mapping of fields at the top level')
+    data = {'name': path.stem, **data}
+    for key, value in overrides.items():
+        *parents, leaf = key.split('.')
+        for parent in reversed([*parents, leaf][1:]):
+            value = {parent: value}
+        data = _merge(data, {([*parents, leaf])[0]: value})
+    if seed is not None:
+        data['seed'] = seed
+    return parse_scenario(data)
+
+
+def parse_scenario(data: Mapping[str, Any]) -> Scenario:
+    """Validate a scenario given as a mapping.
+
+    Raises:
+        ScenarioError: naming each wrong field with its value and what is allowed.
+    """
+    try:
+        return Scenario.model_validate(dict(data))
+    except ValidationError as error:
+        name = data.get('name', 'unnamed')
+        lines = [_describe(entry) for entry in error.errors()]
+        raise ScenarioError(f'scenario {name!r}: ' + '; '.join(lines)) from error
+
+
+def scenario_names() -> list[str]:
+    """Return the names of the shipped scenarios, sorted."""
+    return sorted(p.stem for p in share_path('config', 'scenarios').glob('*.yaml'))
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = share_path('config', 'scenarios') / f'{name_or_path}.yaml'
+    if shipped.is_file():
+        return shipped
+    raise FileNotFoundError(
+        f'no scenario {str(name_or_path)!r}: neither a file nor one of '
+        f'{", ".join(scenario_names())}'
+    )
+
+
+def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _describe(entry: Any) -> str:
+    place = '.'.join(str(part) for part in entry['loc'])
+    message = entry['msg'].removeprefix('Value error, ')
+    if entry['type'] == 'extra_forbidden':
+        return f'{place}: unknown field; check its spelling'
+    return f'{place} = {entry["input"]!r}: {message}'
