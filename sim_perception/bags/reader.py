@@ -1,0 +1,473 @@
+"""Read rosbag2 bags without ROS: by topic and time, decoded to numpy and this package's types.
+
+MCAP and sqlite3, one file or several, zstd by chunk, message or file. A damaged bag opens as
+far as it is readable; ``BagReader.problems`` says what is lost.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+from rosbags.serde import SerdeError
+from rosbags.typesys import TypesysError, get_types_from_msg
+
+from sim_perception.bags import decode
+from sim_perception.bags.errors import (
+    BagError,
+    BagWarning,
+    CorruptBagError,
+    MessageError,
+    MissingTopicError,
+)
+from sim_perception.bags.layout import BagLayout, find_files
+from sim_perception.bags.mcap_file import McapFile
+from sim_perception.bags.sqlite_file import SqliteFile
+from sim_perception.bags.storage import I64, Storage
+from sim_perception.bags.topics import TF, TF_STATIC
+from sim_perception.bags.transforms import TransformTree
+from sim_perception.bags.typestore import typestore
+from sim_perception.bags.writer import STAMPED
+from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from sim_perception.types import Camera, Detection, Frame
+
+Array = npt.NDArray[Any]
+
+_STAMP_BYTES = 12
+
+
+@dataclass(frozen=True)
+class TopicInfo:
+    """What a bag has on one topic."""
+
+    name: str
+    type: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _TopicIndex:
+    """Where a topic's messages are, sorted by stamp: (N,) stamps, files and (N, 2) places."""
+
+    stamps: I64
+    files: I64
+    places: I64
+
+
+class BagReader:
+    """One bag, opened for random access; a context manager. Use it from one thread at a time.
+
+    Messages of a topic are numbered by their header stamp (or by log time where the type has
+    no header), so out-of-order recordings come out in order.
+
+    Args:
+        path: bag folder, or a single ``.mcap`` or ``.db3`` file.
+
+    Attributes:
+        path: the same.
+        topics: what there is, by name.
+        problems: what could not be read so far, in words; empty for a healthy bag.
+        custom: facts that the writer put into the metadata.
+
+    Raises:
+        BagError: if there is no readable bag at ``path``.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._unpacked: TemporaryDirectory[str] | None = None
+        self._layout: BagLayout = find_files(self.path)
+        self.problems: list[str] = list(self._layout.problems)
+        self.custom = self._layout.custom
+        self._files: list[Storage] = []
+        for file in self._layout.files:
+            self._open(file)
+        if not self._files:
+            raise BagError('; '.join(self.problems))
+        self._indexes: dict[str, _TopicIndex] = {}
+        self._types: dict[str, str] = {}
+        self._definitions: dict[str, str] = {}
+        for storage in self._files:
+            for channel in storage.channels:
+                self._types.setdefault(channel.topic, channel.type)
+                self._definitions.setdefault(channel.type, channel.definition)
+        self._camera = lru_cache(maxsize=8)(self._decode_camera)
+
+    def _open(self, path: Path) -> None:
+        """Open one storage file; a bad one is a problem, not an end."""
+        try:
+            if self._layout.compression_mode == 'file' and path.suffix == '.zstd':
+                path = self._unpack(path)
+            storage: Storage = SqliteFile(path) if path.suffix == '.db3' else McapFile(path)
+        except (BagError, OSError, zstandard.ZstdError) as error:
+            self.problems.append(str(error))
+            return
+        self._files.append(storage)
+        self.problems.extend(storage.problems)
+        storage.problems.clear()
+
+    def _unpack(self, path: Path) -> Path:
+        """Decompress a file of a bag that was compressed file by file."""
+        if self._unpacked is None:
+            self._unpacked = TemporaryDirectory(prefix='bag_')
+        target = Path(self._unpacked.name) / path.stem
+        with path.open('rb') as source, target.open('wb') as sink:
+            zstandard.ZstdDecompressor().copy_stream(source, sink)
+        return target
+
+    def __enter__(self) -> BagReader:
+        """Return the reader."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the files."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; arrays that were read stay valid."""
+        for storage in self._files:
+            storage.close()
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+
+    # What there is ------------------------------------------------------------------------
+
+    @cached_property
+    def topics(self) -> dict[str, TopicInfo]:
+        """What there is, by topic name."""
+        return {
+            name: TopicInfo(name, kind, len(self._index(name).stamps))
+            for name, kind in sorted(self._types.items())
+        }
+
+    def require(self, *topics: str) -> None:
+        """Check that topics exist and have messages.
+
+        Raises:
+            MissingTopicError: naming all that lack and listing what there is.
+        """
+        missing = [t for t in topics if t not in self._types or not self.count(t)]
+        if missing:
+            there = ', '.join(f'{t.name} ({t.count})' for t in self.topics.values()) or 'nothing'
+            raise MissingTopicError(
+                f'{self.path} has no messages on {", ".join(missing)}; it has {there}'
+            )
+
+    def of_type(self, *types: str) -> list[str]:
+        """Return the non-empty topics of message types such as ``sensor_msgs/msg/Image``."""
+        return [t.name for t in self.topics.values() if t.type in types and t.count]
+
+    def count(self, topic: str) -> int:
+        """Return how many messages a topic has; 0 for an unknown one."""
+        return len(self._index(topic).stamps) if topic in self._types else 0
+
+    @property
+    def time_range(self) -> tuple[int, int]:
+        """The first and last stamp of the bag, nanoseconds.
+
+        Raises:
+            BagError: if the bag has no messages.
+        """
+        ends = [s[[0, -1]] for s in (self._index(t).stamps for t in self._types) if len(s)]
+        if not ends:
+            raise BagError(f'{self.path} has no messages')
+        return int(min(e[0] for e in ends)), int(max(e[1] for e in ends))
+
+    def stamps(self, topic: str) -> I64:
+        """Return the (N,) sorted stamps of a topic, nanoseconds.
+
+        Raises:
+            MissingTopicError: for an unknown topic.
+        """
+        if topic not in self._types:
+            self.require(topic)
+        return self._index(topic).stamps
+
+    # Finding ------------------------------------------------------------------------------
+
+    def nearest(self, topic: str, stamp: int, tolerance: int | None = None) -> int | None:
+        """Return the number of the message nearest to a time, or None beyond the tolerance."""
+        stamps = self.stamps(topic)
+        if not len(stamps):
+            return None
+        after = int(np.searchsorted(stamps, stamp))
+        around = [i for i in (after - 1, after) if 0 <= i < len(stamps)]
+        best = min(around, key=lambda i: abs(int(stamps[i]) - stamp))
+        if tolerance is not None and abs(int(stamps[best]) - stamp) > tolerance:
+            return None
+        return best
+
+    def at_or_before(self, topic: str, stamp: int) -> int | None:
+        """Return the number of the last message at or before a time, or None."""
+        place = int(np.searchsorted(self.stamps(topic), stamp, side='right')) - 1
+        return place if place >= 0 else None
+
+    def between(self, topic: str, start: int, stop: int) -> range:
+        """Return the numbers of the messages with ``start <= stamp < stop``."""
+        first, last = np.searchsorted(self.stamps(topic), [start, stop])
+        return range(int(first), int(last))
+
+    def synchronized(self, topics: Sequence[str], tolerance: int = 0) -> I64:
+        """Return (N, len(topics)) message numbers that belong together.
+
+        Each message of the first topic is joined with the nearest ones of the others; it is
+        left out if one is farther away than the tolerance.
+
+        Raises:
+            MissingTopicError: if a topic has no messages.
+        """
+        self.require(*topics)
+        stamps = self.stamps(topics[0])
+        rows = np.empty((len(stamps), len(topics)), np.int64)
+        rows[:, 0] = np.arange(len(stamps))
+        complete = np.ones(len(stamps), bool)
+        for column, topic in enumerate(topics[1:], 1):
+            others = self.stamps(topic)
+            after = np.clip(np.searchsorted(others, stamps), 0, len(others) - 1)
+            before = np.maximum(after - 1, 0)
+            closer = np.abs(stamps - others[before]) < np.abs(others[after] - stamps)
+            rows[:, column] = np.where(closer, before, after)
+            complete &= np.abs(others[rows[:, column]] - stamps) <= tolerance
+        return rows[complete]
+
+    # Reading ------------------------------------------------------------------------------
+
+    def raw(self, topic: str, number: int) -> memoryview:
+        """Return a message's CDR bytes.
+
+        Raises:
+            MissingTopicError: for an unknown topic.
+            IndexError: for a number that does not exist.
+            CorruptBagError: if that part of the bag is damaged.
+        """
+        if topic not in self._types:
+            self.require(topic)
+        index = self._index(topic)
+        if not -len(index.stamps) <= number < len(index.stamps):
+            raise IndexError(f'{topic} has {len(index.stamps)} messages, not number {number}')
+        first, second = index.places[number].tolist()
+        data = self._files[index.files[number]].read((first, second))
+        if self._layout.compression_mode != 'message':
+            return data
+        return self._inflate(data)
+
+    def _inflate(self, data: memoryview) -> memoryview:
+        """Decompress a message of a bag that was compressed message by message."""
+        try:
+            return memoryview(zstandard.ZstdDecompressor().decompressobj().decompress(data))
+        except zstandard.ZstdError as error:
+            raise CorruptBagError(
+                f'{self.path}: a message is damaged ({error}) and lost'
+            ) from error
+
+    def message(self, topic: str, number: int) -> Any:
+        """Return a message as an object with the fields of its ROS type; arrays are views.
+
+        Raises:
+            CorruptBagError: if that part of the bag is damaged.
+            MessageError: if the bytes are not such a message.
+        """
+        data = self.raw(topic, number)
+        kind = self._types[topic]
+        self._register(kind)
+        try:
+            return typestore().deserialize_cdr(data, kind)
+        except (SerdeError, KeyError) as error:
+            raise MessageError(
+                f'message {number} on {topic} is not a readable {kind}: {error}'
+            ) from error
+
+    def image(self, topic: str, number: int) -> Array:
+        """Return an image: colours as (H, W, 3) uint8 RGB, depth, labels and so on as they are.
+
+        Raises:
+            MessageError: if the message contradicts itself or its encoding is unknown.
+        """
+        return decode.plain_image(self.message(topic, number))
+
+    def frame(self, topic: str, number: int, camera_info: str | None = None) -> Frame:
+        """Return a camera image as RGB with its stamp and, if asked for, its calibration."""
+        message = self.message(topic, number)
+        stamp = int(self.stamps(topic)[number])
+        camera = self.camera(camera_info, stamp) if camera_info else None
+        return Frame(stamp, decode.rgb_image(message), camera, message.header.frame_id)
+
+    def camera(self, topic: str, stamp: int | None = None) -> Camera:
+        """Return the calibration valid at a time: the last one before it, or else the first.
+
+        Raises:
+            MissingTopicError: if there is none.
+            MessageError: if it is unusable.
+        """
+        self.require(topic)
+        number = None if stamp is None else self.at_or_before(topic, stamp)
+        return self._camera(topic, number or 0)
+
+    def _decode_camera(self, topic: str, number: int) -> Camera:
+        return decode.camera_of(self.message(topic, number))
+
+    def cloud(self, topic: str, number: int, needs: tuple[str, ...] = ('x', 'y', 'z')) -> Array:
+        """Return a cloud as a 1-D structured array with the columns of the message.
+
+        Raises:
+            MessageError: if a needed column is missing or the sizes contradict each other.
+        """
+        return decode.cloud_array(self.message(topic, number), needs)
+
+    def detections(
+        self, topic: str, number: int, taxonomy: Taxonomy | None = None
+    ) -> list[Detection]:
+        """Return the objects of a Detection2DArray or Detection3DArray message."""
+        return decode.detections_of(self.message(topic, number), taxonomy or load_taxonomy())
+
+    @cached_property
+    def transforms(self) -> TransformTree:
+        """All of ``/tf`` and ``/tf_static``; unreadable messages are left out with a warning."""
+        tree = TransformTree()
+        for topic in (TF_STATIC.name, TF.name):
+            for number in range(self.count(topic)):
+                try:
+                    tree.add(self.message(topic, number), static=topic == TF_STATIC.name)
+                except (CorruptBagError, MessageError) as error:
+                    self._lose(error)
+        return tree
+
+    def messages(
+        self,
+        topics: Sequence[str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[tuple[str, int, memoryview]]:
+        """Yield (topic, stamp, CDR bytes) in time order with ``start <= stamp < stop``.
+
+        Damaged messages are left out with a :class:`BagWarning`.
+
+        Raises:
+            MissingTopicError: if a wanted topic has no messages.
+        """
+        if topics is not None:
+            self.require(*topics)
+        names = list(self._types if topics is None else topics)
+        stamps = [self.stamps(name) for name in names]
+        numbers = [np.arange(len(s)) for s in stamps]
+        which = np.repeat(np.arange(len(names)), [len(s) for s in stamps])
+        times, number = np.concatenate(stamps), np.concatenate(numbers)
+        for row in np.argsort(times, kind='stable'):
+            stamp = int(times[row])
+            if (start is not None and stamp < start) or (stop is not None and stamp >= stop):
+                continue
+            name = names[which[row]]
+            try:
+                yield name, stamp, self.raw(name, int(number[row]))
+            except CorruptBagError as error:
+                self._lose(error)
+
+    def verify(self) -> list[str]:
+        """Read everything once and return the bag's problems, those found now included."""
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', BagWarning)
+            for _ in self.messages():
+                pass
+        return self.problems
+
+    # Inside -------------------------------------------------------------------------------
+
+    def _lose(self, error: Exception) -> None:
+        """Note a loss once."""
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+            warnings.warn(str(error), BagWarning, stacklevel=3)
+
+    def _register(self, kind: str) -> None:
+        """Teach the type store a type that only the bag defines."""
+        if kind in typestore().types:
+            return
+        definition = self._definitions.get(kind, '')
+        if not definition:
+            raise MessageError(f'type {kind} is unknown and the bag does not define it')
+        try:
+            found = get_types_from_msg(definition, kind)
+        except TypesysError as error:
+            raise MessageError(f'the definition of {kind} is not readable: {error}') from error
+        known = typestore().types
+        typestore().register({name: fields for name, fields in found.items() if name not in known})
+
+    def _index(self, topic: str) -> _TopicIndex:
+        """Return a topic's index, built when first needed."""
+        if topic not in self._indexes:
+            self._indexes[topic] = self._build_index(topic)
+        return self._indexes[topic]
+
+    def _build_index(self, topic: str) -> _TopicIndex:
+        times, files, places = [], [], []
+        for number, storage in enumerate(self._files):
+            for channel in storage.channels:
+                if channel.topic == topic:
+                    index = storage.index(channel.id)
+                    times.append(self._stamps(topic, storage, index.times, index.places))
+                    files.append(np.full(len(index.times), number, np.int64))
+                    places.append(index.places)
+            self.problems.extend(storage.problems)
+            storage.problems.clear()
+        stamps = np.concatenate(times)
+        order = np.argsort(stamps, kind='stable')
+        return _TopicIndex(
+            stamps[order], np.concatenate(files)[order], np.concatenate(places)[order]
+        )
+
+    def _stamps(self, topic: str, storage: Storage, times: I64, places: I64) -> I64:
+        """Return header stamps where the type has them, else log times."""
+        if self.custom.get(STAMPED) == 'true' or not self._has_header(self._types[topic]):
+            return times
+        stamps = times.copy()
+        unstamped = 0
+        for row, head in enumerate(self._heads(storage, places)):
+            if len(head) < _STAMP_BYTES:
+                continue
+            order = '<' if head[1] & 1 else '>'
+            seconds, nanoseconds = struct.unpack_from(f'{order}iI', head, 4)
+            if seconds or nanoseconds:
+                stamps[row] = seconds * 10**9 + nanoseconds
+            else:
+                unstamped += 1
+        if unstamped:
+            self.problems.append(
+                f'{self.path}: {unstamped} of {len(times)} messages on {topic} have no stamp; '
+                'the time of recording is used'
+            )
+        return stamps
+
+    def _heads(self, storage: Storage, places: I64) -> list[bytes]:
+        if self._layout.compression_mode != 'message':
+            return storage.heads(places, _STAMP_BYTES)
+        heads = []
+        for first, second in places.tolist():
+            try:
+                heads.append(bytes(self._inflate(storage.read((first, second)))[:_STAMP_BYTES]))
+            except CorruptBagError:
+                heads.append(b'')
+        return heads
+
+    def _has_header(self, kind: str) -> bool:
+        """Say whether messages of a type begin with a ``std_msgs/Header``."""
+        try:
+            self._register(kind)
+        except MessageError:
+            return False
+        fields = typestore().fielddefs[kind][1]
+        return bool(fields) and fields[0][0] == 'header'
