@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sim_perception.models.encoders.base import Encoder
+from sim_perception.models.encoders.convolution import SameConv2d, conv_norm
 
 BATCH_NORM_EPS = 1e-3
 STEM_CHANNELS = 32
@@ -43,39 +43,6 @@ STAGES = (
 OUTPUT_STAGES = (0, 1, 2, 4, 6)
 
 
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return TensorFlow's ``SAME`` padding before and after an axis of ``size`` samples."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-class SameConv2d(nn.Conv2d):
-    """A convolution that pads like TensorFlow's ``SAME`` on sizes divisible by its stride.
-
-    With such sizes the padding is the constant ``kernel - stride``, split with the larger half
-    at the end; even splits are left to the convolution itself, which needs no copy.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1):
-        before, after = same_padding(stride, kernel, stride)
-        super().__init__(
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            padding=before if before == after else 0,
-            groups=groups,
-            bias=False,
-        )
-        self.explicit_padding = None if before == after else (before, after, before, after)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Convolve (B, C, H, W)."""
-        if self.explicit_padding is not None:
-            input = functional.pad(input, self.explicit_padding)
-        return super().forward(input)
-
-
 class InvertedResidual(nn.Module):
     """Expand 1x1, depthwise KxK, project 1x1, with a skip where shapes agree."""
 
@@ -87,7 +54,7 @@ class InvertedResidual(nn.Module):
         if self.expands:
             self._expand_conv = SameConv2d(inputs, hidden, 1, 1)
             self._bn0 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
-        self._depthwise_conv = SameConv2d(hidden, hidden, kernel, stride, groups=hidden)
+        self._depthwise_conv = SameConv2d(hidden, hidden, kernel, stride, depthwise=True)
         self._bn1 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
         self._project_conv = SameConv2d(hidden, outputs, 1, 1)
         self._bn2 = nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS)
@@ -97,9 +64,9 @@ class InvertedResidual(nn.Module):
         """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
         x = inputs
         if self.expands:
-            x = self._activation(self._bn0(self._expand_conv(x)))
-        x = self._activation(self._bn1(self._depthwise_conv(x)))
-        x = self._bn2(self._project_conv(x))
+            x = self._activation(conv_norm(self._expand_conv, self._bn0, x))
+        x = self._activation(conv_norm(self._depthwise_conv, self._bn1, x))
+        x = conv_norm(self._project_conv, self._bn2, x)
         return x + inputs if self.skips else x
 
 
@@ -130,7 +97,7 @@ class EfficientNetLite0(Encoder):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return five feature maps at strides 2..32 of a normalised (B, 3, H, W) image."""
-        x = self._activation(self._bn0(self._conv_stem(image)))
+        x = self._activation(conv_norm(self._conv_stem, self._bn0, image))
         outputs = {self._stage_ends[i] for i in OUTPUT_STAGES}
         features = []
         for i, block in enumerate(self._blocks, start=1):
