@@ -1,0 +1,401 @@
+"""``python -m training simulate``: scenarios to bags, by many processes, resumable.
+
+Every bag is a pure function of scenario, seed and options: its bytes do not depend on the
+number of workers. Bags grow hidden and appear when they are complete, so a second run of
+the same command skips what is there and redoes what a killed run left unfinished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from sim_perception.bags import topics as t_
+from sim_perception.bags.errors import BagError
+from sim_perception.bags.layout import find_files
+from sim_perception.bags.messages import START_STAMP, simulation_messages, static_messages
+from sim_perception.bags.writer import BagWriter
+from sim_perception.simulator.scenario import Scenario, load_scenario, parse_scenario
+
+#: What ``--layers`` may name, and the topics each stands for. The camera's calibration, the
+#: transforms and the label names are always there.
+LAYER_TOPICS = {
+    'rgb': (t_.IMAGE,),
+    'depth': (t_.DEPTH,),
+    'semantic': (t_.SEMANTIC,),
+    'instance': (t_.INSTANCE,),
+    'normals': (t_.NORMALS,),
+    'flow': (t_.FLOW,),
+    'objects': (t_.OBJECTS, t_.OBJECTS_2D, t_.OBJECT_STATES),
+    'lidar': (t_.POINTS,),
+}
+ALL_LAYERS = ','.join(LAYER_TOPICS)
+
+_ALWAYS = (t_.TF_STATIC, t_.LABEL_INFO, t_.TF, t_.CAMERA_INFO)
+_POSE_RATE_HZ = 50.0
+_FINGERPRINT = 'sim_perception.fingerprint'
+_FORMAT = 1
+
+_frames_done: Any = None
+
+
+@dataclass(frozen=True)
+class BagPlan:
+    """One bag to be made.
+
+    Attributes:
+        path: the bag's folder.
+        scenario: its scenario in JSON, the seed included.
+        topics: names of the topics to write.
+        frame_rate_hz: camera frames per second of simulated time.
+        lidar_rate_hz: scans per second; 0 for none.
+        jpeg_quality: of the compressed image topic.
+        storage: ``mcap`` or ``sqlite3``.
+    """
+
+    path: Path
+    scenario: str
+    topics: tuple[str, ...]
+    frame_rate_hz: float
+    lidar_rate_hz: float
+    jpeg_quality: int
+    storage: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that determines the bag's contents."""
+        facts = {**asdict(self), 'path': '', 'format': _FORMAT}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def frame_times(self) -> list[float]:
+        """Times of the camera frames, seconds since the scenario's start."""
+        return _raster(self.frame_rate_hz, json.loads(self.scenario)['duration_s'])
+
+    @property
+    def lidar_times(self) -> list[float]:
+        """Start times of the LiDAR's scans."""
+        return _raster(self.lidar_rate_hz, json.loads(self.scenario)['duration_s'])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        bags: paths of all bags, skipped ones included.
+        skipped: how many were there already.
+        frames: camera frames rendered now.
+        seconds: wall time.
+        size: bytes written now.
+    """
+
+    bags: tuple[Path, ...]
+    skipped: int
+    frames: int
+    seconds: float
+    size: int
+
+
+class SimulateError(Exception):
+    """Some bags could not be made; the message says which and why."""
+
+
+def _raster(rate_hz: float, duration: float) -> list[float]:
+    """Return k / rate for all that lie within [0, duration)."""
+    if rate_hz <= 0:
+        return []
+    count = int(np.ceil(duration * rate_hz - 1e-9))
+    return [k / rate_hz for k in range(count)]
+
+
+def parse_layers(layers: str, image_format: str) -> tuple[str, ...]:
+    """Return the topic names of a comma-separated list of layers.
+
+    Raises:
+        ValueError: for an unknown layer or image format, listing the known ones.
+    """
+    if image_format not in ('raw', 'jpeg'):
+        raise ValueError(f'unknown image format {image_format!r}; choose raw or jpeg')
+    names = [name.strip() for name in layers.split(',') if name.strip()]
+    unknown = [name for name in names if name not in LAYER_TOPICS]
+    if unknown or not names:
+        raise ValueError(f'unknown layers {", ".join(unknown)!r}; choose from {ALL_LAYERS}')
+    wanted = {*_ALWAYS, *(topic for name in names for topic in LAYER_TOPICS[name])}
+    if image_format == 'jpeg' and t_.IMAGE in wanted:
+        wanted = (wanted - {t_.IMAGE}) | {t_.IMAGE_COMPRESSED}
+    return tuple(name for name, topic in t_.TOPICS.items() if topic in wanted)
+
+
+def plan_bags(
+    scenario: str,
+    seed: int,
+    out: Path,
+    count: int = 1,
+    layers: str = ALL_LAYERS,
+    image_format: str = 'raw',
+    jpeg_quality: int = 95,
+    frame_rate: float | None = None,
+    duration: float | None = None,
+    storage: str = 'mcap',
+) -> list[BagPlan]:
+    """Return the bags of consecutive seeds; see ``simulate`` for the arguments.
+
+    Raises:
+        ValueError: for options that make no sense.
+        ScenarioError: for a wrong scenario.
+        FileNotFoundError: for an unknown scenario.
+    """
+    if count < 1:
+        raise ValueError(f'count must be at least 1, got {count}')
+    topics = parse_layers(layers, image_format)
+    plans = []
+    for number in range(seed, seed + count):
+        overrides = {} if duration is None else {'duration_s': duration}
+        loaded = load_scenario(scenario, seed=number, **overrides)
+        if frame_rate is not None and not 0 < frame_rate <= loaded.frame_rate_hz:
+            raise ValueError(
+                f"frame rate {frame_rate:g} Hz must be above 0 and at most the scenario's "
+                f'{loaded.frame_rate_hz:g} Hz; raise frame_rate_hz in the scenario instead'
+            )
+        path = out if count == 1 else out / f'{loaded.name}_{number:06d}'
+        plans.append(
+            BagPlan(
+                path=path,
+                scenario=loaded.model_dump_json(),
+                topics=topics,
+                frame_rate_hz=frame_rate or loaded.frame_rate_hz,
+                lidar_rate_hz=_lidar_rate(loaded, topics, frame_rate),
+                jpeg_quality=jpeg_quality,
+                storage=storage,
+            )
+        )
+    return plans
+
+
+def _lidar_rate(scenario: Scenario, topics: Sequence[str], frame_rate: float | None) -> float:
+    """Return the scan rate: the scenario's own, but thinned together with the camera."""
+    if scenario.lidar is None or t_.POINTS.name not in topics:
+        return 0.0
+    return min(scenario.lidar.rate_hz, frame_rate or np.inf)
+
+
+def _schedule(plan: BagPlan) -> Iterator[tuple[float, set[str]]]:
+    """Yield times in order with the topics that are due."""
+    duration = json.loads(plan.scenario)['duration_s']
+    camera = {topic.name for topic in t_.CAMERA_TOPICS} & set(plan.topics)
+    due: dict[float, set[str]] = {}
+    for times, topics in (
+        (plan.frame_times, camera),
+        (plan.lidar_times, {t_.POINTS.name}),
+        ([*_raster(_POSE_RATE_HZ, duration), duration], set()),
+    ):
+        for moment in times:
+            due.setdefault(round(moment, 9), {t_.TF.name}).update(topics)
+    yield from sorted(due.items())
+
+
+def write_bag(plan: BagPlan, threads: int | None, progress: Callable[[], None]) -> int:
+    """Simulate one bag.
+
+    Args:
+        plan: which.
+        threads: for rendering; the bytes do not depend on it.
+        progress: called after every camera frame.
+
+    Returns:
+        The bag's size in bytes.
+    """
+    from sim_perception.simulator.simulation import Simulation
+
+    simulation = Simulation(parse_scenario(json.loads(plan.scenario)), threads)
+    custom = {
+        _FINGERPRINT: plan.fingerprint,
+        'sim_perception.scenario': plan.scenario,
+        'sim_perception.start_stamp': str(START_STAMP),
+    }
+    frames = {round(moment, 9) for moment in plan.frame_times}
+    with BagWriter(plan.path, storage=plan.storage, custom=custom) as bag:
+        for message in static_messages(simulation, plan.topics):
+            bag.write(message)
+        for moment, topics in _schedule(plan):
+            for message in simulation_messages(
+                simulation, moment, topics, jpeg_quality=plan.jpeg_quality
+            ):
+                bag.write(message)
+            if moment in frames:
+                progress()
+    return sum(file.stat().st_size for file in plan.path.iterdir())
+
+
+def is_done(plan: BagPlan) -> bool:
+    """Say whether a plan's bag is there already.
+
+    Raises:
+        FileExistsError: if something else is at its place.
+    """
+    if not plan.path.exists():
+        return False
+    try:
+        made_with = find_files(plan.path).custom.get(_FINGERPRINT)
+    except BagError:
+        made_with = None
+    if made_with != plan.fingerprint:
+        raise FileExistsError(
+            f'{plan.path} exists, but was not made with these settings; choose another --out '
+            'or pass --overwrite'
+        )
+    return True
+
+
+def _start_worker(counter: Any) -> None:
+    global _frames_done
+    _frames_done = counter
+
+
+def _count_frame() -> None:
+    with _frames_done.get_lock():
+        _frames_done.value += 1
+
+
+def _work(plan: BagPlan) -> int:
+    """Make one bag in a worker process, with one thread: the workers share the cores."""
+    return write_bag(plan, 1, _count_frame)
+
+
+def run(plans: Sequence[BagPlan], workers: int, console: Console | None = None) -> Summary:
+    """Make the bags that are not there yet, with a progress bar.
+
+    Raises:
+        FileExistsError: if a bag's place is taken by something else.
+        SimulateError: if bags failed; the others are complete.
+    """
+    todo = [plan for plan in plans if not is_done(plan)]
+    frames = sum(len(plan.frame_times) for plan in todo)
+    console = console or Console(stderr=True)
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[rate]}'),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    start = time.perf_counter()
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task('frames', total=frames, rate='')
+
+        def show(done: int) -> None:
+            rate = done / max(time.perf_counter() - start, 1e-9)
+            bar.update(task, completed=done, rate=f'{rate:.1f}/s')
+
+        if workers <= 1 or len(todo) <= 1:
+            size = _run_here(todo, workers, show)
+        else:
+            size = _run_pool(todo, workers, show)
+    paths = tuple(plan.path for plan in plans)
+    return Summary(paths, len(plans) - len(todo), frames, time.perf_counter() - start, size)
+
+
+def _run_here(todo: Sequence[BagPlan], threads: int, show: Callable[[int], None]) -> int:
+    """Make bags one by one in this process, each with all threads."""
+    size = done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        show(done)
+
+    for plan in todo:
+        size += write_bag(plan, threads, count)
+    return size
+
+
+def _run_pool(todo: Sequence[BagPlan], workers: int, show: Callable[[int], None]) -> int:
+    """Make bags in worker processes, one bag per process at a time."""
+    context = multiprocessing.get_context('spawn')
+    counter = context.Value('q', 0)
+    size, failures = 0, []
+    with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (counter,)) as pool:
+        running: dict[Future[int], BagPlan] = {pool.submit(_work, plan): plan for plan in todo}
+        try:
+            while running:
+                finished, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    plan, error = running.pop(future), future.exception()
+                    if error is None:
+                        size += future.result()
+                    else:
+                        failures.append(f'{plan.path}: {error!r}')
+                show(counter.value)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failures:
+        raise SimulateError(
+            f'{len(failures)} of {len(todo)} bags failed (the others are complete; the same '
+            'command resumes): ' + '; '.join(failures[:3])
+        )
+    return size
+
+
+def simulate(
+    scenario: Annotated[str, typer.Option(help='Name of a shipped scenario, or a YAML file.')],
+    out: Annotated[Path, typer.Option(help='The bag; with --count a folder of bags.')],
+    seed: Annotated[int, typer.Option(help='Seed of the first bag.')] = 0,
+    count: Annotated[int, typer.Option(help='Bags to make, of consecutive seeds.')] = 1,
+    workers: Annotated[
+        int, typer.Option(help='Processes (threads for a single bag); 0 takes every core.')
+    ] = 0,
+    layers: Annotated[str, typer.Option(help=f'Comma-separated; of {ALL_LAYERS}.')] = ALL_LAYERS,
+    image_format: Annotated[str, typer.Option(help='Camera images: raw or jpeg.')] = 'raw',
+    jpeg_quality: Annotated[int, typer.Option(min=1, max=100)] = 95,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(help='Camera frames per second; fewer than the scenario has thin it out.'),
+    ] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds, for the scenario's.")] = None,
+    storage: Annotated[str, typer.Option(help='mcap or sqlite3.')] = 'mcap',
+    overwrite: Annotated[bool, typer.Option(help='Remove what is at the place.')] = False,
+) -> None:
+    """Simulate scenarios into bags: images, clouds, transforms and the truth about them."""
+    console = Console(stderr=True)
+    try:
+        plans = plan_bags(
+            scenario, seed, out, count, layers, image_format, jpeg_quality, frame_rate, duration,
+            storage,
+        )  # fmt: skip
+        if overwrite:
+            for plan in plans:
+                shutil.rmtree(plan.path, ignore_errors=True)
+        summary = run(plans, workers or os.cpu_count() or 1, console)
+    except (ValueError, FileNotFoundError, FileExistsError, SimulateError) as error:
+        console.print(f'[red]error:[/] {error}', highlight=False)
+        raise typer.Exit(1) from error
+    megabytes = summary.size / 1e6
+    console.print(
+        f'{len(plans)} bags ({summary.skipped} were there) in {out}: {summary.frames} frames in '
+        f'{summary.seconds:.1f} s ({summary.frames / max(summary.seconds, 1e-9):.1f}/s), '
+        f'{megabytes:.1f} MB ({megabytes / max(summary.frames, 1):.3f} MB per frame)'
+    )
