@@ -1,0 +1,5 @@
+"""The descriptions of `launch_ros`."""
+
+from .parameter_descriptions import Parameter, ParameterFile, ParameterValue
+
+__all__ = ['Parameter', 'ParameterFile', 'ParameterValue']
