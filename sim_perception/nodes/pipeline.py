@@ -1,0 +1,40 @@
+"""The ``pipeline`` executable: all nodes in one process and one executor.
+
+The nodes keep their names, topics and parameters. Images do not leave the process, and the
+networks share one device and one set of libraries in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rclpy.utilities import remove_ros_args
+
+from sim_perception.nodes.depth_segmentation import DepthSegmentationNode
+from sim_perception.ros.lifecycle import run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the nodes."""
+    arguments = sys.argv if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog='pipeline', description=__doc__)
+    parser.add_argument(
+        '--source',
+        choices=('simulator', 'none'),
+        default='none',
+        help="'simulator' runs the simulator in this process too; "
+        "'none' (default) takes the topics of a robot or a bag",
+    )
+    options = parser.parse_args(remove_ros_args(arguments)[1:])
+    nodes = [DepthSegmentationNode]
+    if options.source == 'simulator':
+        # Imported only here: a robot needs no renderer.
+        from sim_perception.nodes.simulator import SimulatorNode
+
+        return run(SimulatorNode, *nodes, arguments=arguments)
+    return run(*nodes, arguments=arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

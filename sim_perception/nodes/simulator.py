@@ -1,0 +1,239 @@
+"""The ``simulator`` node: a scenario as live camera, LiDAR, transforms, clock and truth.
+
+One thread renders ahead, the other publishes each moment when it is due. Topics cost nothing
+while nobody subscribes to them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.serialization import deserialize_message
+from vision_msgs.msg import Detection3DArray
+from visualization_msgs.msg import MarkerArray
+
+from sim_perception.bags import topics as t_
+from sim_perception.bags.messages import START_STAMP, simulation_messages, static_messages
+from sim_perception.ros import qos
+from sim_perception.ros.lifecycle import ManagedNode, describe_error, run
+from sim_perception.ros.markers import box_markers
+from sim_perception.ros.parameters import SimulatorParameters
+from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.simulation import Simulation
+from sim_perception.taxonomy import load_taxonomy
+
+NAME = 'simulator'
+MARKERS = 'ground_truth/markers'
+_PROFILES = {
+    t_.QosHint.SENSOR: qos.output_qos,
+    t_.QosHint.RELIABLE: qos.stream_qos,
+    t_.QosHint.LATCHED: qos.latched_qos,
+}
+_GLOBAL = (t_.TF, t_.TF_STATIC, t_.CLOCK)  # these keep their names in any namespace
+_RENDERED_AHEAD = 2  # frames
+
+
+class Moment(NamedTuple):
+    """A simulated time in nanoseconds and the topics that have a message then."""
+
+    time: int
+    topics: frozenset[str]
+
+
+def schedule(
+    duration: float, frame_period: float, scan_period: float | None, clock_rate: float
+) -> Iterator[Moment]:
+    """Yield the moments of one run in order of time; all durations in seconds."""
+
+    def every(period: float, topics: tuple[t_.Topic, ...]) -> Iterator[Moment]:
+        names = frozenset(topic.name for topic in topics)
+        for i in itertools.count():
+            if i * period >= duration:
+                return
+            yield Moment(round(i * period * 1e9), names)
+
+    streams = [
+        every(1 / clock_rate, (t_.CLOCK, t_.TF)),
+        every(frame_period, (t_.CLOCK, t_.TF, *t_.CAMERA_TOPICS)),
+    ]
+    if scan_period is not None:
+        streams.append(every(scan_period, (t_.CLOCK, t_.TF, t_.POINTS)))
+    for moment, group in itertools.groupby(heapq.merge(*streams), key=lambda m: m.time):
+        yield Moment(moment, frozenset().union(*(m.topics for m in group)))
+
+
+class SimulatorNode(ManagedNode[SimulatorParameters]):
+    """Publishes a simulation in real time, faster, slower, or as fast as it can."""
+
+    work_name = 'rendering'
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(NAME, SimulatorParameters, **options)
+        self._simulation: Simulation | None = None
+        self._outputs: dict[str, Any] = {}
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def setup(self) -> None:
+        """Build the scene, render once so that everything is compiled, and advertise."""
+        p = self.parameters
+        overrides: dict[str, Any] = {
+            'duration_s': p.duration,
+            'camera.width': p.width,
+            'camera.height': p.height,
+        }
+        scenario = load_scenario(
+            p.scenario,
+            seed=None if p.seed < 0 else p.seed,
+            **{key: value for key, value in overrides.items() if value},
+        )
+        self._simulation = Simulation(scenario, threads=p.threads or None)
+        self._simulation.camera_frame(0.0, layers=frozenset({'rgb'}))
+        self._taxonomy = load_taxonomy()
+        for topic in t_.TOPICS.values():
+            package, _, name = topic.type.split('/')
+            message_type = getattr(import_module(f'{package}.msg'), name)
+            published = topic.name if topic in _GLOBAL else topic.name.lstrip('/')
+            self._outputs[topic.name] = qos.advertise(
+                self, message_type, published, _PROFILES[topic.qos]()
+            )
+        self._outputs[MARKERS] = qos.advertise(self, MarkerArray, MARKERS, qos.output_qos())
+
+    def teardown(self) -> None:
+        """Free the scene and the publishers."""
+        self._simulation = None
+        for publisher in self._outputs.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs.clear()
+
+    def start(self) -> None:
+        """Start to render and to publish."""
+        assert self._simulation is not None
+        self._stopping.clear()
+        frames: queue.Queue[Any] = queue.Queue(self._moments_ahead(self._simulation))
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work, frames), daemon=True)
+            for work in (self._render, self._publish)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop both threads."""
+        self._stopping.set()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        self._threads.clear()
+
+    def _moments_ahead(self, simulation: Simulation) -> int:
+        per_frame = 1 + simulation.frame_period * self.parameters.clock_rate
+        return max(1, round(_RENDERED_AHEAD * per_frame))
+
+    def _guarded(self, work: Any, frames: queue.Queue[Any]) -> None:
+        try:
+            work(frames)
+        # The border of the process: report what failed; the node can be activated again.
+        except Exception as error:
+            self.diagnostics.problems.report(f'simulation stopped: {describe_error(error)}')
+            self._stopping.set()
+
+    def _wanted(self, topics: frozenset[str]) -> set[str]:
+        """Return those of the topics that someone subscribes to."""
+        wanted = {name for name in topics if qos.is_wanted(self._outputs[name])}
+        if t_.OBJECTS.name in topics and qos.is_wanted(self._outputs[MARKERS]):
+            wanted.add(t_.OBJECTS.name)
+        return wanted
+
+    def _render(self, frames: queue.Queue[Any]) -> None:
+        """Make the messages of every moment; skip frames that would be late."""
+        simulation, p = self._simulation, self.parameters
+        assert simulation is not None
+        scan_period = None if simulation.lidar_spec is None else 1 / simulation.lidar_spec.rate_hz
+        while not self._stopping.is_set():
+            ahead = _RENDERED_AHEAD * simulation.frame_period if p.rate else 0.0
+            begin = time.monotonic() + ahead
+            start = time.time_ns() + round(ahead * 1e9) if p.stamps == 'wall' else START_STAMP
+            for message in static_messages(simulation, set(self._outputs), start):
+                self._outputs[message.topic].publish(bytes(message.data))
+            for moment in schedule(
+                simulation.scenario.duration_s, simulation.frame_period, scan_period, p.clock_rate
+            ):
+                due = begin + moment.time * 1e-9 / p.rate if p.rate else 0.0
+                wanted = self._wanted(moment.topics)
+                heavy = wanted - {t_.TF.name, t_.CLOCK.name}
+                if heavy and p.rate and time.monotonic() > due + simulation.frame_period / p.rate:
+                    self.diagnostics.dropped()
+                    wanted -= heavy
+                made = time.perf_counter()
+                messages = list(
+                    simulation_messages(
+                        simulation, moment.time * 1e-9, wanted, start, p.jpeg_quality
+                    )
+                )
+                made = time.perf_counter() - made
+                if not self._hand_over(frames, (due, messages, made if heavy else None)):
+                    return
+            if not p.loop:
+                self._hand_over(frames, None)
+                return
+
+    def _hand_over(self, frames: queue.Queue[Any], item: Any) -> bool:
+        """Wait for room in the queue; False if the node is stopped meanwhile."""
+        while not self._stopping.is_set():
+            try:
+                frames.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _publish(self, frames: queue.Queue[Any]) -> None:
+        """Publish every moment when it is due."""
+        while not self._stopping.is_set():
+            try:
+                item = frames.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if item is None:
+                self._finish()
+                return
+            due, messages, made = item
+            if due and self._stopping.wait(max(0.0, due - time.monotonic())):
+                return
+            for message in messages:
+                data = bytes(message.data)
+                self._outputs[message.topic].publish(data)
+                if message.topic == t_.OBJECTS.name and qos.is_wanted(self._outputs[MARKERS]):
+                    objects = deserialize_message(data, Detection3DArray)
+                    self._outputs[MARKERS].publish(box_markers(objects, self._taxonomy))
+            if made is not None:
+                late = max(0.0, time.monotonic() - due) if due else 0.0
+                self.diagnostics.published(late, made)
+
+    def _finish(self) -> None:
+        self.diagnostics.state = 'finished'
+        self.get_logger().info('the scenario is over')
+        if self.parameters.exit_at_end:
+            for publisher in self._outputs.values():
+                publisher.wait_for_all_acked(Duration(seconds=1))
+            rclpy.try_shutdown(context=self.context)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node."""
+    return run(SimulatorNode, arguments=arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,328 @@
+"""The form of every node: managed life cycle, one worker thread, newest data only.
+
+Callbacks store the latest input; one worker processes it. Overload drops old data (counted)
+instead of queueing it. Whatever goes wrong becomes one throttled log line and a diagnostic
+with cause and remedy, and the node goes on.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import rclpy
+from rclpy.clock import Clock, JumpThreshold
+from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+
+from sim_perception.ros.conversions import stamp_to_ns
+from sim_perception.ros.diagnostics import Diagnostics
+from sim_perception.ros.parameters import (
+    ParameterError,
+    declare_parameters,
+    read_parameters,
+)
+
+T = TypeVar('T')
+P = TypeVar('P')
+
+
+class Newest(Generic[T]):
+    """A place for one value: a new value replaces one that nobody took."""
+
+    def __init__(self) -> None:
+        self._value: T | None = None
+        self._changed = threading.Condition()
+
+    def put(self, value: T) -> bool:
+        """Store a value; True if it replaced one."""
+        with self._changed:
+            replaced = self._value is not None
+            self._value = value
+            self._changed.notify()
+        return replaced
+
+    def take(self, timeout: float) -> T | None:
+        """Wait for a value and remove it; None after the timeout."""
+        with self._changed:
+            if self._value is None:
+                self._changed.wait(timeout)
+            value, self._value = self._value, None
+        return value
+
+    def clear(self) -> None:
+        """Drop the value."""
+        with self._changed:
+            self._value = None
+
+
+class StampGuard:
+    """Checks that stamps move forward; tells a jump from data out of order."""
+
+    def __init__(self, jump_threshold: float) -> None:
+        self._threshold = round(jump_threshold * 1e9)
+        self._last = 0
+
+    def reset(self) -> None:
+        """Accept any stamp next."""
+        self._last = 0
+
+    def jumped(self, stamp: int) -> bool:
+        """Accept a stamp; True if it went back by more than the threshold.
+
+        Raises:
+            ValueError: for a zero stamp, or one that is not later than the one before.
+        """
+        if stamp == 0:
+            raise ValueError('data with zero stamp; set header.stamp at the source')
+        if self._last - self._threshold <= stamp <= self._last:
+            raise ValueError(
+                f'data out of order: stamp {stamp * 1e-9:.3f} s after {self._last * 1e-9:.3f} s; '
+                'dropped'
+            )
+        jumped = stamp < self._last
+        self._last = stamp
+        return jumped
+
+
+class ManagedNode(LifecycleNode, Generic[P]):
+    """A lifecycle node with parameters, diagnostics and ``autostart``.
+
+    Subclasses implement ``setup`` (configure: load, create publishers, warm up), ``start``
+    (activate: subscribe, run), ``stop`` (deactivate) and ``teardown`` (clean up). ``setup``
+    and ``start`` may raise: the transition fails with the error as its diagnostic.
+
+    Attributes:
+        parameters: the values read when the node was last configured.
+        diagnostics: counts and problems.
+        work_name: what making an output is called in the diagnostics.
+    """
+
+    parameters: P
+    work_name = 'inference'
+
+    def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
+        super().__init__(name, **options)
+        self._parameters_class = parameters
+        declare_parameters(self, parameters)
+        self.parameters = read_parameters(self, parameters)
+        self.diagnostics = Diagnostics(self, self.work_name)
+        self._autostart = self.create_timer(
+            0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._running = False
+
+    def setup(self) -> None:
+        """Load and warm up; called when the node is configured."""
+
+    def start(self) -> None:
+        """Begin to take and give data; called when the node is activated."""
+
+    def stop(self) -> None:
+        """Stop taking and giving data; called when the node is deactivated."""
+
+    def teardown(self) -> None:
+        """Free what ``setup`` made; called when the node is cleaned up."""
+
+    def _start_by_itself(self) -> None:
+        self._autostart.cancel()
+        if not getattr(self.parameters, 'autostart', True):
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            action()
+        # The border of the process: whatever went wrong is reported and the node lives on.
+        except Exception as error:
+            self.diagnostics.problems.report(f'cannot {what}: {describe_error(error)}')
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters and set up."""
+
+        def configure() -> None:
+            self.parameters = read_parameters(self, self._parameters_class)
+            self.setup()
+
+        result = self._attempt('configure', configure)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self.teardown()
+            return result
+        self.diagnostics.state = 'inactive'
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Enable the publishers and start."""
+        super().on_activate(state)
+        result = self._attempt('activate', self.start)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self.stop()
+            super().on_deactivate(state)
+            return result
+        self._running = True
+        self.diagnostics.state = 'active'
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and disable the publishers."""
+        self._halt()
+        self.diagnostics.state = 'inactive'
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything that configuring made."""
+        self.teardown()
+        self.diagnostics.state = 'unconfigured'
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free from any state."""
+        self._halt()
+        self.teardown()
+        self.diagnostics.state = 'finalized'
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after an error in a transition."""
+        return self.on_shutdown(state)
+
+    def _halt(self) -> None:
+        if self._running:
+            self._running = False
+            self.stop()
+        self.diagnostics.expect()
+
+    def destroy_node(self) -> None:
+        """Stop the worker before the node's entities go."""
+        self._halt()
+        super().destroy_node()
+
+
+class WorkerNode(ManagedNode[P]):
+    """A managed node whose one worker thread processes the newest input.
+
+    Subclasses subscribe in ``start`` (before ``super().start()``), call ``submit`` in their
+    callbacks, and implement ``process``, which runs on the worker and may raise, and
+    ``reset``, called after a backward jump of the clock or of the stamps.
+    """
+
+    def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
+        super().__init__(name, parameters, **options)
+        self._inbox: Newest[Any] = Newest()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._jumped = threading.Event()
+        self.stamps = StampGuard(1.0)
+        threshold = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
+        )
+        self._jump_handle = self.get_clock().create_jump_callback(
+            threshold, post_callback=self._on_clock_jump
+        )
+
+    def process(self, item: Any) -> None:
+        """Process one input; runs on the worker thread."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget the past after a jump back in time; runs on the worker thread."""
+
+    def submit(self, item: Any) -> None:
+        """Hand an input to the worker; replaces one that still waits."""
+        if self._inbox.put(item):
+            self.diagnostics.dropped()
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._stopping.clear()
+        self.stamps.reset()
+        self._thread = threading.Thread(target=self._work, name=self.get_name(), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the worker and drop what waits."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._inbox.clear()
+
+    def check_stamp(self, header: Any) -> None:
+        """Check that an input is newer than the one before; start afresh after a jump back.
+
+        Raises:
+            ValueError: for a zero stamp or data out of order.
+        """
+        stamp = stamp_to_ns(header.stamp)
+        if self.stamps.jumped(stamp):
+            self.diagnostics.problems.report(
+                'stamps of the data jumped back (a looped bag?); starting afresh'
+            )
+            self.reset()
+
+    def _on_clock_jump(self, jump: Any) -> None:
+        self._inbox.clear()
+        self._jumped.set()
+        if jump.delta.nanoseconds < 0:
+            self.diagnostics.problems.report(
+                f'the clock jumped back by {-jump.delta.nanoseconds * 1e-9:.1f} s (a looped '
+                'bag?); starting afresh'
+            )
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            item = self._inbox.take(0.1)
+            if self._jumped.is_set():
+                self._jumped.clear()
+                self.stamps.reset()
+                self.reset()
+            if item is None:
+                continue
+            try:
+                self.process(item)
+            # Bad data must not end the worker: report them and take the next.
+            except Exception as error:
+                self.diagnostics.problems.report(describe_error(error))
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error's text; the type is named where the text alone would not be understood."""
+    if isinstance(error, ValueError | FileNotFoundError) and str(error):
+        return str(error)
+    return f'{type(error).__name__}: {error}'
+
+
+def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> int:
+    """Spin the nodes that the factories make until shutdown; returns the exit status.
+
+    Interrupts during teardown are ignored: Ctrl-C reaches children of ``ros2 launch`` twice.
+    """
+    rclpy.init(args=arguments)
+    executor = SingleThreadedExecutor()
+    nodes: list[Node] = []
+    try:
+        for factory in factories:
+            nodes.append(factory())
+            executor.add_node(nodes[-1])
+        executor.spin()
+    except ParameterError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        executor.shutdown()
+        for node in nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,60 @@
+"""Boxes of detections as markers for rviz, which has no display of its own for them."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import Point
+from std_msgs.msg import ColorRGBA
+from vision_msgs.msg import Detection3D, Detection3DArray
+from visualization_msgs.msg import Marker, MarkerArray
+
+from sim_perception.geometry.boxes import box_corners, box_edges
+from sim_perception.ros.detections import VISIBILITY, from_pose
+from sim_perception.taxonomy import Taxonomy
+from sim_perception.types import Box3D
+
+_HIDDEN_ALPHA = 0.25
+
+
+def box_markers(array: Detection3DArray, taxonomy: Taxonomy) -> MarkerArray:
+    """Return wire boxes and name tags; hidden objects are fainter.
+
+    The first marker deletes those of the message before, so objects that left disappear.
+    """
+    markers = [Marker(header=array.header, action=Marker.DELETEALL)]
+    for number, detection in enumerate(array.detections):
+        markers.extend(_box(array, detection, number, taxonomy))
+    return MarkerArray(markers=markers)
+
+
+def _box(
+    array: Detection3DArray, detection: Detection3D, number: int, taxonomy: Taxonomy
+) -> list[Marker]:
+    scores = {r.hypothesis.class_id: r.hypothesis.score for r in detection.results}
+    visibility = scores.pop(VISIBILITY, 1.0)
+    name = max(scores, key=lambda key: scores[key]) if scores else ''
+    known = name in taxonomy.names
+    red, green, blue = taxonomy.classes[taxonomy.id_of(name)].color if known else (255, 255, 255)
+    alpha = _HIDDEN_ALPHA + (1 - _HIDDEN_ALPHA) * visibility
+    color = ColorRGBA(r=red / 255, g=green / 255, b=blue / 255, a=float(alpha))
+    size = detection.bbox.size
+    box = Box3D(from_pose(detection.bbox.center), (size.x, size.y, size.z))
+    corners = box_corners(box)
+    wire = Marker(header=array.header, ns='boxes', id=number, type=Marker.LINE_LIST, color=color)
+    wire.pose.orientation.w = 1.0
+    wire.scale.x = 0.06
+    wire.points = [
+        Point(x=float(x), y=float(y), z=float(z)) for x, y, z in corners[box_edges().reshape(-1)]
+    ]
+    tag = Marker(
+        header=array.header,
+        ns='names',
+        id=number,
+        type=Marker.TEXT_VIEW_FACING,
+        color=color,
+        text=f'{name} {detection.id}',
+    )
+    tag.pose.position.x, tag.pose.position.y = (float(v) for v in corners[:, :2].mean(0))
+    tag.pose.position.z = float(corners[:, 2].max()) + 0.4
+    tag.pose.orientation.w = 1.0
+    tag.scale.z = 0.6
+    return [wire, tag]

@@ -1,0 +1,80 @@
+"""Transforms at the stamp of the data, with a bounded wait and errors that say what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+from tf2_ros import (
+    Buffer,
+    ConnectivityException,
+    ExtrapolationException,
+    LookupException,
+    TransformException,
+    TransformListener,
+)
+from tf_transformations import quaternion_matrix
+
+Transform = npt.NDArray[np.floating[Any]]
+
+
+class TransformError(RuntimeError):
+    """A transform is not available; the text names cause and remedy."""
+
+
+class TransformLookup:
+    """Looks transforms up at the time of the data.
+
+    Call ``lookup`` from a worker thread, never from a callback of the node's executor: that
+    would keep the listener from receiving what it waits for.
+    """
+
+    def __init__(self, node: Node, timeout: float = 0.1) -> None:
+        self._timeout = timeout
+        self.buffer = Buffer()
+        self._listener = TransformListener(self.buffer, node)
+
+    def lookup(self, target: str, source: str, stamp: int) -> Transform:
+        """Return the 4x4 ``target_T_source`` at a stamp in nanoseconds.
+
+        Raises:
+            TransformError: if it is not available within the timeout.
+        """
+        try:
+            found = self.buffer.lookup_transform(
+                target, source, Time(nanoseconds=stamp), Duration(seconds=self._timeout)
+            )
+        except TransformException as error:
+            raise TransformError(
+                f'no transform from {source!r} to {target!r} at {stamp * 1e-9:.3f} s within '
+                f'{self._timeout:g} s: {_remedy(error)}'
+            ) from error
+        t, q = found.transform.translation, found.transform.rotation
+        matrix: Transform = quaternion_matrix([q.x, q.y, q.z, q.w])
+        matrix[:3, 3] = t.x, t.y, t.z
+        return matrix
+
+    def reset(self) -> None:
+        """Forget dynamic transforms: after a clock jump."""
+        self.buffer.clear()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+
+
+def _remedy(error: TransformException) -> str:
+    if isinstance(error, LookupException):
+        return f'{error}; publish it on /tf or /tf_static, or correct the frame_id of the data'
+    if isinstance(error, ConnectivityException):
+        return 'the frames are in separate trees; publish the transform that joins them'
+    if isinstance(error, ExtrapolationException):
+        return (
+            f'{error}; is the publisher of /tf running, are clocks equal (use_sim_time), is '
+            'tf_timeout long enough?'
+        )
+    return str(error)
