@@ -1,0 +1,297 @@
+"""A z-buffer rasteriser: nearest face and inverse depth per sample.
+
+Edges are solved per row in float64 from float32 screen coordinates, where every product is
+exact, so neighbouring faces leave no cracks. The nearest face wins, on a tie the one with
+the lower number: the result does not depend on drawing order or thread count.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from sim_perception.simulator.packing import PackedInstances, PackedMeshes
+from sim_perception.simulator.parallel import Workers
+from sim_perception.simulator.scene import F32, F64, I32
+
+#: Nearest distance along the optical axis that is drawn, metres.
+NEAR = 0.1
+#: Slack of a row's ends in samples: far below any visible size, far above rounding.
+EDGE = 1e-9
+#: Face number of samples that show the sky.
+NOTHING = np.int32(2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A pinhole sample grid: sample (i, j) looks along ((i - cx) / fx, (j - cy) / fy, 1)."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    @property
+    def intrinsics(self) -> F64:
+        """The array (fx, fy, cx, cy) for kernels."""
+        return np.array([self.fx, self.fy, self.cx, self.cy])
+
+
+@njit(cache=True, nogil=True)
+def project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Write x, y, 1/z of vertices [start, stop) to ``screen``; 1/z = -1 behind ``near``.
+
+    Returns:
+        True if some vertex lies in front of the near plane.
+    """
+    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    r00, r01, r02, tx = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
+    r10, r11, r12, ty = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
+    r20, r21, r22, tz = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
+    front = False
+    for i in range(start, stop):
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        depth = r20 * x + r21 * y + r22 * z + tz
+        if depth > near:
+            inverse = 1.0 / depth
+            screen[i - start, 0] = fx * (r00 * x + r01 * y + r02 * z + tx) * inverse + cx
+            screen[i - start, 1] = fy * (r10 * x + r11 * y + r12 * z + ty) * inverse + cy
+            screen[i - start, 2] = inverse
+            front = True
+        else:
+            screen[i - start, 2] = -1.0
+    return front
+
+
+@njit(cache=True, nogil=True)
+def clip_face(vertices, face, pose, intrinsics, near, polygon):  # type: ignore[no-untyped-def]
+    """Clip one face at the near plane; write its 3 or 4 screen corners, return their number.
+
+    Crossing points are computed from the front vertex towards the one behind, so that two
+    faces that share the edge get the same point.
+    """
+    camera = np.empty((3, 3))
+    for corner in range(3):
+        i = face[corner]
+        for row in range(3):
+            camera[corner, row] = (
+                pose[row, 0] * vertices[i, 0]
+                + pose[row, 1] * vertices[i, 1]
+                + pose[row, 2] * vertices[i, 2]
+                + pose[row, 3]
+            )
+    count = 0
+    for corner in range(3):
+        other = (corner + 1) % 3
+        inside, next_inside = camera[corner, 2] > near, camera[other, 2] > near
+        if inside:
+            inverse = 1.0 / camera[corner, 2]
+            polygon[count, 0] = intrinsics[0] * camera[corner, 0] * inverse + intrinsics[2]
+            polygon[count, 1] = intrinsics[1] * camera[corner, 1] * inverse + intrinsics[3]
+            polygon[count, 2] = inverse
+            count += 1
+        if inside != next_inside:
+            a, b = (corner, other) if inside else (other, corner)
+            s = (near - camera[a, 2]) / (camera[b, 2] - camera[a, 2])
+            x = camera[a, 0] + s * (camera[b, 0] - camera[a, 0])
+            y = camera[a, 1] + s * (camera[b, 1] - camera[a, 1])
+            polygon[count, 0] = intrinsics[0] * x / near + intrinsics[2]
+            polygon[count, 1] = intrinsics[1] * y / near + intrinsics[3]
+            polygon[count, 2] = 1.0 / near
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, inline='always')
+def narrow(a, e, low, high):  # type: ignore[no-untyped-def]
+    """Shrink [low, high] to where ``a x + e >= 0``; low > high when nowhere."""
+    if a > 0.0:
+        low = max(low, -e / a)
+    elif a < 0.0:
+        high = min(high, -e / a)
+    elif e < 0.0:
+        high = low - 1.0
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def draw_triangle(x0, y0, i0, x1, y1, i1, x2, y2, i2, number, depth, faces):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Draw the screen triangle with corners (x, y, 1/z), float64, into inverse depth, faces."""
+    height, width = depth.shape
+    top = max(0, math.ceil(min(y0, y1, y2)))
+    bottom = min(height - 1, math.floor(max(y0, y1, y2)))
+    left = max(0, math.ceil(min(x0, x1, x2)))
+    right = min(width - 1, math.floor(max(x0, x1, x2)))
+    if top > bottom or left > right:
+        return
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    if area == 0.0:
+        return
+    # Twice the barycentric areas, made positive inside: w = a x + e.
+    sign = 1.0 if area > 0.0 else -1.0
+    a0, a1, a2 = sign * (y1 - y2), sign * (y2 - y0), sign * (y0 - y1)
+    scale = sign / area
+    slope = (a0 * i0 + a1 * i1 + a2 * i2) * scale
+    for y in range(top, bottom + 1):
+        e0 = sign * ((x2 - x1) * (y - y1)) - a0 * x1
+        e1 = sign * ((x0 - x2) * (y - y2)) - a1 * x2
+        e2 = sign * ((x1 - x0) * (y - y0)) - a2 * x0
+        low, high = narrow(a0, e0, float(left), float(right))
+        low, high = narrow(a1, e1, low, high)
+        low, high = narrow(a2, e2, low, high)
+        # Samples on a shared edge must not fall between two faces by rounding.
+        first, last = math.ceil(low - EDGE), math.floor(high + EDGE)
+        base = (e0 * i0 + e1 * i1 + e2 * i2) * scale
+        for x in range(first, last + 1):
+            inverse = np.float32(base + slope * x)
+            if inverse >= depth[y, x] and (inverse > depth[y, x] or number < faces[y, x]):
+                depth[y, x] = inverse
+                faces[y, x] = number
+
+
+@njit(cache=True, nogil=True)
+def draw_instances(
+    vertices, faces, vertex_start, face_start, mesh_of, face_base, poses,
+    order, first, last, intrinsics, near, screen, depth, numbers,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Draw instances ``order[first:last]``; ``screen`` is scratch for one mesh's vertices."""
+    polygon = np.empty((4, 3), np.float32)
+    for position in range(first, last):
+        instance = order[position]
+        mesh = mesh_of[instance]
+        start = vertex_start[mesh]
+        pose = poses[instance]
+        if not project_vertices(
+            vertices, start, vertex_start[mesh + 1], pose, intrinsics, near, screen
+        ):
+            continue
+        number = face_base[instance]
+        for face in range(face_start[mesh], face_start[mesh + 1]):
+            a, b, c = faces[face, 0] - start, faces[face, 1] - start, faces[face, 2] - start
+            za, zb, zc = float(screen[a, 2]), float(screen[b, 2]), float(screen[c, 2])
+            if za > 0.0 and zb > 0.0 and zc > 0.0:
+                draw_triangle(
+                    float(screen[a, 0]), float(screen[a, 1]), za,
+                    float(screen[b, 0]), float(screen[b, 1]), zb,
+                    float(screen[c, 0]), float(screen[c, 1]), zc, number, depth, numbers,
+                )  # fmt: skip
+            elif za > 0.0 or zb > 0.0 or zc > 0.0:
+                corners = clip_face(vertices, faces[face], pose, intrinsics, near, polygon)
+                for k in range(2, corners):
+                    draw_triangle(
+                        float(polygon[0, 0]), float(polygon[0, 1]), float(polygon[0, 2]),
+                        float(polygon[k - 1, 0]), float(polygon[k - 1, 1]),
+                        float(polygon[k - 1, 2]), float(polygon[k, 0]), float(polygon[k, 1]),
+                        float(polygon[k, 2]), number, depth, numbers,
+                    )  # fmt: skip
+            number += 1
+
+
+@njit(cache=True, nogil=True)
+def merge_rows(depths, numbers, first, last):  # type: ignore[no-untyped-def]
+    """Merge the layers' rows [first, last) into layer 0."""
+    width = depths.shape[2]
+    for layer in range(1, depths.shape[0]):
+        for y in range(first, last):
+            for x in range(width):
+                z = depths[layer, y, x]
+                if z >= depths[0, y, x] and (
+                    z > depths[0, y, x] or numbers[layer, y, x] < numbers[0, y, x]
+                ):
+                    depths[0, y, x] = z
+                    numbers[0, y, x] = numbers[layer, y, x]
+
+
+def visible_instances(
+    meshes: PackedMeshes, instances: PackedInstances, camera_T_instance: F64, grid: Grid
+) -> I32:
+    """Return the instances whose bounding sphere meets the view frustum, near ones first."""
+    center = meshes.center[instances.mesh]
+    rotation, translation = camera_T_instance[:, :3, :3], camera_T_instance[:, :3, 3]
+    x, y, z = (np.einsum('nij,nj->ni', rotation, center) + translation).T
+    radius = meshes.radius[instances.mesh]
+    keep = z > NEAR - radius
+    # The distance to each side plane of the frustum, through the outermost samples.
+    for side, focal, offset, axis in (
+        (-1, grid.fx, grid.cx, x),
+        (1, grid.fx, grid.width - 1 - grid.cx, x),
+        (-1, grid.fy, grid.cy, y),
+        (1, grid.fy, grid.height - 1 - grid.cy, y),
+    ):
+        slope = (offset + 1.0) / focal
+        keep &= (side * axis - slope * z) < radius * math.hypot(1.0, slope)
+    chosen = np.flatnonzero(keep)
+    return chosen[np.argsort(z[chosen], kind='stable')].astype(np.int32)
+
+
+class Rasterizer:
+    """Draws all instances of a scene into one grid; buffers are kept between frames."""
+
+    def __init__(
+        self, meshes: PackedMeshes, instances: PackedInstances, grid: Grid, workers: Workers
+    ) -> None:
+        self.grid = grid
+        self._meshes = meshes
+        self._instances = instances
+        self._workers = workers
+        size = (workers.threads, grid.height, grid.width)
+        self._depth: F32 = np.empty(size, np.float32)
+        self._faces: I32 = np.empty(size, np.int32)
+        largest = int(np.diff(meshes.vertex_start).max())
+        self._screen = np.empty((workers.threads, largest, 3), np.float32)
+
+    def draw(self, camera_T_instance: F64) -> tuple[F32, I32]:
+        """Draw the scene.
+
+        Args:
+            camera_T_instance: (N, 4, 4) poses in the optical frame.
+
+        Returns:
+            (H, W) float32 inverse depth, 0 for the sky, and (H, W) int32 scene-wide face
+            numbers, ``NOTHING`` for the sky. Both are overwritten by the next call.
+        """
+        meshes, instances = self._meshes, self._instances
+        order = visible_instances(meshes, instances, camera_T_instance, self.grid)
+        faces = np.diff(instances.face_base)[order] if len(order) else np.zeros(0, np.int32)
+        pieces = 6 * self._workers.threads if self._workers.threads > 1 else 1
+        ends = np.searchsorted(np.cumsum(faces), np.arange(1, pieces) / pieces * faces.sum())
+        bounds = np.concatenate([[0], ends, [len(order)]])
+        free = list(range(self._workers.threads))
+        intrinsics = self.grid.intrinsics
+        poses = np.ascontiguousarray(camera_T_instance[:, :3])
+        self._depth[:] = 0.0
+        self._faces[:] = NOTHING
+
+        def piece(index: int) -> None:
+            layer = free.pop()
+            draw_instances(
+                meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start,
+                instances.mesh, instances.face_base, poses, order, bounds[index],
+                bounds[index + 1], intrinsics, NEAR, self._screen[layer],
+                self._depth[layer], self._faces[layer],
+            )  # fmt: skip
+            free.append(layer)
+
+        self._workers.run(piece, pieces)
+        if self._workers.threads > 1:
+            self._workers.split(self._merge, self.grid.height)
+        return self._depth[0], self._faces[0]
+
+    def _merge(self, first: int, last: int) -> None:
+        merge_rows(self._depth, self._faces, first, last)
+
+
+def camera_poses(world_T_camera: F64, world_T_instance: npt.NDArray[np.floating]) -> F64:
+    """Return (N, 4, 4) ``camera_T_instance``; subtracts positions first to keep precision."""
+    rotation = world_T_camera[:3, :3].T
+    poses = np.zeros((len(world_T_instance), 4, 4))
+    poses[:, :3, :3] = rotation @ world_T_instance[:, :3, :3]
+    poses[:, :3, 3] = (world_T_instance[:, :3, 3] - world_T_camera[:3, 3]) @ rotation.T
+    poses[:, 3, 3] = 1.0
+    return poses
