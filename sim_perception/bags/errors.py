@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class BagError(Exception):
+class BagError(ValueError):
     """A bag cannot be used; the message says why and what to do."""
 
 

@@ -337,19 +337,21 @@ def _camera_messages(
     simulation: Simulation, time: float, topics: Collection[str], stamp: int, jpeg_quality: int
 ) -> Iterator[StampedMessage]:
     """Yield what one rendered frame gives."""
-    wanted = [topic for topic in t_.CAMERA_TOPICS if topic.name in topics]
-    wanted.remove(t_.CAMERA_INFO) if t_.CAMERA_INFO in wanted else None
+    wanted = [
+        topic for topic in t_.CAMERA_TOPICS if topic.name in topics and topic is not t_.CAMERA_INFO
+    ]
     if not wanted:
         return
     layers = frozenset(topic.layer for topic in wanted if topic.layer)
     sample = simulation.camera_frame(time, layers=layers)
     for topic in wanted:
-        if topic is t_.IMAGE_COMPRESSED:
-            message = compressed_image_message(sample.rgb, stamp, topic.frame_id, jpeg_quality)
-        elif topic.layer:
-            message = image_message(getattr(sample, topic.layer), stamp, topic.frame_id)
-        else:
+        if not topic.layer:
             continue
+        pixels = getattr(sample, topic.layer)
+        if topic is t_.IMAGE_COMPRESSED:
+            message = compressed_image_message(pixels, stamp, topic.frame_id, jpeg_quality)
+        else:
+            message = image_message(pixels, stamp, topic.frame_id)
         yield StampedMessage(topic.name, stamp, serialize(message))
     yield from _object_messages(simulation, time, sample, topics, stamp)
 

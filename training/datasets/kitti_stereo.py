@@ -110,16 +110,18 @@ class KittiStereo(Dataset[Sample]):
 
 
 def read_calibration(path: Path) -> StereoCalibration:
-    """Read the projections P0 and P1 of a KITTI ``calib.txt``.
+    """Read the projections P0 and P1 of a KITTI ``calib.txt``, named or in its first two rows.
 
     Raises:
         DatasetError: if they are missing or malformed.
     """
     try:
-        rows = dict(line.split(':', 1) for line in path.read_text().splitlines() if ':' in line)
-        left, right = (np.array(rows[k].split(), float).reshape(3, 4) for k in ('P0', 'P1'))
-    except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(f'{path} is no KITTI calibration with P0 and P1: {error}') from error
+        rows = [line.split(':') for line in path.read_text().splitlines() if line.strip()]
+        named = {row[0].strip(): row[1] for row in rows if len(row) == 2}
+        first, second = (named['P0'], named['P1']) if named else (rows[0][0], rows[1][0])
+        left, right = (np.array(row.split(), float).reshape(3, 4) for row in (first, second))
+    except (OSError, KeyError, IndexError, ValueError) as error:
+        raise DatasetError(f'{path} is no KITTI calibration with P0 and P1: {error!r}') from error
     baseline = (left[0, 3] - right[0, 3]) / left[0, 0]
     if baseline <= 0:
         raise DatasetError(f'{path}: P1 must lie to the right of P0, baseline is {baseline:.3f} m')
