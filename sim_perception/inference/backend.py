@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from sim_perception.models.depth_segmentation import DepthSegmentationNet
 
 DEVICES = ('auto', 'cpu', 'cuda')
 PRECISIONS = ('auto', 'float32', 'bfloat16', 'float16')
@@ -69,17 +71,16 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 class TorchBackend:
     """Runs the network in PyTorch."""
 
-    def __init__(self, net: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, net: DepthSegmentationNet, device: torch.device, dtype: torch.dtype
+    ) -> None:
         self.device = device
         self.dtype = dtype
-        self.net = net.eval().to(device)
+        self.net = net.for_inference(dtype).to(device)
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def run(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
         """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
-        image = image.to(self.device, non_blocking=True)
-        focal = focal.to(self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32):
-            log_depth, logits = self.net(image, focal)
-        return log_depth.float().cpu(), logits.float().cpu()
+        log_depth, logits = self.net(image.to(self.device, self.dtype), focal.to(self.device))
+        return log_depth.cpu(), logits.cpu()

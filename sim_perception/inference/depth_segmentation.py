@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from sim_perception.inference.backend import (
@@ -15,9 +16,13 @@ from sim_perception.inference.backend import (
     choose_device,
     choose_precision,
 )
+from sim_perception.inference.postprocess import (
+    depth_image,
+    label_confidence_image,
+    label_image,
+)
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
 from sim_perception.models.checkpoint import Checkpoint, load_checkpoint
-from sim_perception.models.decoders import upsample
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, DepthSegmentation, Frame
@@ -105,27 +110,46 @@ class DepthSegmentationEngine:
             metrics=loaded.metrics,
         )
 
-    def infer(self, frame: Frame) -> DepthSegmentation:
+    def infer(self, frame: Frame, confidence: bool = False) -> DepthSegmentation:
         """Return depth and classes at the frame's own size.
+
+        Args:
+            frame: the image; with an unknown camera, depth is metric only as far as the default
+                focal length (``PreprocessConfig.default_focal_ratio``) is right.
+            confidence: also return the winning class's probability (slower).
 
         Raises:
             ValueError: for a malformed image or a camera of another image size.
         """
-        return self.infer_batch([frame])[0]
+        return self.infer_batch([frame], confidence)[0]
 
-    def infer_batch(self, frames: Sequence[Frame]) -> list[DepthSegmentation]:
-        """Return depth and classes of several frames of one size.
+    def infer_batch(
+        self, frames: Sequence[Frame], confidence: bool = False
+    ) -> list[DepthSegmentation]:
+        """Return depth and classes of several frames of one size; see ``infer``.
 
         Raises:
             ValueError: for malformed images, cameras of another size or mixed sizes.
         """
         inputs = preprocess(frames, self.preprocess)
         log_depth, logits = self._backend.run(inputs.image, inputs.focal)
-        size = frames[0].image.shape[:2]
-        low, high = self._limits
-        depth = upsample(log_depth, size).exp_().clamp_(low, high)[:, 0].numpy()
-        labels = upsample(logits, size).argmax(1).to(torch.uint8).numpy()
-        return [DepthSegmentation(d, s) for d, s in zip(depth, labels, strict=True)]
+        height, width = frames[0].image.shape[:2]
+        return [
+            self._result(d[0], s, (height, width), confidence)
+            for d, s in zip(log_depth.numpy(), logits.permute(0, 2, 3, 1).numpy(), strict=True)
+        ]
+
+    def _result(
+        self,
+        log_depth: npt.NDArray[np.float32],
+        logits: npt.NDArray[np.float32],
+        size: tuple[int, int],
+        confidence: bool,
+    ) -> DepthSegmentation:
+        depth = depth_image(log_depth, size, *self._limits)
+        if confidence:
+            return DepthSegmentation(depth, *label_confidence_image(logits, size))
+        return DepthSegmentation(depth, label_image(logits, size))
 
     def warm_up(self, camera: Camera) -> None:
         """Run once at a camera's size, so that the first real frame is not the slow one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -18,6 +19,8 @@ from sim_perception.types import Camera, Frame
 
 # A change of aspect ratio hurts more than a change of area: it deforms what the network knows.
 ASPECT_WEIGHT = 4.0
+# Largest input area relative to the configured one, also for absurd aspect ratios.
+AREA_SLACK = 1.25
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ def frame_camera(frame: Frame, config: PreprocessConfig) -> Camera:
     return frame.camera
 
 
+@cache
 def network_size(width: int, height: int, config: PreprocessConfig) -> tuple[int, int]:
     """Return the (width, height) at which the network sees images of the given size.
 
@@ -151,7 +155,8 @@ def network_size(width: int, height: int, config: PreprocessConfig) -> tuple[int
     candidates = []
     for w in range(step, int(2 * ideal) + 2 * step, step):
         low = max(int(w / aspect) // step, 1) * step
-        for h in (low, low + step):
+        highest = int(AREA_SLACK * config.pixels / w) // step * step
+        for h in {min(low, highest), min(low + step, highest)} - {0}:
             cost = ASPECT_WEIGHT * abs(math.log(w / h / aspect)) + abs(
                 math.log(w * h / config.pixels)
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -75,9 +76,14 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(channels[-1], outputs, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map feature maps, finest first, to (B, outputs, H / stride, W / stride)."""
+        """Map feature maps, finest first, to (B, outputs, H / stride, W / stride) float32."""
         coarsest, *skips = reversed(features)
         x = self.entry(coarsest)
         for block, skip in zip(self.blocks, skips, strict=False):
             x = block(x, skip)
-        return self.head(self.dropout(x))
+        # Predictions in float32: bfloat16 would round log depth to steps of 1.6 %.
+        x = self.dropout(x).float()
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self.head(x)
+        return self.head(x)

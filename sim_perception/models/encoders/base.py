@@ -27,6 +27,9 @@ class Encoder(nn.Module):
         """Return the modules that compute each of the five feature maps, in order."""
         raise NotImplementedError
 
+    def fold_norms(self) -> None:
+        """Fold norms into convolutions where that is faster; only for inference, not undoable."""
+
     def freeze(self, count: int) -> None:
         """Stop training the first ``count`` stages; autograd then skips them altogether."""
         for modules in self.stages()[:count]:

@@ -41,7 +41,7 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (B, C, H, W)."""
-        return self.convolve(input, self.weight, None)
+        return self.convolve(input, self.weight, self.bias)
 
     def convolve(self, image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve with other weights of the same shape."""
@@ -52,7 +52,7 @@ class SameConv2d(nn.Conv2d):
         return functional.conv2d(image, weight, bias, self.stride, self.symmetric_padding)
 
 
-def conv_norm(conv: SameConv2d, norm: nn.BatchNorm2d, image: Tensor) -> Tensor:
+def conv_norm(conv: SameConv2d, norm: nn.Module, image: Tensor) -> Tensor:
     """Apply a convolution and its BatchNorm.
 
     With frozen statistics both are one convolution with weight ``w g / s`` and bias
@@ -60,10 +60,20 @@ def conv_norm(conv: SameConv2d, norm: nn.BatchNorm2d, image: Tensor) -> Tensor:
     standard deviation). The result and the gradients of ``w``, ``g`` and ``b`` are the same, but
     nothing of the activations' size is computed or kept for the norm.
     """
-    if norm.training:
+    if norm.training or not isinstance(norm, nn.BatchNorm2d):
         return norm(conv(image))
     weight, bias = folded(conv, norm)
     return conv.convolve(image, weight, bias)
+
+
+def fold_norm(conv: SameConv2d, norm: nn.Module) -> nn.Module:
+    """Fold a frozen norm into its convolution for good; returns what takes the norm's place."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return norm
+    weight, bias = folded(conv, norm)
+    conv.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    conv.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return nn.Identity()
 
 
 def folded(conv: SameConv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

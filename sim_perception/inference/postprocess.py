@@ -1,0 +1,118 @@
+"""From a network's coarse predictions to images of the camera's size, in compiled loops.
+
+Both sides of a resize share their corners (the convention of ``cv2.resize`` and of torch's
+``align_corners=False``), so that results equal upsampling everything first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numba
+import numpy as np
+import numpy.typing as npt
+
+FloatImage = npt.NDArray[np.float32]
+LabelImage = npt.NDArray[np.uint8]
+
+
+def depth_image(
+    log_depth: FloatImage, size: tuple[int, int], low: float, high: float
+) -> FloatImage:
+    """Return depth in metres at (height, width) ``size``, interpolated in the logarithm.
+
+    Args:
+        log_depth: (h, w) natural logarithm of metres.
+        size: height and width of the result.
+        low, high: metres to which it is clamped.
+    """
+    clamped = np.clip(log_depth, np.float32(math.log(low)), np.float32(math.log(high)))
+    resized = cv2.resize(clamped, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    depth: FloatImage = np.exp(resized, out=resized)
+    # Rounding of exp(log(x)) must not leave the limits by one unit in the last place.
+    return np.clip(depth, np.float32(low), np.float32(high), out=depth)
+
+
+def label_image(logits: FloatImage, size: tuple[int, int]) -> LabelImage:
+    """Return the winning class at (height, width) ``size`` of bilinearly upsampled scores.
+
+    Args:
+        logits: (h, w, C) class scores.
+        size: height and width of the result.
+    """
+    labels = np.empty(size, np.uint8)
+    _upsample_labels(logits, logits.argmax(-1).astype(np.uint8), labels)
+    return labels
+
+
+def label_confidence_image(
+    logits: FloatImage, size: tuple[int, int]
+) -> tuple[LabelImage, FloatImage]:
+    """Return the winning class and its softmax probability of bilinearly upsampled scores."""
+    labels = np.empty(size, np.uint8)
+    confidence = np.empty(size, np.float32)
+    _upsample_confidence(logits, labels, confidence)
+    return labels, confidence
+
+
+@numba.njit(cache=True, nogil=True)
+def _source(index, scale, count):  # type: ignore[no-untyped-def]
+    """Return the two source samples around an output sample, and the weight of the second."""
+    position = (index + 0.5) * scale - 0.5
+    position = min(max(position, 0.0), count - 1.0)
+    first = min(int(position), max(count - 2, 0))
+    second = min(first + 1, count - 1)
+    return first, second, np.float32(position - first)
+
+
+@numba.njit(cache=True, nogil=True)
+def _upsample_labels(logits, coarse, labels):  # type: ignore[no-untyped-def]
+    # Where one class wins at all four surrounding samples it wins between them as well, since
+    # bilinear weights are convex: only pixels on class borders need their scores.
+    rows, columns, classes = logits.shape
+    height, width = labels.shape
+    for v in range(height):
+        top, bottom, wy = _source(v, rows / height, rows)
+        for u in range(width):
+            left, right, wx = _source(u, columns / width, columns)
+            label = coarse[top, left]
+            if (
+                coarse[top, right] == label
+                and coarse[bottom, left] == label
+                and coarse[bottom, right] == label
+            ):
+                labels[v, u] = label
+                continue
+            best = -np.inf
+            for c in range(classes):
+                a = logits[top, left, c] * (1 - wx) + logits[top, right, c] * wx
+                b = logits[bottom, left, c] * (1 - wx) + logits[bottom, right, c] * wx
+                score = a * (1 - wy) + b * wy
+                if score > best:
+                    best = score
+                    label = c
+            labels[v, u] = label
+
+
+@numba.njit(cache=True, nogil=True)
+def _upsample_confidence(logits, labels, confidence):  # type: ignore[no-untyped-def]
+    rows, columns, classes = logits.shape
+    height, width = labels.shape
+    scores = np.empty(classes, np.float32)
+    for v in range(height):
+        top, bottom, wy = _source(v, rows / height, rows)
+        for u in range(width):
+            left, right, wx = _source(u, columns / width, columns)
+            best = 0
+            for c in range(classes):
+                a = logits[top, left, c] * (1 - wx) + logits[top, right, c] * wx
+                b = logits[bottom, left, c] * (1 - wx) + logits[bottom, right, c] * wx
+                scores[c] = a * (1 - wy) + b * wy
+                if scores[c] > scores[best]:
+                    best = c
+            total = np.float32(0)
+            for c in range(classes):
+                total += np.exp(scores[c] - scores[best])
+            labels[v, u] = best
+            confidence[v, u] = 1 / total
