@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sim_perception.simulator.noise import NORMAL, normal, salt
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, Sensor
 
 _TABLE = 4096
-#: Normal deviates; a pixel's noise is a hashed entry, the same for any order of work.
-_NOISE: F32 = np.random.default_rng(20240229).standard_normal(65536).astype(np.float32)
 
 
 def _srgb_table() -> F32:
@@ -26,18 +25,6 @@ def _srgb_table() -> F32:
 
 
 _SRGB: F32 = _srgb_table()
-
-
-@njit(cache=True, nogil=True, inline='always')
-def hash32(value):  # type: ignore[no-untyped-def]
-    """Return a well mixed 32-bit integer (the finaliser of MurmurHash3)."""
-    h = np.uint32(value)
-    h ^= h >> np.uint32(16)
-    h = np.uint32(h * np.uint32(0x85EBCA6B))
-    h ^= h >> np.uint32(13)
-    h = np.uint32(h * np.uint32(0xC2B2AE35))
-    h ^= h >> np.uint32(16)
-    return h
 
 
 @njit(cache=True, nogil=True)
@@ -63,9 +50,9 @@ def _expose(light, first, last, parameters, seed, curve, noise, out):  # type: i
                 a = grey + (channel[c] - grey) * saturation
                 a = 0.45 + (a - 0.45) * contrast
                 if shot > 0.0 or read > 0.0:
-                    place = hash32(np.uint32((y * width + x) * 3 + c) ^ seed)
+                    place = np.uint32((y * width + x) * 3 + c) ^ seed
                     deviation = math.sqrt(shot * shot * max(a, 0.0) + read * read)
-                    a += noise[place & np.uint32(65535)] * deviation
+                    a += normal(place, noise) * deviation
                 out[y, x, c] = np.uint8(min(max(a, 0.0), 1.0) * 255.0 + 0.5)
 
 
@@ -88,10 +75,10 @@ def develop(
         + [sensor.read_noise]
     )
     image = np.empty(light.shape, np.uint8)
-    salt = np.uint32(seed * 2654435761 % 2**32)
+    key = salt(seed)
 
     def part(first: int, last: int) -> None:
-        _expose(light, first, last, parameters, salt, _SRGB, _NOISE, image)
+        _expose(light, first, last, parameters, key, _SRGB, NORMAL, image)
 
     workers.split(part, len(image))
     if sensor.jpeg_quality > 0:

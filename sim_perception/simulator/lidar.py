@@ -1,0 +1,355 @@
+"""A spinning LiDAR: rays column by column while the vehicle and the objects move."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from sim_perception.geometry.transforms import make_transform
+from sim_perception.simulator.noise import NORMAL, normal, salt, uniform
+from sim_perception.simulator.packing import pack_instances, packed_meshes
+from sim_perception.simulator.parallel import Workers
+from sim_perception.simulator.scene import F64, Scene, WorldState
+from sim_perception.simulator.tracing import make_tracer
+
+#: Fields of a point: metres in the LiDAR's frame, intensity 0 to 1, ring from the top beam,
+#: seconds after the scan's start.
+POINT = np.dtype(
+    [
+        ('x', '<f4'),
+        ('y', '<f4'),
+        ('z', '<f4'),
+        ('intensity', '<f4'),
+        ('ring', '<u2'),
+        ('time', '<f4'),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LidarSpec:
+    """A spinning LiDAR; the defaults are those of a 64-beam roof sensor.
+
+    Attributes:
+        rings: beams, evenly spread in elevation, ring 0 is the highest.
+        columns: firings per turn.
+        rate_hz: turns per second.
+        fov_up_deg, fov_down_deg: elevation of the first and last ring.
+        azimuth_start_deg: where a turn starts, from x towards y; it goes clockwise seen from
+            above, so that by default the front is reached half-way.
+        min_range, max_range: metres.
+        range_noise: standard deviation along the beam, metres.
+        dropout: share of returns lost for no reason.
+        reference_range: where a dark target (reflectance 0.1) at right angles is detected half
+            of the time, metres; weaker returns are lost more often. Infinite for an ideal sensor.
+    """
+
+    rings: int = 64
+    columns: int = 1024
+    rate_hz: float = 10.0
+    fov_up_deg: float = 3.0
+    fov_down_deg: float = -25.0
+    azimuth_start_deg: float = 180.0
+    min_range: float = 1.0
+    max_range: float = 120.0
+    range_noise: float = 0.02
+    dropout: float = 0.01
+    reference_range: float = 90.0
+
+    def __post_init__(self) -> None:
+        if self.rings < 1 or self.columns < 1:
+            raise ValueError(f'a LiDAR needs rings and columns, got {self.rings}x{self.columns}')
+        if self.rings > 65535:
+            raise ValueError(f'at most 65535 rings fit the ring column, got {self.rings}')
+        if not self.rate_hz > 0:
+            raise ValueError(f'rate_hz must be positive, got {self.rate_hz}')
+        if not 0 <= self.min_range < self.max_range:
+            raise ValueError(
+                f'ranges must satisfy 0 <= min_range < max_range, got {self.min_range} and '
+                f'{self.max_range}'
+            )
+        if not -90 <= self.fov_down_deg <= self.fov_up_deg <= 90:
+            raise ValueError(
+                'elevations must satisfy -90 <= fov_down_deg <= fov_up_deg <= 90, got '
+                f'{self.fov_down_deg} and {self.fov_up_deg}'
+            )
+        if self.range_noise < 0 or not 0 <= self.dropout <= 1 or not self.reference_range > 0:
+            raise ValueError('range_noise, dropout or reference_range of the LiDAR is out of range')
+
+    def directions(self) -> F64:
+        """Return (columns, rings, 3) unit beam directions in the LiDAR's frame."""
+        elevation = np.deg2rad(np.linspace(self.fov_up_deg, self.fov_down_deg, self.rings))
+        turn = 2 * np.pi * np.arange(self.columns) / self.columns
+        azimuth = np.deg2rad(self.azimuth_start_deg) - turn
+        shape = (self.columns, self.rings)
+        return np.stack(
+            [
+                np.cos(azimuth)[:, None] * np.cos(elevation),
+                np.sin(azimuth)[:, None] * np.cos(elevation),
+                np.broadcast_to(np.sin(elevation), shape),
+            ],
+            -1,
+        )
+
+    def times(self) -> F64:
+        """Return (columns,) seconds after the scan's start."""
+        return np.arange(self.columns) / self.columns / self.rate_hz
+
+
+@dataclass(frozen=True)
+class LidarScan:
+    """One turn.
+
+    Attributes:
+        points: (N,) of dtype ``POINT``; raw: each in the LiDAR's frame at its own time. In
+            firing order, only returns.
+        start: seconds since the scenario's start.
+        period: seconds of the turn.
+    """
+
+    points: npt.NDArray[np.void]
+    start: float
+    period: float
+
+
+def twist_motion(velocity: F64, angular: F64, times: F64) -> tuple[F64, F64]:
+    """Return (T, 3, 3) rotations and (T, 3) displacements of a constant twist.
+
+    Args:
+        velocity: (3,) of the moving origin at time 0, in the fixed frame.
+        angular: (3,) angular velocity, in the fixed frame.
+        times: (T,) seconds.
+    """
+    rate = float(np.linalg.norm(angular))
+    x, y, z = angular
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    a = (rate * times)[:, None, None]
+    t = times[:, None, None]
+    if rate < 1e-9:
+        rotation = np.eye(3) + t * cross
+        integral = t * np.eye(3) + t * t / 2 * cross
+    else:
+        square = cross @ cross
+        rotation = np.eye(3) + np.sin(a) / rate * cross + (1 - np.cos(a)) / rate**2 * square
+        integral = (
+            t * np.eye(3) + (1 - np.cos(a)) / rate**2 * cross + (a - np.sin(a)) / rate**3 * square
+        )
+    return rotation, integral @ velocity
+
+
+def moved_instances(scene: Scene, state: WorldState, duration: float) -> F64:
+    """Return (N, 4, 4) instance poses after ``duration`` seconds of the objects' velocities."""
+    poses = np.array(state.world_T_instance, np.float64)
+    times = np.array([duration])
+    for row in range(len(scene.objects.id)):
+        velocity, angular = state.velocity[row], state.angular_velocity[row]
+        if not velocity.any() and not angular.any():
+            continue
+        rotation, shift = twist_motion(velocity, angular, times)
+        members = scene.instances.object == row
+        center = state.world_T_object[row, :3, 3]
+        offset = poses[members, :3, 3] - center
+        poses[members, :3, 3] = center + shift[0] + offset @ rotation[0].T
+        poses[members, :3, :3] = rotation[0] @ poses[members, :3, :3]
+    return poses
+
+
+@njit(cache=True, nogil=True)
+def _aim(beams, poses, first, last, origins, directions, times, fractions):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Write world rays of columns [first, last)."""
+    rings = beams.shape[1]
+    for column in range(first, last):
+        pose = poses[column]
+        for ring in range(rings):
+            i = column * rings + ring
+            for row in range(3):
+                origins[i, row] = pose[row, 3]
+                directions[i, row] = (
+                    pose[row, 0] * beams[column, ring, 0]
+                    + pose[row, 1] * beams[column, ring, 1]
+                    + pose[row, 2] * beams[column, ring, 2]
+                )
+            times[i] = fractions[column]
+
+
+@njit(cache=True, nogil=True)
+def _plane(start, end, fraction, vertices, a, b, c, origin, direction):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Meet a ray with a moving face's plane; return range and cosine of incidence."""
+    corner = np.empty((3, 3))
+    for k in range(3):
+        v = vertices[a] if k == 0 else (vertices[b] if k == 1 else vertices[c])
+        for row in range(3):
+            p = start[row, 0] * v[0] + start[row, 1] * v[1] + start[row, 2] * v[2] + start[row, 3]
+            q = end[row, 0] * v[0] + end[row, 1] * v[1] + end[row, 2] * v[2] + end[row, 3]
+            corner[k, row] = p + (q - p) * fraction - origin[row]
+    ux, uy, uz = corner[1] - corner[0]
+    vx, vy, vz = corner[2] - corner[0]
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    along = nx * direction[0] + ny * direction[1] + nz * direction[2]
+    length = math.sqrt(nx * nx + ny * ny + nz * nz)
+    if along == 0.0 or length == 0.0:
+        return np.inf, 0.0
+    height = nx * corner[0, 0] + ny * corner[0, 1] + nz * corner[0, 2]
+    return height / along, abs(along) / length
+
+
+@njit(cache=True, nogil=True)
+def _measure(
+    first, last, beams, poses, fractions, distance, instance, face, start, end, vertices, faces,
+    face_start, mesh_of, material, reflectance, sensor, weather, seed, table, found,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Turn hits of columns [first, last) into range and intensity; range 0 is no return."""
+    rings = beams.shape[1]
+    low, high, range_noise, dropout, limit = sensor
+    fog, rain = weather
+    direction = np.empty(3)
+    for column in range(first, last):
+        pose = poses[column]
+        for ring in range(rings):
+            i = column * rings + ring
+            found[i, 0] = found[i, 1] = 0.0
+            place = np.uint32(i * 8) ^ seed
+            reach, strength, power = np.inf, 0.0, 0.0
+            if instance[i] >= 0:
+                for row in range(3):
+                    direction[row] = (
+                        pose[row, 0] * beams[column, ring, 0]
+                        + pose[row, 1] * beams[column, ring, 1]
+                        + pose[row, 2] * beams[column, ring, 2]
+                    )
+                k = instance[i]
+                f = face_start[mesh_of[k]] + face[i]
+                reach, cosine = _plane(
+                    start[k], end[k], fractions[column], vertices, faces[f, 0], faces[f, 1],
+                    faces[f, 2], pose[:, 3], direction,
+                )  # fmt: skip
+                m = material[f]
+                air = math.exp(-2.0 * fog * reach)
+                # Rough surfaces return more than Lambert's law says at grazing incidence.
+                power = (reflectance[m, 0] * math.sqrt(cosine) + 4.0 * reflectance[m, 1]) * air
+                strength = (
+                    reflectance[m, 0] * (0.3 + 0.7 * cosine) / (1.0 + reach * reach / 14400.0)
+                    + 0.9 * reflectance[m, 1] * cosine
+                ) * air
+                power *= limit * limit / max(reach * reach, 1e-6)
+            chance = 1.0 - math.exp(-0.6931 / 0.1 * power) if limit < 1e9 else 1.0
+            if uniform(place) >= chance * (1.0 - dropout):
+                reach = np.inf
+            # Drops and droplets in front of the surface.
+            if fog + rain > 0.0 and uniform(place + np.uint32(1)) < 0.012 * rain + 0.8 * fog:
+                near = low - 5.0 * math.log(1.0 - uniform(place + np.uint32(2)))
+                if near < reach:
+                    reach, strength = near, 0.02 + 0.05 * uniform(place + np.uint32(3))
+            if not (low <= reach <= high):
+                continue
+            reach += range_noise * normal(place + np.uint32(4), table)
+            strength *= 1.0 + 0.05 * normal(place + np.uint32(5), table)
+            found[i, 0] = max(reach, 1e-3)
+            found[i, 1] = min(max(strength, 0.0), 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _collect(beams, seconds, found, points):  # type: ignore[no-untyped-def]
+    """Write the returns as points in firing order; return how many."""
+    rings = beams.shape[1]
+    count = 0
+    for column in range(beams.shape[0]):
+        for ring in range(rings):
+            i = column * rings + ring
+            reach = found[i, 0]
+            if reach > 0.0:
+                points[count].x = beams[column, ring, 0] * reach
+                points[count].y = beams[column, ring, 1] * reach
+                points[count].z = beams[column, ring, 2] * reach
+                points[count].intensity = found[i, 1]
+                points[count].ring = ring
+                points[count].time = seconds[column]
+                count += 1
+    return count
+
+
+class Lidar:
+    """Measures one scene.
+
+    The same scene, state and seed give the same bytes for any number of threads. One LiDAR
+    must not be used from two threads at once.
+    """
+
+    def __init__(self, scene: Scene, spec: LidarSpec, threads: int | None = None) -> None:
+        """Prepare beams and buffers.
+
+        Args:
+            scene: what to measure.
+            spec: the sensor.
+            threads: how many to use; None for all usable cores.
+        """
+        self.scene, self.spec = scene, spec
+        self._workers = Workers(threads)
+        self._meshes = packed_meshes(scene.assets)
+        self._instances = pack_instances(scene, self._meshes)
+        self._tracer = make_tracer(self._meshes, self._instances, self._workers, motion=True)
+        self._beams = np.ascontiguousarray(spec.directions())
+        self._seconds = spec.times()
+        count = spec.rings * spec.columns
+        self._origins, self._directions = np.empty((2, count, 3), np.float32)
+        self._times = np.empty(count, np.float32)
+        self._found = np.empty((count, 2))
+        self._reflectance = np.array(
+            [(m.lidar_reflectance, m.retroreflectivity) for m in scene.assets.materials]
+        )
+        self._sensor = (
+            float(spec.min_range), float(spec.max_range), float(spec.range_noise),
+            float(spec.dropout), float(spec.reference_range),
+        )  # fmt: skip
+        environment = scene.environment
+        self._weather = (float(environment.fog_density), float(environment.rain))
+
+    def scan(self, state: WorldState, base_T_lidar: F64, seed: int) -> LidarScan:
+        """Measure one turn that starts at the state's time.
+
+        Args:
+            state: poses at the start and velocities during the turn.
+            base_T_lidar: (4, 4) pose of the sensor in ``base_link``.
+            seed: of noise and dropouts.
+        """
+        spec, period = self.spec, 1.0 / self.spec.rate_hz
+        start = np.asarray(state.world_T_instance, np.float64)
+        end = moved_instances(self.scene, state, period)
+        self._tracer.pose(start, end)
+        rotation, shift = twist_motion(
+            state.base_velocity, state.base_angular_velocity, self._seconds
+        )
+        bases = make_transform(
+            rotation @ state.world_T_base[:3, :3], state.world_T_base[:3, 3] + shift
+        )
+        poses = np.ascontiguousarray((bases @ base_T_lidar)[:, :3])
+        fractions = self._seconds / period
+
+        def aim(first: int, last: int) -> None:
+            _aim(
+                self._beams, poses, first, last, self._origins, self._directions, self._times,
+                fractions,
+            )  # fmt: skip
+
+        self._workers.split(aim, spec.columns)
+        distance, instance, face = self._tracer.first_hits(
+            self._origins, self._directions, self._times, spec.max_range * 1.01
+        )
+        meshes, key = self._meshes, salt(seed)
+
+        def measure(first: int, last: int) -> None:
+            _measure(
+                first, last, self._beams, poses, fractions, distance, instance, face, start, end,
+                meshes.vertices, meshes.faces, meshes.face_start, self._instances.mesh,
+                meshes.material, self._reflectance, self._sensor, self._weather, key, NORMAL,
+                self._found,
+            )  # fmt: skip
+
+        self._workers.split(measure, spec.columns)
+        points = np.empty(spec.rings * spec.columns, POINT)
+        count = _collect(self._beams, self._seconds, self._found, points)
+        return LidarScan(points[:count].copy(), state.time, period)

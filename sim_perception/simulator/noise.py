@@ -1,0 +1,40 @@
+"""Random numbers by hashing places: the same for any order of work and any thread count."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from sim_perception.simulator.scene import F32
+
+#: Normal deviates, to be picked by a hash.
+NORMAL: F32 = np.random.default_rng(20240229).standard_normal(65536).astype(np.float32)
+
+
+@njit(cache=True, nogil=True, inline='always')
+def hash32(value):  # type: ignore[no-untyped-def]
+    """Return a well mixed 32-bit integer (the finaliser of MurmurHash3)."""
+    h = np.uint32(value)
+    h ^= h >> np.uint32(16)
+    h = np.uint32(h * np.uint32(0x85EBCA6B))
+    h ^= h >> np.uint32(13)
+    h = np.uint32(h * np.uint32(0xC2B2AE35))
+    h ^= h >> np.uint32(16)
+    return h
+
+
+@njit(cache=True, nogil=True, inline='always')
+def uniform(value):  # type: ignore[no-untyped-def]
+    """Return a number in [0, 1) from an integer."""
+    return float(hash32(value) >> np.uint32(8)) * (1.0 / 16777216.0)
+
+
+@njit(cache=True, nogil=True, inline='always')
+def normal(value, table):  # type: ignore[no-untyped-def]
+    """Return a standard normal deviate out of ``NORMAL`` from an integer."""
+    return float(table[hash32(value) & np.uint32(65535)])
+
+
+def salt(seed: int) -> np.uint32:
+    """Spread a seed over 32 bits, to be combined with places by exclusive or."""
+    return np.uint32((seed * 2654435761 + 0x9E3779B9) % 2**32)
