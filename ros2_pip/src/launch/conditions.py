@@ -30,9 +30,7 @@ class InvalidConditionExpressionError(Exception):
         )
 
 
-def evaluate_condition_expression(
-    context: LaunchContext, expression: list[Substitution]
-) -> bool:
+def evaluate_condition_expression(context: LaunchContext, expression: list[Substitution]) -> bool:
     """Return the truth of performed text: true/1 or false/0, whatever the letters' case.
 
     Raises:

@@ -36,9 +36,7 @@ class _Locals:
 class LaunchContext:
     """Launch configurations, environment, locals, event queue and event handlers."""
 
-    def __init__(
-        self, *, argv: Iterable[str] | None = None, noninteractive: bool = False
-    ) -> None:
+    def __init__(self, *, argv: Iterable[str] | None = None, noninteractive: bool = False) -> None:
         self.argv = list(argv or [])
         self.noninteractive = noninteractive
         self._event_queue: deque[Event] = deque()

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 class LaunchDescription(LaunchDescriptionEntity):
     """Entities that are visited in order."""
 
-    def __init__(
-        self, initial_entities: Iterable[LaunchDescriptionEntity] | None = None
-    ) -> None:
+    def __init__(self, initial_entities: Iterable[LaunchDescriptionEntity] | None = None) -> None:
         self.__entities = list(initial_entities or [])
 
     @property

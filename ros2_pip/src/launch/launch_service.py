@@ -126,9 +126,7 @@ class LaunchService:
             await self.__wait(pending)
         except Exception as error:  # whatever an action or a user's callback raises
             self.__logger.debug(traceback.format_exc())
-            self.__logger.error(
-                'Caught exception in launch (see debug for traceback): %s', error
-            )
+            self.__logger.error('Caught exception in launch (see debug for traceback): %s', error)
             self.__return_code = 1
             self.__shut_down(str(error))
         return True

@@ -104,7 +104,8 @@ def _normalize(config: Any) -> dict[str, set[str]]:
     if unknown:
         raise ValueError(f'{unknown} are no output sources; use {", ".join(_SOURCES)}')
     return {
-        source: {config[source]} if isinstance(config.get(source), str)
+        source: {config[source]}
+        if isinstance(config.get(source), str)
         else set(config.get(source, ()))
         for source in _SOURCES
     }
@@ -123,7 +124,11 @@ def get_output_loggers(
     config = _normalize(output_config)
     loggers = []
     for source in ('stdout', 'stderr'):
-        files = {'screen': 'screen', 'log': 'launch.log', 'own_log': f'{process_name}-{source}.log'}
+        files = {
+            'screen': 'screen',
+            'log': 'launch.log',
+            'own_log': f'{process_name}-{source}.log',
+        }
         destinations = {files[target] for target in config['both'] | config[source]}
         loggers.append(_configured(f'{process_name}-{source}', destinations, raw=True))
     return loggers[0], loggers[1]

@@ -22,9 +22,7 @@ class ROSAdapter:
         from rclpy.signals import SignalHandlerOptions
 
         self.__context = rclpy.Context()
-        rclpy.init(
-            args=[], context=self.__context, signal_handler_options=SignalHandlerOptions.NO
-        )
+        rclpy.init(args=[], context=self.__context, signal_handler_options=SignalHandlerOptions.NO)
         self.ros_node: Node = rclpy.create_node(
             f'launch_ros_{os.getpid()}', context=self.__context
         )

@@ -159,7 +159,9 @@ def _run(command: list[str], log: Path) -> None:
         ).returncode
     if code:
         tail = '\n'.join(log.read_text(errors='replace').splitlines()[-40:])
-        raise BuildError(f'{" ".join(command)} failed with code {code}; end of its output:\n{tail}')
+        raise BuildError(
+            f'{" ".join(command)} failed with code {code}; end of its output:\n{tail}'
+        )
 
 
 def check_tools() -> None:

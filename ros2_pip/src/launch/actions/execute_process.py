@@ -273,7 +273,9 @@ class ExecuteProcess(Action):
         context.emit_event_sync(ProcessExited(returncode=code, action=self, **details))
         return True
 
-    async def __forward(self, context: LaunchContext, stream: Any, event: Any, logger: Any) -> None:
+    async def __forward(
+        self, context: LaunchContext, stream: Any, event: Any, logger: Any
+    ) -> None:
         """Log a stream of the process line by line and emit what comes as events."""
         rest = b''
         while data := await stream.read(_READ_SIZE):

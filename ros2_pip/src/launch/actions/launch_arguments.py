@@ -32,7 +32,9 @@ class DeclareLaunchArgument(Action):
         """
         super().__init__(**kwargs)
         if choices is not None and not choices:
-            raise RuntimeError('Provided choices arg is empty. Use None to ignore the choice list.')
+            raise RuntimeError(
+                'Provided choices arg is empty. Use None to ignore the choice list.'
+            )
         if choices is not None and isinstance(default_value, str) and default_value not in choices:
             raise RuntimeError(
                 f'Provided default_value "{default_value}" is not in provided choices "{choices}".'

@@ -61,9 +61,7 @@ class TimerAction(Action):
         self.__locals = context.get_locals_as_dict()
         context.register_event_handler(
             EventHandler(
-                matcher=lambda event: (
-                    isinstance(event, TimerEvent) and event.timer_action is self
-                ),
+                matcher=lambda event: isinstance(event, TimerEvent) and event.timer_action is self,
                 entities=OpaqueFunction(function=self.__fire),
                 handle_once=True,
             )

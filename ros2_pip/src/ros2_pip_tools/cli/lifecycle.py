@@ -1,0 +1,61 @@
+"""`ros2 lifecycle`: read and change the states of lifecycle nodes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ros2_pip_tools.cli.errors import CommandError
+from ros2_pip_tools.cli.graph import absolute, command_node, get_interface, wait_for_result
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+
+def add_to(commands: Any) -> None:
+    """Add the verbs."""
+    group = commands.add_parser('lifecycle', help='read and change states of lifecycle nodes')
+    verbs = group.add_subparsers(metavar='verb', required=True)
+    get = verbs.add_parser('get', help='print the state of a node')
+    change = verbs.add_parser('set', help='trigger a transition')
+    for parser in (get, change):
+        parser.add_argument('node')
+        parser.add_argument('--timeout', type=float, default=60.0, metavar='S')
+    change.add_argument('transition', help='configure, activate, deactivate, cleanup, shutdown')
+    get.set_defaults(run=_get)
+    change.set_defaults(run=_set)
+
+
+def _call(node: Node, options: argparse.Namespace, service: str, request: Any = None) -> Any:
+    kind = get_interface(
+        'lifecycle_msgs/' + ''.join(word.capitalize() for word in service.split('_')), 'srv'
+    )
+    client = node.create_client(kind, f'{absolute(options.node)}/{service}')
+    if not client.wait_for_service(timeout_sec=min(options.timeout, 10.0)):
+        raise CommandError(f"no lifecycle node '{options.node}'; see `ros2 node list`")
+    future = client.call_async(kind.Request() if request is None else request)
+    return wait_for_result(node, future, options.node, options.timeout)
+
+
+def _get(options: argparse.Namespace) -> None:
+    with command_node() as node:
+        state = _call(node, options, 'get_state').current_state
+    print(f'{state.label} [{state.id}]')
+
+
+def _set(options: argparse.Namespace) -> None:
+    from lifecycle_msgs.srv import ChangeState
+
+    with command_node() as node:
+        possible = {
+            item.transition.label: item.transition
+            for item in _call(node, options, 'get_available_transitions').available_transitions
+        }
+        if options.transition not in possible:
+            raise CommandError(
+                f"'{options.transition}' is not possible now; possible: {', '.join(possible)}"
+            )
+        request = ChangeState.Request(transition=possible[options.transition])
+        if not _call(node, options, 'change_state', request).success:
+            raise CommandError('Transitioning failed')
+    print('Transitioning successful')
