@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 
 DEVICES = ('auto', 'cpu', 'cuda')
+BACKENDS = ('torch', 'onnxruntime')
 PRECISIONS = ('auto', 'float32', 'bfloat16', 'float16')
 
 
@@ -84,3 +86,38 @@ class TorchBackend:
         """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
         log_depth, logits = self.net(image.to(self.device, self.dtype), focal.to(self.device))
         return log_depth.cpu(), logits.cpu()
+
+
+class OnnxBackend:
+    """Runs an exported network in ONNX Runtime, float32, on the CPU.
+
+    Raises:
+        ImportError: if onnxruntime is not installed.
+    """
+
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        """Load a graph that ``training.export`` made.
+
+        Args:
+            model: the ONNX file's contents.
+            threads: CPU threads, None for ONNX Runtime's default.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError(
+                "backend 'onnxruntime' needs onnxruntime; install it with: "
+                "pip install onnxruntime, or use the backend 'torch'"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            model, options, providers=['CPUExecutionProvider']
+        )
+
+    def run(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
+        feed = {'image': np.ascontiguousarray(image.numpy()), 'focal': focal.numpy()}
+        log_depth, logits = self._session.run(['log_depth', 'logits'], feed)
+        return torch.from_numpy(log_depth), torch.from_numpy(logits)

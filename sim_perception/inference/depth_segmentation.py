@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 
 from sim_perception.inference.backend import (
+    BACKENDS,
     Backend,
+    OnnxBackend,
     TorchBackend,
     choose_device,
     choose_precision,
@@ -22,17 +24,17 @@ from sim_perception.inference.postprocess import (
     label_image,
 )
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
-from sim_perception.models.checkpoint import Checkpoint, load_checkpoint
+from sim_perception.models.checkpoint import ONNX, Checkpoint, CheckpointError, load_checkpoint
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, DepthSegmentation, Frame
 
 
 class DepthSegmentationEngine:
-    """Runs one checkpoint. Not thread-safe: one engine per worker.
+    """Runs one network. Not thread-safe: one engine per worker.
 
     Attributes:
-        taxonomy: the checkpoint's class list; ids in the output refer to it.
+        taxonomy: the network's class list; ids in the output refer to it.
         preprocess: how images become network inputs.
         metrics: the checkpoint's results.
     """
@@ -47,31 +49,34 @@ class DepthSegmentationEngine:
         precision: str = 'auto',
         threads: int | None = None,
         metrics: dict[str, Any] | None = None,
+        backend: Backend | None = None,
     ) -> None:
-        """Wrap a network that is already in memory; ``load`` is the usual way.
+        """Wrap a network in memory; ``load`` is the usual way.
+
+        The network is copied: later training does not change the engine.
 
         Args:
             net: the network.
             taxonomy: its class list.
             preprocess: how images become network inputs.
-            device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-            precision: ``auto``, ``float32``, ``bfloat16`` or ``float16`` (GPU).
-            threads: CPU threads of PyTorch in this process, None to leave them as they are.
+            device, precision, threads: see ``load``.
             metrics: results to carry along.
+            backend: what runs the network instead of PyTorch; device, precision and threads
+                are then its own affair.
 
         Raises:
-            ValueError: for a device or precision that this machine does not have.
+            ValueError: for a device, precision or thread count that is not available.
         """
-        if threads is not None:
-            if threads < 1:
-                raise ValueError(f'threads must be at least 1, got {threads}')
-            torch.set_num_threads(threads)
         self.taxonomy = taxonomy
         self.preprocess = preprocess
         self.metrics = metrics or {}
         self._limits = net.config.min_depth, net.config.max_depth
-        chosen = choose_device(device)
-        self._backend: Backend = TorchBackend(net, chosen, choose_precision(precision, chosen))
+        if backend is None:
+            if _checked_threads(threads) is not None:
+                torch.set_num_threads(cast(int, threads))
+            chosen = choose_device(device)
+            backend = TorchBackend(net, chosen, choose_precision(precision, chosen))
+        self._backend = backend
 
     @classmethod
     def load(
@@ -87,27 +92,40 @@ class DepthSegmentationEngine:
 
         Args:
             folder: the checkpoint.
-            device, precision, threads: see the constructor.
-            backend: ``torch``.
+            device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``float16`` (GPU); ``auto`` is
+                float16 on a GPU, bfloat16 on a CPU with instructions for it, else float32.
+            backend: ``torch``, or ``onnxruntime`` (CPU, float32) for a checkpoint that
+                ``python -m training export`` has added ``model.onnx`` to. On CPUs without
+                bfloat16 instructions onnxruntime is faster.
+            threads: CPU threads of the backend, None for its default. PyTorch's is one number
+                for the whole process.
             taxonomy: the class list the caller needs, or None for any.
 
         Raises:
-            CheckpointError: if the checkpoint is damaged or of another kind.
+            CheckpointError: if the checkpoint is damaged, of another kind, or lacks the ONNX
+                file that the backend needs.
             ValueError: for an option that this machine or program does not have.
+            ImportError: if the backend is not installed.
         """
-        if backend != 'torch':
-            raise ValueError(f"unknown backend {backend!r}; choose 'torch'")
-        loaded: Checkpoint = load_checkpoint(
-            folder, network='depth_segmentation', taxonomy=taxonomy
-        )
+        if backend not in BACKENDS:
+            raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
+        loaded = load_checkpoint(folder, network='depth_segmentation', taxonomy=taxonomy)
+        net = cast(DepthSegmentationNet, loaded.net)
+        try:
+            preprocess = PreprocessConfig.from_dict(loaded.preprocess)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f'{folder}: bad preprocess settings: {error}') from error
+        onnx = backend == 'onnxruntime'
         return cls(
-            cast(DepthSegmentationNet, loaded.net),
+            net,
             loaded.taxonomy,
-            PreprocessConfig.from_dict(loaded.preprocess),
+            preprocess,
             device=device,
             precision=precision,
             threads=threads,
             metrics=loaded.metrics,
+            backend=_onnx_backend(loaded, device, precision, threads) if onnx else None,
         )
 
     def infer(self, frame: Frame, confidence: bool = False) -> DepthSegmentation:
@@ -139,6 +157,11 @@ class DepthSegmentationEngine:
             for d, s in zip(log_depth.numpy(), logits.permute(0, 2, 3, 1).numpy(), strict=True)
         ]
 
+    def warm_up(self, camera: Camera) -> None:
+        """Run once at a camera's size, so that the first real frame is not the slow one."""
+        image = np.zeros((camera.height, camera.width, 3), np.uint8)
+        self.infer(Frame(0, image, camera))
+
     def _result(
         self,
         log_depth: npt.NDArray[np.float32],
@@ -151,7 +174,24 @@ class DepthSegmentationEngine:
             return DepthSegmentation(depth, *label_confidence_image(logits, size))
         return DepthSegmentation(depth, label_image(logits, size))
 
-    def warm_up(self, camera: Camera) -> None:
-        """Run once at a camera's size, so that the first real frame is not the slow one."""
-        image = np.zeros((camera.height, camera.width, 3), np.uint8)
-        self.infer(Frame(0, image, camera))
+
+def _onnx_backend(
+    loaded: Checkpoint, device: str, precision: str, threads: int | None
+) -> OnnxBackend:
+    if device not in ('auto', 'cpu') or precision not in ('auto', 'float32'):
+        raise ValueError(
+            f"backend 'onnxruntime' computes in float32 on the CPU, asked for {precision} on "
+            f"{device}; use the backend 'torch'"
+        )
+    if loaded.onnx is None:
+        raise CheckpointError(
+            f'{loaded.folder / ONNX} is missing; make it with: '
+            f'python -m training export --checkpoint {loaded.folder}'
+        )
+    return OnnxBackend(loaded.onnx, _checked_threads(threads))
+
+
+def _checked_threads(threads: int | None) -> int | None:
+    if threads is not None and threads < 1:
+        raise ValueError(f'threads must be at least 1, got {threads}')
+    return threads

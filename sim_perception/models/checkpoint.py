@@ -6,6 +6,7 @@ A checkpoint is a folder with
 - ``config.yaml``: network name and settings, preprocessing, class list, canonical camera,
 - ``metrics.json``: results with the data and commands that produced them,
 - ``README.md``: the card for people,
+- ``model.onnx``: optionally, the network exported for ONNX Runtime,
 - ``MANIFEST``: format version, then one ``sha256  name`` line per file (``sha256sum -c`` reads
   it).
 
@@ -44,6 +45,7 @@ FORMAT = 'sim_perception checkpoint'
 VERSION = 1
 WEIGHTS, CONFIG, METRICS, CARD = 'model.safetensors', 'config.yaml', 'metrics.json', 'README.md'
 MANIFEST = 'MANIFEST'
+ONNX = 'model.onnx'
 FILES = (WEIGHTS, CONFIG, METRICS, CARD)
 RESTORE = 'restore it from its source, or train or export the checkpoint again'
 
@@ -62,6 +64,7 @@ class Checkpoint:
         taxonomy: the class list it was trained with.
         preprocess: plain values for ``inference.preprocess.PreprocessConfig``.
         metrics: results, as saved.
+        onnx: the exported network, or None if there is none.
         folder: where it came from.
     """
 
@@ -70,6 +73,7 @@ class Checkpoint:
     taxonomy: Taxonomy
     preprocess: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    onnx: bytes | None = None
     folder: Path = Path()
 
 
@@ -118,9 +122,19 @@ def save_checkpoint(
 
 
 def update_checkpoint(
-    folder: Path | str, *, metrics: Mapping[str, Any] | None = None, card: str | None = None
+    folder: Path | str,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    card: str | None = None,
+    extra: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Replace a checkpoint's metrics and/or card, keeping everything else byte for byte.
+
+    Args:
+        folder: the checkpoint.
+        metrics: new contents of ``metrics.json``.
+        card: new contents of ``README.md``.
+        extra: more files by name, for example ``model.onnx``.
 
     Raises:
         CheckpointError: if the folder is not an intact checkpoint.
@@ -130,6 +144,7 @@ def update_checkpoint(
         contents[METRICS] = (json.dumps(dict(metrics), indent=2) + '\n').encode()
     if card is not None:
         contents[CARD] = card.encode()
+    contents.update(extra or {})
     return _write(Path(folder), contents)
 
 
@@ -167,7 +182,9 @@ def load_checkpoint(
         metrics = json.loads(contents[METRICS])
     except ValueError as error:
         raise CheckpointError(f'{folder / METRICS} is not JSON: {error}; {RESTORE}') from error
-    return Checkpoint(name, net.eval(), classes, config['preprocess'], metrics, folder)
+    return Checkpoint(
+        name, net.eval(), classes, config['preprocess'], metrics, contents.get(ONNX), folder
+    )
 
 
 def _stored(net: nn.Module, half: bool) -> dict[str, Tensor]:
@@ -226,11 +243,14 @@ def _read(folder: Path) -> dict[str, bytes]:
     if not folder.is_dir():
         raise CheckpointError(f'{folder} is not a folder; give the folder of a checkpoint')
     expected = _parse_manifest(folder / MANIFEST)
+    unlisted = [name for name in FILES if name not in expected]
+    if unlisted:
+        raise CheckpointError(f'{folder / MANIFEST} does not list {unlisted[0]}; {RESTORE}')
     contents = {}
-    for name in FILES:
+    for name in expected:
         path = folder / name
-        if name not in expected:
-            raise CheckpointError(f'{folder / MANIFEST} does not list {name}; {RESTORE}')
+        if path.name != name:
+            raise CheckpointError(f'{folder / MANIFEST} lists the path {name!r}; {RESTORE}')
         try:
             contents[name] = path.read_bytes()
         except OSError as error:
