@@ -192,7 +192,7 @@ class Renderer:
 
     def _semantic(self, surface: Surface) -> npt.NDArray[np.uint8]:
         # Face -1 of the sky picks the last entry.
-        table = np.append(self._meshes.semantic, self._sky_id)
+        table = np.append(self._meshes.semantic, np.uint8(self._sky_id))
         return table[surface.face].reshape(self.camera.height, self.camera.width)
 
     def _rgb(
