@@ -57,7 +57,9 @@ class SimulatorParameters:
     scenario: str = parameter(
         'target', 'name of a scenario in config/scenarios, or the path of a YAML file'
     )
-    seed: int = parameter(-1, "seed of the scene; -1 keeps the scenario's own", low=-1, high=2**32 - 1)
+    seed: int = parameter(
+        -1, "seed of the scene; -1 keeps the scenario's own", low=-1, high=2**32 - 1
+    )
     duration: float = parameter(
         0.0, "simulated seconds; 0 keeps the scenario's own", low=0.0, high=600.0
     )
@@ -138,7 +140,7 @@ def check(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
         value = float(value)
     if type(value) is not wanted:
         raise ParameterError(
-            f'parameter {name} must be a {_TYPE_NAMES[wanted]}, got {value!r} '
+            f'parameter {name} must be of type {_TYPE_NAMES[wanted]}, got {value!r} '
             f'({_TYPE_NAMES.get(type(value), type(value).__name__)})'
         )
     low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
@@ -183,12 +185,11 @@ def declare_parameters(node: Node, cls: type) -> None:
             declared = node.declare_parameter(name, field.default, _descriptor(field))
         except InvalidParameterTypeException as error:
             raise ParameterError(
-                f'parameter {name} must be a {_TYPE_NAMES[type(field.default)]}: {error}'
+                f'parameter {name} must be of type {_TYPE_NAMES[type(field.default)]}: {error}'
             ) from error
         except InvalidParameterValueException as error:
-            allowed = _allowed(field)
             raise ParameterError(
-                f'parameter {name} must lie within {allowed}, got {error.value!r}'
+                f'parameter {name} must lie within {_allowed(field)}: {error}'
             ) from error
         check(name, declared.value, field)
 
