@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from sim_perception.simulator.kernels import kernel
 from sim_perception.simulator.noise import NORMAL, normal, salt
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, Sensor
@@ -27,7 +27,7 @@ def _srgb_table() -> F32:
 _SRGB: F32 = _srgb_table()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _expose(light, first, last, parameters, seed, curve, noise, out):  # type: ignore[no-untyped-def]  # fmt: skip
     height, width = out.shape[0], out.shape[1]
     contrast, saturation, vignetting = parameters[3], parameters[4], parameters[5]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from sim_perception.simulator.kernels import kernel
 from sim_perception.simulator.lens import Lens
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.raster import NEAR
@@ -28,7 +28,7 @@ def instance_motion(camera_T_instance: F64, previous_T_instance: F64) -> F64:
     return np.ascontiguousarray(np.concatenate([rotation, translation[:, :, None]], 2))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _previous_slopes(rays, first, last, depth, instance, motion, turn, slopes, distance):  # type: ignore[no-untyped-def]  # fmt: skip
     """Write each point's ray slopes and depth in the previous frame; infinite depth = sky."""
     for s in range(first, last):
@@ -53,7 +53,7 @@ def _previous_slopes(rays, first, last, depth, instance, motion, turn, slopes, d
             slopes[s, 0] = slopes[s, 1] = np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _seen_before(slopes, distance, pixels, width, size, first, last, intrinsics, inverse, near, flow):  # type: ignore[no-untyped-def]  # fmt: skip
     """Write u, v, valid; ``inverse`` is the previous frame's inverse depth of the samples."""
     rows, columns = inverse.shape

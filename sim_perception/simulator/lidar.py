@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from sim_perception.geometry.transforms import make_transform
+from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.noise import NORMAL, normal, salt, uniform
 from sim_perception.simulator.packing import pack_instances, packed_meshes
 from sim_perception.simulator.parallel import Workers
@@ -158,7 +158,7 @@ def moved_instances(scene: Scene, state: WorldState, duration: float) -> F64:
     return poses
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _aim(beams, poses, first, last, origins, directions, times, fractions):  # type: ignore[no-untyped-def]  # fmt: skip
     """Write world rays of columns [first, last)."""
     rings = beams.shape[1]
@@ -176,28 +176,40 @@ def _aim(beams, poses, first, last, origins, directions, times, fractions):  # t
             times[i] = fractions[column]
 
 
-@njit(cache=True, nogil=True)
-def _plane(start, end, fraction, vertices, a, b, c, origin, direction):  # type: ignore[no-untyped-def]  # fmt: skip
+@inlined
+def _corner(start, end, fraction, vertices, i, origin):  # type: ignore[no-untyped-def]
+    """Return a moving vertex relative to the ray's origin."""
+    x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
+    rest = 1.0 - fraction
+    px = start[0, 0] * x + start[0, 1] * y + start[0, 2] * z + start[0, 3]
+    py = start[1, 0] * x + start[1, 1] * y + start[1, 2] * z + start[1, 3]
+    pz = start[2, 0] * x + start[2, 1] * y + start[2, 2] * z + start[2, 3]
+    qx = end[0, 0] * x + end[0, 1] * y + end[0, 2] * z + end[0, 3]
+    qy = end[1, 0] * x + end[1, 1] * y + end[1, 2] * z + end[1, 3]
+    qz = end[2, 0] * x + end[2, 1] * y + end[2, 2] * z + end[2, 3]
+    return (
+        rest * px + fraction * qx - origin[0],
+        rest * py + fraction * qy - origin[1],
+        rest * pz + fraction * qz - origin[2],
+    )
+
+
+@kernel
+def _plane(start, end, fraction, vertices, a, b, c, origin, dx, dy, dz):  # type: ignore[no-untyped-def]  # fmt: skip
     """Meet a ray with a moving face's plane; return range and cosine of incidence."""
-    corner = np.empty((3, 3))
-    for k in range(3):
-        v = vertices[a] if k == 0 else (vertices[b] if k == 1 else vertices[c])
-        for row in range(3):
-            p = start[row, 0] * v[0] + start[row, 1] * v[1] + start[row, 2] * v[2] + start[row, 3]
-            q = end[row, 0] * v[0] + end[row, 1] * v[1] + end[row, 2] * v[2] + end[row, 3]
-            corner[k, row] = p + (q - p) * fraction - origin[row]
-    ux, uy, uz = corner[1] - corner[0]
-    vx, vy, vz = corner[2] - corner[0]
+    ax, ay, az = _corner(start, end, fraction, vertices, a, origin)
+    bx, by, bz = _corner(start, end, fraction, vertices, b, origin)
+    cx, cy, cz = _corner(start, end, fraction, vertices, c, origin)
+    ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    along = nx * direction[0] + ny * direction[1] + nz * direction[2]
+    along = nx * dx + ny * dy + nz * dz
     length = math.sqrt(nx * nx + ny * ny + nz * nz)
     if along == 0.0 or length == 0.0:
         return np.inf, 0.0
-    height = nx * corner[0, 0] + ny * corner[0, 1] + nz * corner[0, 2]
-    return height / along, abs(along) / length
+    return (nx * ax + ny * ay + nz * az) / along, abs(along) / length
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure(
     first, last, beams, poses, fractions, distance, instance, face, start, end, vertices, faces,
     face_start, mesh_of, material, reflectance, sensor, weather, seed, table, found,
@@ -206,26 +218,24 @@ def _measure(
     rings = beams.shape[1]
     low, high, range_noise, dropout, limit = sensor
     fog, rain = weather
-    direction = np.empty(3)
     for column in range(first, last):
         pose = poses[column]
+        origin = pose[:, 3]
         for ring in range(rings):
             i = column * rings + ring
             found[i, 0] = found[i, 1] = 0.0
             place = np.uint32(i * 8) ^ seed
             reach, strength, power = np.inf, 0.0, 0.0
             if instance[i] >= 0:
-                for row in range(3):
-                    direction[row] = (
-                        pose[row, 0] * beams[column, ring, 0]
-                        + pose[row, 1] * beams[column, ring, 1]
-                        + pose[row, 2] * beams[column, ring, 2]
-                    )
+                u, v, w = beams[column, ring, 0], beams[column, ring, 1], beams[column, ring, 2]
+                dx = pose[0, 0] * u + pose[0, 1] * v + pose[0, 2] * w
+                dy = pose[1, 0] * u + pose[1, 1] * v + pose[1, 2] * w
+                dz = pose[2, 0] * u + pose[2, 1] * v + pose[2, 2] * w
                 k = instance[i]
                 f = face_start[mesh_of[k]] + face[i]
                 reach, cosine = _plane(
                     start[k], end[k], fractions[column], vertices, faces[f, 0], faces[f, 1],
-                    faces[f, 2], pose[:, 3], direction,
+                    faces[f, 2], origin, dx, dy, dz,
                 )  # fmt: skip
                 m = material[f]
                 air = math.exp(-2.0 * fog * reach)
@@ -252,7 +262,7 @@ def _measure(
             found[i, 1] = min(max(strength, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _collect(beams, seconds, found, points):  # type: ignore[no-untyped-def]
     """Write the returns as points in firing order; return how many."""
     rings = beams.shape[1]

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.scene import F32
 
 
@@ -51,7 +51,7 @@ def build_pyramids(textures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return pyramids
 
 
-@njit(cache=True, nogil=True, inline='always')
+@inlined
 def _bilinear(pyramid, offset, size, u, v, linear):  # type: ignore[no-untyped-def]
     x = (u - math.floor(u)) * size - 0.5
     y = (v - math.floor(v)) * size - 0.5
@@ -72,7 +72,7 @@ def _bilinear(pyramid, offset, size, u, v, linear):  # type: ignore[no-untyped-d
     return r, g, h
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sample(pyramid, size, u, v, level, linear):  # type: ignore[no-untyped-def]
     """Return linear RGB of a texture at (u, v) repeats and a fractional level of detail.
 

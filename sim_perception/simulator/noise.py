@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from sim_perception.simulator.kernels import inlined
 from sim_perception.simulator.scene import F32
 
 #: Normal deviates, to be picked by a hash.
 NORMAL: F32 = np.random.default_rng(20240229).standard_normal(65536).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, inline='always')
+@inlined
 def hash32(value):  # type: ignore[no-untyped-def]
     """Return a well mixed 32-bit integer (the finaliser of MurmurHash3)."""
     h = np.uint32(value)
@@ -23,13 +23,13 @@ def hash32(value):  # type: ignore[no-untyped-def]
     return h
 
 
-@njit(cache=True, nogil=True, inline='always')
+@inlined
 def uniform(value):  # type: ignore[no-untyped-def]
     """Return a number in [0, 1) from an integer."""
     return float(hash32(value) >> np.uint32(8)) * (1.0 / 16777216.0)
 
 
-@njit(cache=True, nogil=True, inline='always')
+@inlined
 def normal(value, table):  # type: ignore[no-untyped-def]
     """Return a standard normal deviate out of ``NORMAL`` from an integer."""
     return float(table[hash32(value) & np.uint32(65535)])

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, F64, I32
@@ -43,7 +43,7 @@ class Grid:
         return np.array([self.fx, self.fy, self.cx, self.cy])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # type: ignore[no-untyped-def]  # fmt: skip
     """Write x, y, 1/z of vertices [start, stop) to ``screen``; 1/z = -1 behind ``near``.
 
@@ -69,7 +69,7 @@ def project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # 
     return front
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clip_face(vertices, face, pose, intrinsics, near, polygon):  # type: ignore[no-untyped-def]
     """Clip one face at the near plane; write its 3 or 4 screen corners, return their number.
 
@@ -108,7 +108,7 @@ def clip_face(vertices, face, pose, intrinsics, near, polygon):  # type: ignore[
     return count
 
 
-@njit(cache=True, nogil=True, inline='always')
+@inlined
 def narrow(a, e, low, high):  # type: ignore[no-untyped-def]
     """Shrink [low, high] to where ``a x + e >= 0``; low > high when nowhere."""
     if a > 0.0:
@@ -120,7 +120,7 @@ def narrow(a, e, low, high):  # type: ignore[no-untyped-def]
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_triangle(x0, y0, i0, x1, y1, i1, x2, y2, i2, number, depth, faces):  # type: ignore[no-untyped-def]  # fmt: skip
     """Draw the screen triangle with corners (x, y, 1/z), float64, into inverse depth, faces."""
     height, width = depth.shape
@@ -155,7 +155,7 @@ def draw_triangle(x0, y0, i0, x1, y1, i1, x2, y2, i2, number, depth, faces):  # 
                 faces[y, x] = number
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_instances(
     vertices, faces, vertex_start, face_start, mesh_of, face_base, poses,
     order, first, last, intrinsics, near, screen, depth, numbers,
@@ -193,7 +193,7 @@ def draw_instances(
             number += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def merge_rows(depths, numbers, first, last):  # type: ignore[no-untyped-def]
     """Merge the layers' rows [first, last) into layer 0."""
     width = depths.shape[2]

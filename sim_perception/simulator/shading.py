@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from sim_perception.simulator.kernels import kernel
 from sim_perception.simulator.mipmaps import LINEAR, build_pyramids, sample
 from sim_perception.simulator.packing import PackedMeshes
 from sim_perception.simulator.parallel import Workers
@@ -48,7 +48,7 @@ def pack_materials(materials: tuple[Material, ...]) -> F64:
     ).reshape(-1, 10)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shadow_rays(
     rays, first, last, width, depth, normal, rotation, position, light, softness, origins,
     directions,
@@ -90,7 +90,7 @@ def _shadow_rays(
         directions[s, 2] = sz + b * vz
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _soften(first, last, width, height, depth, normal, blocked, lit):  # type: ignore[no-untyped-def]  # fmt: skip
     """Average shadows over 3x3 pixels of the same surface."""
     for y in range(first, last):
@@ -115,7 +115,7 @@ def _soften(first, last, width, height, depth, normal, blocked, lit):  # type: i
             lit[s] = 1.0 - total / count if count else 1.0 - blocked[s]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shade(
     rays, first, last, depth, instance, face, normal, uv, occlusion, lit, rotation, focal,
     face_material, density, materials, tint, pyramids, size, linear, light, clouds, out,

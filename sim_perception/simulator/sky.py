@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.scene import F32, F64, Environment
 
 #: Places of the values in the light array that kernels share.
@@ -68,7 +68,7 @@ def make_clouds(seed: int, size: int = _CLOUD_SIZE) -> F32:
     return (total / total.max()).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, inline='always')
+@inlined
 def _cloud(clouds, u, v):  # type: ignore[no-untyped-def]
     """Sample the tileable noise bilinearly; u, v in repeats."""
     size = clouds.shape[0]
@@ -81,7 +81,7 @@ def _cloud(clouds, u, v):  # type: ignore[no-untyped-def]
     return top * (1 - fy) + (clouds[j1, i] * (1 - fx) + clouds[j1, i1] * fx) * fy
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sky_radiance(dx, dy, dz, light, clouds):  # type: ignore[no-untyped-def]
     """Return linear RGB of the sky in a unit direction; below the horizon it is the horizon."""
     up = max(dz, 0.0)

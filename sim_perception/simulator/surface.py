@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.raster import NOTHING
@@ -59,7 +59,7 @@ class Surface:
         )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def barycentric(pose, vertices, i0, i1, i2, rx, ry):  # type: ignore[no-untyped-def]
     """Meet the ray (rx, ry, 1) with the plane of a face.
 
@@ -80,7 +80,7 @@ def barycentric(pose, vertices, i0, i1, i2, rx, ry):  # type: ignore[no-untyped-
     return (ax * px + ay * py + az * pz) / total, w0 / total, w1 / total, w2 / total
 
 
-@njit(cache=True, nogil=True, inline='always')
+@inlined
 def _map(pose, vertices, i):  # type: ignore[no-untyped-def]
     x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
     return (
@@ -90,7 +90,7 @@ def _map(pose, vertices, i):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _surfaces(
     rays, numbers, first, last, vertices, normals, uv, occlusion, faces, face_start,
     mesh_of, face_base, of_face, poses, depth, instance, face, normal, texture, openness,

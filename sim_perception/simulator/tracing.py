@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
+from sim_perception.simulator.kernels import kernel
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, F64, I32
@@ -91,14 +91,14 @@ def _call4(typing, function, a, b, c, d):  # type: ignore[no-untyped-def]
     return types.void(*[types.intp] * 5), codegen
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _aligned(words):  # type: ignore[no-untyped-def]
     raw = np.empty(words + 16, np.float32)
     skip = (64 - raw.ctypes.data % 64) % 64 // 4
     return raw[skip : skip + words]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _trace(
     functions, scenes, origins, directions, times, far, first, last, distance, instance, face, tables
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -146,7 +146,7 @@ def _trace(
             distance[i] = ray[128 + lane] if instance[i] >= 0 else np.float32(np.inf)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shadow(functions, scenes, origins, directions, far, first, last, out):  # type: ignore[no-untyped-def]  # fmt: skip
     """Whether rays of packets [first, last) meet anything in either scene."""
     ray = _aligned(_WORDS)
@@ -190,7 +190,7 @@ def _shadow(functions, scenes, origins, directions, far, first, last, out):  # t
                     active -= 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _place(functions, geometries, members, start, end, steps):  # type: ignore[no-untyped-def]
     """Give each member geometry its column-major 3x4 transform at its 1 or 2 time steps."""
     matrix = np.empty(12, np.float32)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from sim_perception.simulator.kernels import kernel
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.raster import (
@@ -47,7 +47,7 @@ class Visibility:
     box_visible: F32
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mark_triangle(x0, y0, x1, y1, x2, y2, stamp, mask, weights):  # type: ignore[no-untyped-def]
     """Stamp a triangle's samples; return the weight of those not stamped before."""
     height, width = mask.shape
@@ -77,7 +77,7 @@ def _mark_triangle(x0, y0, x1, y1, x2, y2, stamp, mask, weights):  # type: ignor
     return added
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cover_object(
     vertices, faces, vertex_start, face_start, mesh_of, members, poses, intrinsics, near,
     screen, stamp, mask, weights,
@@ -113,7 +113,7 @@ def _cover_object(
     return covered
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hull_points(
     vertices, hull_faces, hull_start, mesh_of, members, poses, near, points
 ):  # type: ignore[no-untyped-def]  # fmt: skip
@@ -132,7 +132,7 @@ def _hull_points(
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_seen(owner, boxes, seen):  # type: ignore[no-untyped-def]
     """Count the pixels of each object and bound them."""
     height, width = owner.shape
