@@ -87,7 +87,7 @@ def save_checkpoint(
     card: str | None = None,
     half: bool = True,
 ) -> Path:
-    """Write a checkpoint folder; readers see the old one or the new one, never a mixture.
+    """Write a checkpoint folder; an interrupted save leaves an existing one as it was.
 
     Args:
         folder: where; an existing checkpoint there is replaced.

@@ -54,7 +54,8 @@ def build_model(name: str, values: Mapping[str, Any], pretrained: bool = False) 
         values: fields of its configuration dataclass.
         pretrained: start the encoder from ImageNet weights.
     """
-    return MODELS[name].net(build_config(name, values), pretrained=pretrained)
+    config = build_config(name, values)
+    return MODELS[name].net(config, pretrained=pretrained)
 
 
 def name_of(net: nn.Module) -> str:

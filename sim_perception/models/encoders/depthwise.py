@@ -53,17 +53,12 @@ class _DepthwiseConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         image, weight = ctx.saved_tensors
+        geometry = gradient, image, weight, ctx.stride, ctx.padding
         needs_image, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         return (
-            _image_gradient(gradient, image, weight, ctx.stride, ctx.padding)
-            if needs_image
-            else None,
-            _weight_gradient(gradient, image, weight, ctx.stride, ctx.padding)
-            if needs_weight
-            else None,
-            gradient.sum((0, 2, 3), dtype=torch.float32).to(gradient.dtype)
-            if needs_bias
-            else None,
+            _image_gradient(*geometry) if needs_image else None,
+            _weight_gradient(*geometry) if needs_weight else None,
+            _bias_gradient(gradient) if needs_bias else None,
             None,
             None,
         )
@@ -95,7 +90,8 @@ def _image_gradient(
 def _weight_gradient(
     gradient: Tensor, image: Tensor, weight: Tensor, stride: int, padding: int
 ) -> Tensor:
-    dtype = weight.dtype if weight.shape[-1] <= NATIVE_KERNEL else torch.float32
+    small = weight.shape[-1] <= NATIVE_KERNEL
+    dtype = weight.dtype if small else torch.promote_types(weight.dtype, torch.float32)
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient.to(dtype),
         image.to(dtype),
@@ -110,3 +106,8 @@ def _weight_gradient(
         [False, True, False],
     )[1]
     return result.to(weight.dtype)
+
+
+def _bias_gradient(gradient: Tensor) -> Tensor:
+    wide = torch.promote_types(gradient.dtype, torch.float32)
+    return gradient.sum((0, 2, 3), dtype=wide).to(gradient.dtype)
