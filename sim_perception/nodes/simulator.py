@@ -40,7 +40,10 @@ _PROFILES = {
     t_.QosHint.LATCHED: qos.latched_qos,
 }
 _GLOBAL = (t_.TF, t_.TF_STATIC, t_.CLOCK)  # these keep their names in any namespace
+_LIGHT = {t_.TF.name, t_.CLOCK.name}  # sent even when a frame is skipped
 _RENDERED_AHEAD = 2  # frames
+_TOLERATED_DELAY = 0.5  # frames
+_QUEUE_SIZE = 16  # moments
 
 
 class Moment(NamedTuple):
@@ -120,7 +123,8 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         """Start to render and to publish."""
         assert self._simulation is not None
         self._stopping.clear()
-        frames: queue.Queue[Any] = queue.Queue(self._moments_ahead(self._simulation))
+        # In real time `_render` waits by the clock; without it the queue's size holds it back.
+        frames: queue.Queue[Any] = queue.Queue(0 if self.parameters.rate else _QUEUE_SIZE)
         self._threads = [
             threading.Thread(target=self._guarded, args=(work, frames), daemon=True)
             for work in (self._render, self._publish)
@@ -136,16 +140,12 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
                 thread.join()
         self._threads.clear()
 
-    def _moments_ahead(self, simulation: Simulation) -> int:
-        per_frame = 1 + simulation.frame_period * self.parameters.clock_rate
-        return max(1, round(_RENDERED_AHEAD * per_frame))
-
     def _guarded(self, work: Any, frames: queue.Queue[Any]) -> None:
         try:
             work(frames)
         # The border of the process: report what failed; the node can be activated again.
         except Exception as error:
-            self.diagnostics.problems.report(f'simulation stopped: {describe_error(error)}')
+            self.report(f'simulation stopped: {describe_error(error)}')
             self._stopping.set()
 
     def _wanted(self, topics: frozenset[str]) -> set[str]:
@@ -156,37 +156,55 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         return wanted
 
     def _render(self, frames: queue.Queue[Any]) -> None:
-        """Make the messages of every moment; skip frames that would be late."""
-        simulation, p = self._simulation, self.parameters
-        assert simulation is not None
-        scan_period = None if simulation.lidar_spec is None else 1 / simulation.lidar_spec.rate_hz
+        """Make the messages of every run of the scenario."""
+        assert self._simulation is not None
+        p = self.parameters
         while not self._stopping.is_set():
-            ahead = _RENDERED_AHEAD * simulation.frame_period if p.rate else 0.0
+            ahead = _RENDERED_AHEAD * self._simulation.frame_period if p.rate else 0.0
             begin = time.monotonic() + ahead
             start = time.time_ns() + round(ahead * 1e9) if p.stamps == 'wall' else START_STAMP
-            for message in static_messages(simulation, set(self._outputs), start):
+            for message in static_messages(self._simulation, set(self._outputs), start):
                 self._outputs[message.topic].publish(bytes(message.data))
-            for moment in schedule(
-                simulation.scenario.duration_s, simulation.frame_period, scan_period, p.clock_rate
-            ):
-                due = begin + moment.time * 1e-9 / p.rate if p.rate else 0.0
-                wanted = self._wanted(moment.topics)
-                heavy = wanted - {t_.TF.name, t_.CLOCK.name}
-                if heavy and p.rate and time.monotonic() > due + simulation.frame_period / p.rate:
-                    self.diagnostics.dropped()
-                    wanted -= heavy
-                made = time.perf_counter()
-                messages = list(
-                    simulation_messages(
-                        simulation, moment.time * 1e-9, wanted, start, p.jpeg_quality
-                    )
-                )
-                made = time.perf_counter() - made
-                if not self._hand_over(frames, (due, messages, made if heavy else None)):
-                    return
+            if not self._render_run(self._simulation, frames, begin, start):
+                return
             if not p.loop:
                 self._hand_over(frames, None)
                 return
+
+    def _render_run(
+        self, simulation: Simulation, frames: queue.Queue[Any], begin: float, start: int
+    ) -> bool:
+        """Make the messages of one run; False if the node was stopped meanwhile.
+
+        In real time, a frame that would not be ready when it is due is skipped, as a camera
+        gives fewer frames rather than late ones.
+        """
+        p = self.parameters
+        scan_period = None if simulation.lidar_spec is None else 1 / simulation.lidar_spec.rate_hz
+        tolerance = _TOLERATED_DELAY * simulation.frame_period
+        usual = 0.0
+        for moment in schedule(
+            simulation.scenario.duration_s, simulation.frame_period, scan_period, p.clock_rate
+        ):
+            due = begin + moment.time * 1e-9 / p.rate if p.rate else 0.0
+            wanted = self._wanted(moment.topics)
+            if p.rate:
+                ahead = max(_RENDERED_AHEAD * simulation.frame_period, 2 * usual)
+                if self._stopping.wait(max(0.0, due - ahead - time.monotonic())):
+                    return False
+                if wanted - _LIGHT and time.monotonic() + usual > due + tolerance:
+                    self.diagnostics.dropped()
+                    wanted &= _LIGHT
+            clock = time.perf_counter()
+            messages = list(
+                simulation_messages(simulation, moment.time * 1e-9, wanted, start, p.jpeg_quality)
+            )
+            made = time.perf_counter() - clock
+            if wanted - _LIGHT:
+                usual += 0.2 * (made - usual) if usual else made
+            if not self._hand_over(frames, (due, messages, made if wanted - _LIGHT else None)):
+                return False
+        return True
 
     def _hand_over(self, frames: queue.Queue[Any], item: Any) -> bool:
         """Wait for room in the queue; False if the node is stopped meanwhile."""

@@ -130,6 +130,11 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def teardown(self) -> None:
         """Free what ``setup`` made; called when the node is cleaned up."""
 
+    def report(self, problem: str) -> None:
+        """Report a problem, unless it comes from ROS having been shut down meanwhile."""
+        if self.context.ok():
+            self.diagnostics.problems.report(problem)
+
     def _start_by_itself(self) -> None:
         self._autostart.cancel()
         if not getattr(self.parameters, 'autostart', True):
@@ -142,7 +147,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
             action()
         # The border of the process: whatever went wrong is reported and the node lives on.
         except Exception as error:
-            self.diagnostics.problems.report(f'cannot {what}: {describe_error(error)}')
+            self.report(f'cannot {what}: {describe_error(error)}')
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
@@ -264,16 +269,14 @@ class WorkerNode(ManagedNode[P]):
         """
         stamp = stamp_to_ns(header.stamp)
         if self.stamps.jumped(stamp):
-            self.diagnostics.problems.report(
-                'stamps of the data jumped back (a looped bag?); starting afresh'
-            )
+            self.report('stamps of the data jumped back (a looped bag?); starting afresh')
             self.reset()
 
     def _on_clock_jump(self, jump: Any) -> None:
         self._inbox.clear()
         self._jumped.set()
         if jump.delta.nanoseconds < 0:
-            self.diagnostics.problems.report(
+            self.report(
                 f'the clock jumped back by {-jump.delta.nanoseconds * 1e-9:.1f} s (a looped '
                 'bag?); starting afresh'
             )
@@ -291,7 +294,7 @@ class WorkerNode(ManagedNode[P]):
                 self.process(item)
             # Bad data must not end the worker: report them and take the next.
             except Exception as error:
-                self.diagnostics.problems.report(describe_error(error))
+                self.report(describe_error(error))
 
 
 def describe_error(error: Exception) -> str:
