@@ -1,0 +1,6 @@
+"""Training losses: plain functions of tensors, each averaged over images."""
+
+from training.losses.cross_entropy import bootstrapped_cross_entropy
+from training.losses.depth import gradient_matching, silog
+
+__all__ = ['bootstrapped_cross_entropy', 'gradient_matching', 'silog']

@@ -1,0 +1,20 @@
+"""One task per method; ``build_task`` finds it by name."""
+
+from __future__ import annotations
+
+from training.config import ConfigError, TrainConfig
+from training.tasks.base import Task
+from training.tasks.depth_segmentation import DepthSegmentationTask
+
+TASKS: dict[str, type[Task]] = {DepthSegmentationTask.name: DepthSegmentationTask}
+
+
+def build_task(config: TrainConfig) -> Task:
+    """Return the configured task.
+
+    Raises:
+        ConfigError: for an unknown task or settings it does not take.
+    """
+    if config.task not in TASKS:
+        raise ConfigError(f'unknown task {config.task!r}; known: {", ".join(TASKS)}')
+    return TASKS[config.task](config)

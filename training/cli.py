@@ -1,0 +1,140 @@
+"""Command line of ``python -m training``; torch is imported only by the verbs that need it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from training.inspect import inspect
+from training.simulate import simulate
+
+app = typer.Typer(
+    name='python -m training',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={'help_option_names': ['-h', '--help']},
+)
+
+Task = Annotated[str, typer.Argument(help='Task name, e.g. depth_segmentation.')]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option('--debug', help='Show tracebacks of errors.')] = False,
+) -> None:
+    """Simulate data, look at it, train networks on it, evaluate and export them."""
+
+
+app.command()(simulate)
+app.command()(inspect)
+
+
+@app.command()
+def train(
+    task: Task,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help='Changes of the config as key=value, e.g. steps=200 data.max_depth=80.'
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(help='YAML file or shipped config name; default: the task name.'),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option('--resume', help='Go on from the newest state of the output folder.')
+    ] = False,
+    max_minutes: Annotated[
+        float | None, typer.Option(help='Save the state and stop after this time.', min=0)
+    ] = None,
+) -> None:
+    """Train a network. For several processes start it with torchrun.
+
+    The output folder gets states (resumable at any time, also after Ctrl-C), a log, TensorBoard
+    events, pictures, and in the end the checkpoint folder. Example:
+
+    python -m training train depth_segmentation --config smoke output=runs/mine steps=50
+    """
+    from training.train import train as run
+
+    run(task, config or task, overrides or [], resume=resume, max_minutes=max_minutes)
+
+
+@app.command()
+def evaluate(
+    task: Task,
+    checkpoint: Annotated[Path, typer.Option(help='Checkpoint folder.')],
+    data: Annotated[
+        str,
+        typer.Option(
+            help='What to score on: sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT '
+            'or kitti_stereo:DIR.'
+        ),
+    ],
+    json: Annotated[Path | None, typer.Option(help='Write the scores here.')] = None,
+    pictures: Annotated[Path | None, typer.Option(help='Write a PNG per frame here.')] = None,
+    limit: Annotated[
+        int | None, typer.Option(help='At most so many frames, spread evenly.', min=1)
+    ] = None,
+    device: Annotated[str, typer.Option(help='auto, cpu or cuda.')] = 'auto',
+) -> None:
+    """Score a checkpoint on simulated or real data and print it beside naive priors."""
+    from training.evaluate import evaluate as run
+
+    _known_task(task)
+    run(checkpoint, data, json_file=json, pictures=pictures, limit=limit, device=device)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help='Checkpoint folder.')],
+    output: Annotated[
+        Path | None, typer.Option(help='ONNX file; default: model.onnx inside the checkpoint.')
+    ] = None,
+) -> None:
+    """Write a checkpoint's network as ONNX, checked against PyTorch."""
+    from training.export import export as run
+
+    run(checkpoint, output)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help='Folder for pictures, video, bag and figures.')] = Path(
+        'demo_output'
+    ),
+    scenario: Annotated[str, typer.Option(help='Shipped scenario name or YAML file.')] = 'demo',
+    seed: Annotated[int, typer.Option(help='Seed of the scenario.')] = 0,
+    seconds: Annotated[float, typer.Option(help='Simulated time to run.', min=1)] = 20.0,
+) -> None:
+    """Run the live pipeline on the simulator; leave pictures, a video, a bag and figures."""
+    from training.demo import demo as run
+
+    run(out, scenario=scenario, seed=seed, seconds=seconds)
+
+
+def _known_task(task: str) -> None:
+    from training.config import ConfigError
+    from training.tasks import TASKS
+
+    if task not in TASKS:
+        raise ConfigError(f'unknown task {task!r}; known: {", ".join(TASKS)}')
+
+
+def main() -> None:
+    """Run a verb; errors a user can mend are one message and exit status 2."""
+    from training.engine.state import StateError
+
+    try:
+        app()
+    except (ValueError, OSError, ImportError, FloatingPointError, StateError) as error:
+        if '--debug' in sys.argv:
+            raise
+        Console(stderr=True).print(f'[bold red]error:[/] {error}', highlight=False, markup=True)
+        sys.exit(2)

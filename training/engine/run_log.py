@@ -1,0 +1,118 @@
+"""What a run tells people: progress bar, log file, TensorBoard, pictures."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from training.config import TrainConfig
+
+logger = logging.getLogger('training')
+
+
+class RunLog:
+    """Writes below the run folder: ``train.log``, ``tensorboard/``, ``pictures/``."""
+
+    def __init__(self, run: Path, config: TrainConfig, first_step: int, *, enabled: bool) -> None:
+        self.run, self.config, self.enabled = run, config, enabled
+        self._first_step, self._last_time, self._last_step = first_step, 0.0, first_step
+
+    def __enter__(self) -> RunLog:
+        if not self.enabled:
+            return self
+        self.run.mkdir(parents=True, exist_ok=True)
+        (self.run / 'config.yaml').write_text(self.config.to_yaml())
+        self._file = logging.FileHandler(self.run / 'train.log')
+        self._file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+        logger.addHandler(self._file)
+        logger.setLevel(logging.INFO)
+        # events after the resumed step were written by a run that was cut short
+        self._board = SummaryWriter(self.run / 'tensorboard', purge_step=self._first_step)
+        self._progress = Progress(
+            TextColumn('[bold]{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn('{task.fields[note]}'),
+        )
+        self._bar = self._progress.add_task(
+            self.config.task, total=self.config.steps, completed=self._first_step, note=''
+        )
+        self._progress.start()
+        self._last_time = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.enabled:
+            return
+        if error is not None:
+            logger.error('training ended by %s: %s', type(error).__name__, error)
+        self._progress.stop()
+        self._board.close()
+        logger.removeHandler(self._file)
+        self._file.close()
+
+    def step(
+        self, step: int, terms: dict[str, Tensor], norm: float, factor: float, samples: int
+    ) -> None:
+        """Note a finished step; scalars are written every ``log.scalars_every`` steps."""
+        if not self.enabled:
+            return
+        self._progress.update(self._bar, completed=step)
+        if step % self.config.log.scalars_every and step != self.config.steps:
+            return
+        values = {name: float(value) for name, value in terms.items()}
+        now = time.monotonic()
+        rate = samples * (step - self._last_step) / max(now - self._last_time, 1e-9)
+        self._last_time, self._last_step = now, step
+        for name, value in values.items():
+            self._board.add_scalar(f'train/{name}', value, step)
+        self._board.add_scalar('optimizer/gradient_norm', norm, step)
+        self._board.add_scalar('optimizer/rate_factor', factor, step)
+        self._board.add_scalar('speed/samples_per_s', rate, step)
+        note = ' '.join(f'{name} {value:.3f}' for name, value in values.items())
+        self._progress.update(self._bar, note=f'{note} {rate:.1f} samples/s')
+        logger.info('step %d %s norm %.2f %.1f samples/s', step, note, norm, rate)
+
+    def pictures(self, step: int, pictures: dict[str, npt.NDArray[np.uint8]]) -> None:
+        """Write RGB pictures to TensorBoard and as PNG."""
+        if not self.enabled:
+            return
+        folder = self.run / 'pictures'
+        folder.mkdir(exist_ok=True)
+        for name, picture in pictures.items():
+            self._board.add_image(name, picture, step, dataformats='HWC')
+            cv2.imwrite(str(folder / f'{name}_{step:08d}.png'), picture[..., ::-1])
+
+    def scores(self, step: int, scores: dict[str, float]) -> None:
+        """Write validation scores."""
+        if not self.enabled or not scores:
+            return
+        for name, value in scores.items():
+            if math.isfinite(value):
+                self._board.add_scalar(f'validation/{name}', value, step)
+        text = ' '.join(f'{name} {value:.3f}' for name, value in scores.items())
+        logger.info('validation after step %d: %s', step, text)

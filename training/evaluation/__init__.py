@@ -1,0 +1,1 @@
+"""Evaluation data by SPEC, and the scoring of a checkpoint on it."""

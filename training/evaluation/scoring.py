@@ -1,0 +1,123 @@
+"""Runs an engine over evaluation data and scores it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.taxonomy import Taxonomy
+from sim_perception.types import DepthSegmentation, Frame
+from sim_perception.visualization import caption, color_depth, color_labels
+from training.datasets.sample import Sample
+from training.evaluation.specs import MAX_DEPTH, EvaluationData
+from training.metrics import ConfusionMatrix, DepthMetrics, best_constant, grid_median_prior
+from training.pictures import blend, color_sparse_depth
+
+Track = Callable[[Iterable[Sample], int], Iterator[Sample]]
+
+
+def evaluate_engine(
+    engine: DepthSegmentationEngine,
+    data: EvaluationData,
+    *,
+    pictures: Path | None = None,
+    track: Track | None = None,
+) -> dict[str, float]:
+    """Return the scores that the data has truth for.
+
+    Depth: ``abs_rel rmse delta1 abs_rel_median_scaled`` (means over images) and, of the same
+    truth, ``prior_constant_abs_rel``, ``prior_grid_abs_rel`` and their lesser ``prior_abs_rel``.
+    Classes: ``miou`` and ``iou_<class>`` in the data's label space.
+
+    Args:
+        engine: the network to score.
+        data: the frames.
+        pictures: a folder for one PNG per frame, or None.
+        track: wraps the frames in a progress display.
+    """
+    taxonomy = engine.taxonomy
+    camvid = data.samples.label_space == 'camvid'
+    names = taxonomy.camvid_names if camvid else taxonomy.names
+    table = taxonomy.camvid_lut() if camvid else np.arange(256, dtype=np.uint8)
+    depth_scores = DepthMetrics(max_depth=MAX_DEPTH)
+    confusion = ConfusionMatrix(len(names))
+    truths: list[npt.NDArray[np.float32]] = []
+    for frame in track(data, len(data)) if track else data:
+        result = engine.infer(Frame(frame.stamp, frame.image, frame.camera))
+        if frame.depth is not None:
+            depth_scores.update(result.depth, frame.depth)
+            truths.append(frame.depth)
+        if frame.semantic is not None:
+            confusion.update(table[result.segmentation], frame.semantic)
+        if pictures is not None:
+            pictures.mkdir(parents=True, exist_ok=True)
+            picture = draw(frame, result, taxonomy, camvid=camvid)
+            cv2.imwrite(str(pictures / f'{frame.name}.png'), picture[..., ::-1])
+    scores = depth_scores.compute()
+    if scores:
+        scores.update(prior_scores(truths))
+    if confusion.counts.any() or confusion.missed.any():
+        scores['miou'] = confusion.miou()
+        for name, value in zip(names, confusion.iou(), strict=True):
+            if math.isfinite(value):
+                scores[f'iou_{name}'] = float(value)
+    return scores
+
+
+def prior_scores(
+    truths: list[npt.NDArray[np.float32]], max_depth: float = MAX_DEPTH
+) -> dict[str, float]:
+    """Return abs_rel of the best constant and of a static grid, both fitted to the truth itself.
+
+    Images of different sizes get a grid of their own.
+    """
+    constant = best_constant(truths, max_depth)
+    grids = {
+        shape: grid_median_prior([t for t in truths if t.shape == shape], max_depth=max_depth)
+        for shape in {t.shape for t in truths if np.isfinite(t).any()}
+    }
+    by_constant, by_grid = DepthMetrics(max_depth=max_depth), DepthMetrics(max_depth=max_depth)
+    for truth in truths:
+        if truth.shape in grids:
+            by_constant.update(np.full(truth.shape, constant), truth)
+            by_grid.update(grids[truth.shape], truth)
+    first, second = by_constant.compute()['abs_rel'], by_grid.compute()['abs_rel']
+    return {
+        'prior_constant_abs_rel': first,
+        'prior_grid_abs_rel': second,
+        'prior_abs_rel': min(first, second),
+    }
+
+
+def draw(
+    frame: Sample, result: DepthSegmentation, taxonomy: Taxonomy, *, camvid: bool
+) -> npt.NDArray[np.uint8]:
+    """Return a picture: image, depth, classes, and the truths there are."""
+    panels = [
+        caption(frame.image, frame.name),
+        caption(color_depth(result.depth), 'depth'),
+        caption(blend(frame.image, color_labels(result.segmentation, taxonomy)), 'classes'),
+    ]
+    if frame.depth is not None:
+        dense = np.isfinite(frame.depth).mean() > 0.3
+        truth = color_depth(frame.depth) if dense else color_sparse_depth(frame.depth)
+        panels.insert(2, caption(truth, 'depth truth'))
+    if frame.semantic is not None:
+        palette = camvid_palette(taxonomy) if camvid else taxonomy.palette()
+        panels.append(caption(palette[frame.semantic], 'classes truth'))
+    wide = frame.image.shape[1] > 2 * frame.image.shape[0]
+    return np.concatenate(panels, 0 if wide else 1)
+
+
+def camvid_palette(taxonomy: Taxonomy) -> npt.NDArray[np.uint8]:
+    """Return (256, 3) colours of CamVid ids: that of the first class mapped to each."""
+    palette = np.zeros((256, 3), np.uint8)
+    for index, name in enumerate(taxonomy.camvid_names):
+        palette[index] = next(c.color for c in taxonomy.classes if c.camvid == name)
+    return palette

@@ -1,0 +1,120 @@
+"""Turns an evaluation SPEC into samples with truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from training.datasets.bag_lidar import CameraLidarBag
+from training.datasets.images import camvid
+from training.datasets.kitti_stereo import KittiStereo
+from training.datasets.sample import DatasetError, LabelSpace, Sample
+from training.datasets.simulated import SimulatedBags
+from training.evaluation.rendered import DEFAULT_SEEDS, RenderedScenarios
+from training.metrics.depth import garg_mask, valid_truth
+
+MAX_DEPTH = 80.0
+"""Truth beyond it does not count, metres: KITTI's custom, kept for all data."""
+
+HELP = (
+    'sim:SCENARIO[:SEEDS] (rendered on the fly, e.g. sim:target:0-3), '
+    'bag:DIR (depth truth from /ground_truth/depth, else LiDAR in the Garg crop), '
+    'camvid:DIR/SPLIT (labels in DIR/SPLITannot), '
+    'kitti_stereo:DIR (depth truth from stereo matching)'
+)
+
+
+class Samples(Protocol):
+    """Samples by index, and what their labels mean."""
+
+    label_space: LabelSpace
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """A choice of samples whose depth truth is ready to be scored.
+
+    Attributes:
+        samples: the whole data set.
+        indices: which of them count.
+        garg: score depth inside the Garg crop only.
+    """
+
+    samples: Samples
+    indices: tuple[int, ...]
+    garg: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of chosen samples."""
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples; depth that shall not count is NaN."""
+        for index in self.indices:
+            sample = self.samples[index]
+            if sample.depth is not None:
+                counts = valid_truth(sample.depth, MAX_DEPTH)
+                if self.garg:
+                    counts &= garg_mask(*sample.depth.shape)
+                depth = np.where(counts, sample.depth, np.nan).astype(np.float32)
+                sample = replace(sample, depth=depth)
+            yield sample
+
+
+def evenly(count: int, limit: int | None) -> tuple[int, ...]:
+    """Return at most ``limit`` indices spread evenly over ``range(count)``."""
+    if limit is None or limit >= count:
+        return tuple(range(count))
+    return tuple(sorted({round(i) for i in np.linspace(0, count - 1, limit)}))
+
+
+def open_spec(spec: str, limit: int | None = None) -> EvaluationData:
+    """Return the data that a SPEC names, at most ``limit`` samples spread evenly over it.
+
+    Raises:
+        DatasetError: for an unknown kind, or data that is absent or unusable.
+        BagError: for a bag that cannot be read or lacks topics.
+    """
+    kind, colon, rest = spec.partition(':')
+    if not colon or not rest:
+        raise DatasetError(f'data SPEC {spec!r} is none of: {HELP}')
+    samples: Samples
+    garg = False
+    if kind == 'sim':
+        scenario, _, seeds = rest.partition(':')
+        samples = RenderedScenarios(scenario, seeds or DEFAULT_SEEDS)
+    elif kind == 'bag':
+        samples, garg = _open_bag(Path(rest))
+    elif kind == 'camvid':
+        samples = camvid(rest)
+        if samples.labels is None:
+            raise DatasetError(f'no labels for {rest}: there is no folder {rest}annot')
+    elif kind == 'kitti_stereo':
+        samples = KittiStereo(rest, MAX_DEPTH)
+    else:
+        raise DatasetError(f'unknown kind {kind!r} of data SPEC {spec!r}; known: {HELP}')
+    return EvaluationData(samples, evenly(len(samples), limit), garg)
+
+
+def _open_bag(path: Path) -> tuple[Samples, bool]:
+    """Return a bag's samples, and whether their depth is LiDAR's."""
+    from sim_perception.bags import topics
+    from sim_perception.bags.reader import BagReader
+
+    with BagReader(path) as bag:
+        simulated = topics.DEPTH.name in bag.topics and bag.count(topics.DEPTH.name) > 0
+    if simulated:
+        return SimulatedBags([path]), False
+    return CameraLidarBag(path), True

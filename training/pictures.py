@@ -1,0 +1,57 @@
+"""Pictures of training batches, evaluation frames and sparse depth, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from sim_perception.taxonomy import Taxonomy
+from sim_perception.visualization import color_depth, color_labels
+
+Image = npt.NDArray[np.uint8]
+
+
+def color_sparse_depth(depth: npt.NDArray[np.floating], radius: int = 2) -> Image:
+    """Like ``color_depth``, with thick points where most pixels are unknown (LiDAR)."""
+    nearest = np.where(np.isfinite(depth), depth, np.inf).astype(np.float32)
+    grown = cv2.erode(nearest, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+    return color_depth(np.where(np.isfinite(grown), grown, np.nan))
+
+
+def blend(image: Image, colors: Image, share: float = 0.6) -> Image:
+    """Lay class colours over an image."""
+    return np.asarray(cv2.addWeighted(image, 1 - share, colors, share, 0), np.uint8)
+
+
+def picture_grid(
+    batch: dict[str, Any], outputs: dict[str, Tensor], taxonomy: Taxonomy, rows: int
+) -> Image:
+    """Draw training samples, one per row: image, depth, true depth, classes, true classes.
+
+    Args:
+        batch: normalised ``image`` (N, 3, H, W), ``depth`` and ``semantic`` (N, H, W).
+        outputs: ``log_depth`` (N, h, w) and ``logits`` (N, C, h, w), smaller by a whole factor.
+        taxonomy: gives the colours.
+        rows: greatest number of samples.
+    """
+    lines = []
+    height, width = outputs['log_depth'].shape[-2:]
+    stride = batch['image'].shape[-2] // height
+    for i in range(min(rows, len(batch['image']))):
+        image = batch['image'][i].detach().float().cpu().permute(1, 2, 0).numpy()
+        low, high = np.percentile(image, (0.5, 99.5))  # undo any normalisation, for the eye
+        shown = np.clip((image - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+        classes = outputs['logits'][i].detach().argmax(0).byte().cpu().numpy()
+        panels = [
+            np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)),
+            color_depth(outputs['log_depth'][i].detach().float().exp().cpu().numpy()),
+            color_depth(batch['depth'][i, ::stride, ::stride].float().cpu().numpy()),
+            color_labels(classes, taxonomy),
+            color_labels(batch['semantic'][i, ::stride, ::stride].byte().cpu().numpy(), taxonomy),
+        ]
+        lines.append(np.concatenate(panels, 1))
+    return np.concatenate(lines, 0)

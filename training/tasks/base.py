@@ -1,0 +1,66 @@
+"""What the engine asks of a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from training.config import OptimizerConfig, TrainConfig
+from training.engine.sampler import TrainingData
+
+Batch = dict[str, Any]
+
+
+class Task(nn.Module, ABC):
+    """A method to train: data, network and losses. One subclass per method.
+
+    ``forward(batch)`` returns ``{'loss': scalar, 'terms': {name: scalar}, 'outputs': {...}}``.
+    ``terms`` are logged; ``outputs`` go to ``pictures``.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> dict[str, Any]:
+        """Return loss, terms and outputs of a batch."""
+
+    @abstractmethod
+    def training_data(self) -> TrainingData:
+        """Return the samples to train on.
+
+        Raises:
+            ConfigError: if the data named in the config is absent or unusable.
+        """
+
+    def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
+        """Return AdamW groups: norms and biases are not decayed (they set scale, not shape)."""
+        decayed, plain = [], []
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                (decayed if parameter.ndim > 1 else plain).append(parameter)
+        rate = optimizer.learning_rate
+        return [
+            {'params': decayed, 'lr': rate, 'weight_decay': optimizer.weight_decay},
+            {'params': plain, 'lr': rate, 'weight_decay': 0.0},
+        ]
+
+    def pictures(
+        self, batch: Batch, outputs: dict[str, Tensor]
+    ) -> dict[str, npt.NDArray[np.uint8]]:
+        """Return (H, W, 3) RGB pictures of a batch and its outputs by name."""
+        return {}
+
+    def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
+        """Score the present weights on evaluation SPECs by name; keys are ``name/score``."""
+        return {}
+
+    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
+        """Write the deployable checkpoint folder with the present weights.
+
+        ``record`` says how the weights were made: command, data, steps, scores.
+        """

@@ -1,0 +1,166 @@
+"""Supervised depth and segmentation on simulated data: the source-only baseline."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.inference.preprocess import PreprocessConfig
+from sim_perception.models.checkpoint import save_checkpoint
+from sim_perception.models.depth_segmentation import DepthSegmentationNet
+from sim_perception.models.registry import build_model
+from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from training.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
+from training.card import write_card
+from training.evaluation.scoring import evaluate_engine
+from training.evaluation.specs import open_spec
+from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
+from training.pictures import picture_grid
+from training.tasks.base import Batch, Task
+from training.tasks.labelled_data import BagImages, DataConfig, LabelledData
+
+
+class LossConfig(Section):
+    """Weights and settings of the losses."""
+
+    silog: float = Field(1.0, ge=0)
+    silog_lambda: float = Field(0.85, ge=0, le=1)
+    gradient: float = Field(0.25, ge=0)
+    cross_entropy: float = Field(0.5, ge=0)
+    hardest: float = Field(0.3, gt=0, le=1)
+    """Fraction of every image's pixels that the cross-entropy looks at."""
+    class_weights: dict[str, float] = Field(default_factory=dict)
+    """Class name -> factor on its pixels' cross-entropy; 1 for the others."""
+    stride: int = Field(2, ge=1)
+    """Losses are taken on every stride-th pixel of truth."""
+
+
+class DepthSegmentationTask(Task):
+    """SILog and gradient matching on log depth, bootstrapped cross-entropy on classes."""
+
+    name: ClassVar[str] = 'depth_segmentation'
+
+    def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
+        super().__init__()
+        self.taxonomy = taxonomy or load_taxonomy()
+        self.data_config: DataConfig = validated(DataConfig, config.data, 'section data')
+        self.loss_config: LossConfig = validated(LossConfig, config.loss, 'section loss')
+        settings = dict(config.model)
+        pretrained = bool(settings.pop('pretrained', True))
+        settings.setdefault('classes', len(self.taxonomy))
+        if settings['classes'] != len(self.taxonomy):
+            raise ConfigError(
+                f'model.classes is {settings["classes"]} but the taxonomy has {len(self.taxonomy)}'
+            )
+        torch.manual_seed(config.seed)  # fresh layers start alike in every run and process
+        try:
+            net = build_model(self.name, settings, pretrained=pretrained)
+            self.model = cast(DepthSegmentationNet, net)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f'bad configuration in section model: {error}') from error
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.preprocess = PreprocessConfig(
+            mean=self.model.encoder.mean, std=self.model.encoder.std
+        )
+        weights = torch.ones(len(self.taxonomy))
+        for class_name, weight in self.loss_config.class_weights.items():
+            try:
+                weights[self.taxonomy.id_of(class_name)] = weight
+            except KeyError as error:
+                raise ConfigError(f'loss.class_weights: {error.args[0]}') from error
+        self.register_buffer('class_weights', weights, persistent=False)
+
+    def training_data(self) -> LabelledData:
+        """Open the configured bags."""
+        data = self.data_config
+        if not data.bags:
+            raise ConfigError('data.bags is empty: name the simulated bags to train on')
+        return LabelledData(BagImages(data.bags, data.stride), data, self.preprocess)
+
+    def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
+        """Give the pretrained encoder its smaller learning rate."""
+        encoder = {id(p) for p in self.model.encoder.parameters()}
+        groups = []
+        for base in super().parameter_groups(optimizer):
+            for factor, inside in ((1.0, False), (optimizer.encoder_factor, True)):
+                chosen = [p for p in base['params'] if (id(p) in encoder) == inside]
+                if chosen:
+                    groups.append({**base, 'params': chosen, 'lr': base['lr'] * factor})
+        return groups
+
+    def forward(self, batch: Batch) -> dict[str, Any]:
+        """Return loss, terms and outputs.
+
+        Args:
+            batch: ``image`` (N, 3, H, W) normalised, ``focal`` (N,) pixels, ``depth`` (N, H, W)
+                metres with NaN where unknown, ``semantic`` (N, H, W) class ids.
+        """
+        loss = self.loss_config
+        image = batch['image'].contiguous(memory_format=torch.channels_last)
+        raw = self.model(image, batch['focal'])
+        depth = batch['depth'][:, :: loss.stride, :: loss.stride]
+        labels = batch['semantic'][:, :: loss.stride, :: loss.stride]
+        prediction = raw.resized(*depth.shape[-2:])
+        log_depth, logits = prediction.log_depth[:, 0].float(), prediction.logits.float()
+        valid = torch.isfinite(depth) & (depth > 0) & (depth < self.data_config.max_depth)
+        log_truth = torch.where(valid, depth, 1.0).log()
+        terms = {
+            'silog': silog(log_depth, log_truth, valid, loss.silog_lambda),
+            'gradient': gradient_matching(log_depth, log_truth, valid),
+            'cross_entropy': bootstrapped_cross_entropy(
+                logits,
+                labels,
+                fraction=loss.hardest,
+                ignore_index=self.taxonomy.ignore_id,
+                class_weights=self.class_weights if loss.class_weights else None,
+            ),
+        }
+        total = sum(getattr(loss, name) * value for name, value in terms.items())
+        return {
+            'loss': total,
+            'terms': terms,
+            'outputs': {'log_depth': log_depth, 'logits': logits},
+        }
+
+    def pictures(
+        self, batch: Batch, outputs: dict[str, Tensor]
+    ) -> dict[str, npt.NDArray[np.uint8]]:
+        """Draw up to four samples: image, depth, true depth, classes, true classes."""
+        return {'prediction': picture_grid(batch, outputs, self.taxonomy, rows=4)}
+
+    def engine(self) -> DepthSegmentationEngine:
+        """Return an inference engine with a copy of the present weights."""
+        device = str(next(self.model.parameters()).device)
+        net = copy.deepcopy(self.model)
+        return DepthSegmentationEngine(
+            net, self.taxonomy, self.preprocess, device=device, precision='float32'
+        )
+
+    def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
+        """Score the present weights; keys are ``name/score``."""
+        scores = {}
+        engine = self.engine()
+        for name, spec in data.items():
+            for key, value in evaluate_engine(engine, open_spec(spec, limit)).items():
+                scores[f'{name}/{key}'] = value
+        return scores
+
+    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
+        """Write the deployable checkpoint folder with its card."""
+        settings = config.model_dump(mode='json')
+        save_checkpoint(
+            folder,
+            self.model,
+            taxonomy=self.taxonomy,
+            preprocess=self.preprocess.to_dict(),
+            metrics={'training': {**record, 'config': settings}},
+            card=write_card(self.model, config, record),
+        )
