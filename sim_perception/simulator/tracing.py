@@ -1,6 +1,6 @@
 """Rays against the scene: Embree from the `embreex` wheel.
 
-The wheel's library is called directly from compiled loops in packets of 16, with instances
+The wheel's library is called directly from compiled loops in packets of 8, with instances
 instead of copies and with linear motion inside a scan. Where the library or one of its
 symbols cannot be found, the wheel's Python interface does the same work, slower and with
 objects standing still during a scan.
@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from sim_perception.simulator.kernels import kernel
+from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, F64, I32
@@ -29,9 +29,12 @@ _LOG = logging.getLogger(__name__)
 _FLOAT3, _UINT3, _MATRIX = 0x9003, 0x5003, 0x9234
 _TRIANGLES, _INSTANCE = 0, 121
 _DYNAMIC = 1
-_PACKET = 16
-#: Words of Embree's RTCRayHit16: 12 ray fields, 9 hit fields.
+_PACKET = 8
+#: Embree's RTCRayHit8 holds 12 ray fields and 9 hit fields of one word per lane.
 _WORDS = 21 * _PACKET
+_ORIGIN, _NEAR, _DIRECTION, _TIME, _FAR = 0, 3 * _PACKET, 4 * _PACKET, 7 * _PACKET, 8 * _PACKET
+_MASK, _ID, _FLAGS = 9 * _PACKET, 10 * _PACKET, 11 * _PACKET
+_FACE, _GEOMETRY, _INSTANCE_ID = 17 * _PACKET, 18 * _PACKET, 19 * _PACKET
 
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     'rtcNewDevice': (ctypes.c_void_p, [ctypes.c_char_p]),
@@ -55,8 +58,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     'rtcCommitGeometry': (None, [ctypes.c_void_p]),
     'rtcReleaseGeometry': (None, [ctypes.c_void_p]),
     'rtcAttachGeometry': (ctypes.c_uint, [ctypes.c_void_p, ctypes.c_void_p]),
-    'rtcIntersect16': (None, [ctypes.c_void_p] * 4),
-    'rtcOccluded16': (None, [ctypes.c_void_p] * 4),
+    'rtcIntersect8': (None, [ctypes.c_void_p] * 4),
+    'rtcOccluded8': (None, [ctypes.c_void_p] * 4),
 }
 
 
@@ -98,6 +101,20 @@ def _aligned(words):  # type: ignore[no-untyped-def]
     return raw[skip : skip + words]
 
 
+@inlined
+def _fill(ray, word, lane, origin, direction, time, far):  # type: ignore[no-untyped-def]
+    """Write one lane of a packet."""
+    for axis in range(3):
+        ray[_ORIGIN + axis * _PACKET + lane] = origin[axis]
+        ray[_DIRECTION + axis * _PACKET + lane] = direction[axis]
+    ray[_NEAR + lane] = 0.0
+    ray[_TIME + lane] = time
+    ray[_FAR + lane] = far
+    word[_MASK + lane] = -1
+    word[_ID + lane] = 0
+    word[_FLAGS + lane] = 0
+
+
 @kernel
 def _trace(
     functions, scenes, origins, directions, times, far, first, last, distance, instance, face, tables
@@ -115,35 +132,24 @@ def _trace(
         for lane in range(used):
             i = base + lane
             valid[lane] = -1
-            ray[lane] = origins[i, 0]
-            ray[16 + lane] = origins[i, 1]
-            ray[32 + lane] = origins[i, 2]
-            ray[48 + lane] = 0.0
-            ray[64 + lane] = directions[i, 0]
-            ray[80 + lane] = directions[i, 1]
-            ray[96 + lane] = directions[i, 2]
-            ray[112 + lane] = times[i]
-            ray[128 + lane] = far
-            word[144 + lane] = -1
-            word[160 + lane] = 0
-            word[176 + lane] = 0
-            word[288 + lane] = -1
-            word[304 + lane] = -1
+            _fill(ray, word, lane, origins[i], directions[i], times[i], far)
+            word[_GEOMETRY + lane] = -1
+            word[_INSTANCE_ID + lane] = -1
             instance[i] = -1
         for which in range(2):
             if scenes[which] == 0:
                 continue
             for lane in range(used):
-                word[288 + lane] = -1
+                word[_GEOMETRY + lane] = -1
             _call4(functions[0], valid.ctypes.data, scenes[which], ray.ctypes.data, 0)
             for lane in range(used):
-                if word[288 + lane] != -1:
+                if word[_GEOMETRY + lane] != -1:
                     i = base + lane
-                    instance[i] = tables[which, word[304 + lane]]
-                    face[i] = word[272 + lane]
+                    instance[i] = tables[which, word[_INSTANCE_ID + lane]]
+                    face[i] = word[_FACE + lane]
         for lane in range(used):
             i = base + lane
-            distance[i] = ray[128 + lane] if instance[i] >= 0 else np.float32(np.inf)
+            distance[i] = ray[_FAR + lane] if instance[i] >= 0 else np.float32(np.inf)
 
 
 @kernel
@@ -166,25 +172,14 @@ def _shadow(functions, scenes, origins, directions, far, first, last, out):  # t
                 continue
             active += 1
             valid[lane] = -1
-            ray[lane] = origins[i, 0]
-            ray[16 + lane] = origins[i, 1]
-            ray[32 + lane] = origins[i, 2]
-            ray[48 + lane] = 0.0
-            ray[64 + lane] = directions[i, 0]
-            ray[80 + lane] = directions[i, 1]
-            ray[96 + lane] = directions[i, 2]
-            ray[112 + lane] = 0.0
-            ray[128 + lane] = far
-            word[144 + lane] = -1
-            word[160 + lane] = 0
-            word[176 + lane] = 0
+            _fill(ray, word, lane, origins[i], directions[i], np.float32(0.0), far)
         for which in range(2):
             if scenes[which] == 0 or active == 0:
                 continue
             _call4(functions[1], valid.ctypes.data, scenes[which], ray.ctypes.data, 0)
             for lane in range(_PACKET):
                 # Embree sets tfar to -inf where the ray is blocked.
-                if valid[lane] != 0 and ray[128 + lane] < 0.0:
+                if valid[lane] != 0 and ray[_FAR + lane] < 0.0:
                     out[base + lane] = 1
                     valid[lane] = 0
                     active -= 1
@@ -235,12 +230,12 @@ class _Embree:
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
-        # One builder thread and one instruction set: the same bits on every machine, and no
-        # hidden threads beside ours.
+        # One instruction set, that of packets of 8: the same bits on every x86-64 machine.
+        # One builder thread: no hidden threads beside ours.
         self.device = self.call('rtcNewDevice', b'threads=1,set_affinity=0,isa=avx2')
         if not self.device:
             raise OSError('Embree could not create a device')
-        names = ('rtcIntersect16', 'rtcOccluded16', 'rtcSetGeometryTransform', 'rtcCommitGeometry')
+        names = ('rtcIntersect8', 'rtcOccluded8', 'rtcSetGeometryTransform', 'rtcCommitGeometry')
         self.functions = np.array(
             [ctypes.cast(getattr(self._library, n), ctypes.c_void_p).value for n in names], np.int64
         )
