@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .launch_context import LaunchContext
@@ -47,5 +47,5 @@ class TextSubstitution(Substitution):
         return self.__text
 
 
-SomeSubstitutionsType = Union[str, Substitution, Iterable[Union[str, Substitution]]]
+SomeSubstitutionsType = str | Substitution | Iterable[str | Substitution]
 SomeSubstitutionsType_types_tuple = (str, Substitution, Iterable)

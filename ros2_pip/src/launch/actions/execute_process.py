@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shlex
@@ -214,10 +215,8 @@ class ExecuteProcess(Action):
                 if not (started and respawn) or self.__retries_left == 0:
                     return
                 self.__retries_left -= 1
-                try:
+                with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self.__shutdown.wait(), self.__respawn_delay)
-                except asyncio.TimeoutError:
-                    pass
                 if self.__shutdown.is_set() or context.is_shutdown:
                     return
         finally:

@@ -50,6 +50,9 @@ def _add_play(verbs: Any) -> None:
     parser.add_argument(
         '-m', '--remap', nargs='+', default=[], metavar='OLD:=NEW', help='rename topics'
     )
+    parser.add_argument(
+        '--qos-profile-overrides-path', type=Path, metavar='FILE', help='YAML: QoS by topic'
+    )
     parser.set_defaults(run=_play)
 
 
@@ -107,6 +110,7 @@ def _play(options: argparse.Namespace) -> None:
         topics=options.topics,
         exclude=options.exclude_topics,
         remap=options.remap,
+        qos_overrides=options.qos_profile_overrides_path,
     )
     with open_bag(options.bag) as reader:
         play(reader, playback)

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ros2_pip_tools.cli.bag_qos import to_publisher
+from ros2_pip_tools.cli.bag_qos import load_overrides, to_publisher
 from ros2_pip_tools.cli.errors import CommandError
 from ros2_pip_tools.cli.graph import absolute, get_interface
 from ros2_pip_tools.cli.stopping import stop_on_signals
@@ -17,6 +18,7 @@ from ros2_pip_tools.cli.stopping import stop_on_signals
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.publisher import Publisher
+    from rclpy.qos import QoSProfile
     from rosbags.interfaces import Connection
     from rosbags.rosbag2 import Reader
 
@@ -36,6 +38,7 @@ class Playback:
         topics: play only these, None for all.
         exclude: do not play these.
         remap: rules 'old:=new'.
+        qos_overrides: YAML file of QoS by topic.
     """
 
     rate: float = 1.0
@@ -46,6 +49,7 @@ class Playback:
     topics: Sequence[str] | None = None
     exclude: Sequence[str] = ()
     remap: Sequence[str] = ()
+    qos_overrides: Path | None = None
 
 
 def play(reader: Reader, playback: Playback) -> None:
@@ -55,6 +59,7 @@ def play(reader: Reader, playback: Playback) -> None:
         CommandError: nothing to play, or an offset beyond the bag's end.
     """
     connections = _select(reader, playback)
+    overrides = load_overrides(playback.qos_overrides)
     begin = reader.start_time + round(playback.start_offset * 1e9)
     if playback.start_offset < 0 or begin >= reader.end_time:
         raise CommandError(
@@ -62,7 +67,7 @@ def play(reader: Reader, playback: Playback) -> None:
             f'{reader.duration * 1e-9:g} s'
         )
     with stop_on_signals() as stop, _player_node(playback.remap) as node:
-        made = [(connection, _publisher(node, connection)) for connection in connections]
+        made = [(item, _publisher(node, item, overrides)) for item in connections]
         topics = [(connection, publisher) for connection, publisher in made if publisher]
         if not topics:
             raise CommandError('no topic of the bag has a type that is installed here')
@@ -112,14 +117,16 @@ def _player_node(remap: Sequence[str]) -> Iterator[Node]:
         rclpy.try_shutdown()
 
 
-def _publisher(node: Node, connection: Connection) -> Publisher | None:
+def _publisher(
+    node: Node, connection: Connection, overrides: dict[str, QoSProfile]
+) -> Publisher | None:
     """Return a publisher for a topic, None if its type is not installed."""
     try:
         message_type = get_interface(connection.msgtype)
     except CommandError as error:
         node.get_logger().warning(f'ignoring {connection.topic}: {error}')
         return None
-    qos = to_publisher(connection.ext.offered_qos_profiles, connection.msgcount)
+    qos = to_publisher(connection, overrides)
     return node.create_publisher(message_type, connection.topic, qos)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import glob
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +44,18 @@ def add_to(commands: Any) -> None:
 def find_launch_file(package: str, name: str) -> Path:
     """Return the launch file of that name below a package's share folder."""
     share = package_prefix(package) / 'share' / package
-    found = sorted(share.rglob(name))
+    found = _find(share, name)
     if len(found) != 1:
-        known = sorted(file.name for file in share.rglob('*.launch.py'))
+        known = [file.name for file in _find(share, '*.launch.py')]
         problem = 'is not there' if not found else f'is there several times: {found}'
         raise CommandError(f"launch file '{name}' {problem} in {share}; it has {known}")
     return found[0]
+
+
+def _find(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below a folder; unlike rglob, also behind symbolic links."""
+    found = glob.glob(str(Path(glob.escape(str(folder))) / '**' / pattern), recursive=True)
+    return [Path(path) for path in sorted(found)]
 
 
 def parse_arguments(words: list[str]) -> dict[str, str]:
@@ -78,7 +86,14 @@ def _launch(options: argparse.Namespace) -> int:
     if options.debug:
         launch.logging.launch_config.level = logging.DEBUG
     source = PythonLaunchDescriptionSource(str(path.resolve()))
-    description = source.get_launch_description(launch.LaunchContext())
+    try:
+        description = source.get_launch_description(launch.LaunchContext())
+    except Exception as error:  # whatever a user's launch file raises
+        if options.debug:
+            traceback.print_exc()
+        raise CommandError(
+            f'launch file {path} failed ({type(error).__name__}: {error}); -d shows where'
+        ) from error
     if options.show_args:
         _print_arguments(description)
         return 0

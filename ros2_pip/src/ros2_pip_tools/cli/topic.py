@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections import deque
@@ -126,7 +127,7 @@ def _spin_while_messages(node: Any, count: Any, topic: str, options: argparse.Na
     once = getattr(options, 'once', False)
     while True:
         before = count()
-        spin_until(node, lambda: count() > before, options.timeout)
+        spin_until(node, lambda seen=before: count() > seen, options.timeout)
         if count() == before:
             raise CommandError(f"no message on '{topic}' within {options.timeout:g} s")
         if once:
@@ -158,7 +159,7 @@ def _hz(options: argparse.Namespace) -> None:
 def _rate(times: deque[float]) -> str:
     """Return the statistics of a window of arrival times [s]."""
     stamps = list(times)
-    gaps = [later - earlier for earlier, later in zip(stamps, stamps[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
     rate = len(gaps) / (stamps[-1] - stamps[0])
     return (
         f'average rate: {rate:.3f}\n\tmin: {min(gaps):.3f}s max: {max(gaps):.3f}s '

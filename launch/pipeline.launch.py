@@ -1,0 +1,91 @@
+"""Everything: a source of sensor data, the perception nodes, and on request rviz and a bag."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from sim_perception.ros import launching
+
+_TABLES = (
+    launching.SIMULATOR_ARGUMENTS,
+    launching.DEPTH_SEGMENTATION_ARGUMENTS,
+    launching.TRANSPORT,
+    launching.COMMON_ARGUMENTS,
+)
+
+
+def separate_processes(context: LaunchContext, simulated: bool) -> list[Action]:
+    """Start every node in its own process; the simulator begins when all others are ready."""
+    values = launching.parameters_from(*_TABLES[1:])
+    parameters = launching.node_parameters(context, ['depth_segmentation'], values)
+    on_exit = launching.stop_when_it_ends('depth_segmentation')
+    consumer = launching.lifecycle_node('depth_segmentation', parameters, on_exit=on_exit)
+    if not simulated:
+        return [consumer]
+    values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS)
+    fixed = {'exit_at_end': True, 'autostart': False}
+    source = launching.lifecycle_node(
+        'simulator',
+        launching.node_parameters(context, ['simulator'], {**values, **fixed}),
+        on_exit=launching.stop_when_it_ends('the simulation'),
+    )
+    return [
+        launching.fail_unless_configured(consumer, 'depth_segmentation'),
+        launching.fail_unless_configured(source, 'simulator'),
+        consumer,
+        source,
+        *launching.configure_then_activate_after(source, [consumer]),
+    ]
+
+
+def one_process(context: LaunchContext, simulated: bool) -> list[Action]:
+    """Start all nodes in one process."""
+    nodes = ['depth_segmentation', *(['simulator'] if simulated else [])]
+    values = launching.parameters_from(*_TABLES)
+    parameters = launching.node_parameters(context, nodes, {**values, 'exit_at_end': True})
+    return [
+        Node(
+            package=launching.PACKAGE,
+            executable='pipeline',
+            arguments=['--source', 'simulator' if simulated else 'none'],
+            parameters=parameters,
+            output='screen',
+            on_exit=launching.stop_when_it_ends('the pipeline'),
+        )
+    ]
+
+
+def start(context: LaunchContext) -> list[Action]:
+    """Start what the arguments ask for."""
+    simulated = LaunchConfiguration('source').perform(context) == 'simulator'
+    container = IfCondition(LaunchConfiguration('container')).evaluate(context)
+    bag = LaunchConfiguration('record').perform(context)
+    nodes = one_process if container else separate_processes
+    return [*([launching.recorder(bag)] if bag else []), *nodes(context, simulated)]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and start everything."""
+    return LaunchDescription(
+        [
+            *launching.transport_settings(),
+            launching.argument(
+                'source',
+                'simulator',
+                'where sensor data come from: this launch, or topics of others',
+                choices=['simulator', 'live'],
+            ),
+            *launching.declare(*_TABLES),
+            launching.argument(*launching.PARAMS_FILE),
+            launching.argument('container', 'false', 'all nodes in one process'),
+            launching.argument('record', '', 'folder of a new bag to record into'),
+            launching.argument('rviz', 'false', 'show everything in rviz2'),
+            OpaqueFunction(function=start),
+            launching.rviz(
+                IfCondition(LaunchConfiguration('rviz')), LaunchConfiguration('use_sim_time')
+            ),
+        ]
+    )

@@ -1,0 +1,63 @@
+"""Plays a bag and runs the perception nodes on it; playing begins when they are ready."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+
+from sim_perception.ros import launching
+
+
+def start(context: LaunchContext) -> list[Action]:
+    """Start the nodes, and the bag when they are active."""
+
+    def text(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    bag, transport = text('bag'), text('image_transport')
+    if transport == 'auto':
+        transport = launching.image_transport_of(bag)
+    values = launching.parameters_from(launching.DEPTH_SEGMENTATION_ARGUMENTS)
+    fixed = {'image_transport': transport, 'use_sim_time': True}
+    parameters = launching.node_parameters(context, ['depth_segmentation'], {**values, **fixed})
+    node = launching.lifecycle_node(
+        'depth_segmentation',
+        parameters,
+        on_exit=launching.stop_when_it_ends('depth_segmentation'),
+    )
+    options = ['--rate', text('rate'), '--start-offset', text('start_offset')]
+    if IfCondition(LaunchConfiguration('loop')).evaluate(context):
+        options.append('--loop')
+    record = text('record')
+    return [
+        *([launching.recorder(record)] if record else []),
+        launching.fail_unless_configured(node, 'depth_segmentation'),
+        launching.when_active(node, [launching.player(bag, options)]),
+        node,
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and start everything."""
+    return LaunchDescription(
+        [
+            *launching.transport_settings(),
+            DeclareLaunchArgument('bag', description='folder of the bag'),
+            launching.argument('rate', '1.0', 'speed relative to the recording'),
+            launching.argument('loop', 'false', 'play again and again'),
+            launching.argument('start_offset', '0.0', 'seconds of the bag to skip'),
+            launching.argument(
+                'image_transport',
+                'auto',
+                'which camera topic to take; auto takes what the bag has, raw first',
+                choices=['auto', 'raw', 'compressed'],
+            ),
+            *launching.declare(launching.DEPTH_SEGMENTATION_ARGUMENTS),
+            launching.argument(*launching.PARAMS_FILE),
+            launching.argument('record', '', 'folder of a new bag to record into'),
+            launching.argument('rviz', 'false', 'show everything in rviz2'),
+            OpaqueFunction(function=start),
+            launching.rviz(IfCondition(LaunchConfiguration('rviz')), 'true'),
+        ]
+    )

@@ -1,0 +1,27 @@
+"""The simulator alone: camera, LiDAR, transforms, clock and ground truth of a scenario."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import OpaqueFunction
+
+from sim_perception.ros import launching
+
+
+def start(context: LaunchContext) -> list[Action]:
+    """Start the node with the arguments' values."""
+    values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS)
+    parameters = launching.node_parameters(context, ['simulator'], {**values, 'exit_at_end': True})
+    on_exit = launching.stop_when_it_ends('the simulation')
+    return [launching.lifecycle_node('simulator', parameters, on_exit=on_exit)]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and start the node."""
+    return LaunchDescription(
+        [
+            *launching.transport_settings(),
+            *launching.declare(launching.SIMULATOR_ARGUMENTS),
+            launching.argument(*launching.PARAMS_FILE),
+            OpaqueFunction(function=start),
+        ]
+    )

@@ -1,0 +1,276 @@
+"""What the launch files share: transport settings, node actions, start order, exit codes.
+
+Written for the real ``launch`` and ``launch_ros``; only launch files import this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from launch import LaunchContext, LaunchDescriptionEntity
+from launch.action import Action
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    Shutdown,
+    TimerAction,
+)
+from launch.events import matches_action
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+from lifecycle_msgs.msg import Transition
+
+from sim_perception.resources import share_path
+
+PACKAGE = 'sim_perception'
+DRAIN_SECONDS = 2.0
+"""How long consumers may still work on the last data when their source has ended."""
+
+# Both halve latency and CPU together: messages of a megabyte are otherwise mapped and unmapped
+# one by one.
+_MALLOC = {'MALLOC_MMAP_THRESHOLD_': 32 * 2**20, 'MALLOC_TRIM_THRESHOLD_': 64 * 2**20}
+# The name Fast DDS 3 reads, and the one Fast DDS 2 reads.
+_PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+# Topics that cost much to make or to store and that can be made again from the others.
+HEAVY_TOPICS = (
+    r'/ground_truth/(normals|flow|instance|object_states)$|/compressed$|/color$|/markers$'
+    r'|/depth_segmentation/points$|/parameter_events$'
+)
+
+
+def transport_settings() -> list[Action]:
+    """Return the actions that let images and clouds through; settings of the user stay.
+
+    Fast DDS gets a shared-memory segment that holds large messages, malloc keeps their memory.
+    """
+    settings: dict[str, str] = {}
+    if not any(name in os.environ for name in _PROFILE_VARIABLES):
+        profile = str(share_path('config', 'fastdds.xml'))
+        settings.update(dict.fromkeys(_PROFILE_VARIABLES, profile))
+    for name, value in _MALLOC.items():
+        settings[name] = os.environ.get(name, str(value))
+    return [SetEnvironmentVariable(name, value) for name, value in settings.items()]
+
+
+def argument(name: str, default: str, description: str, **kwargs: Any) -> DeclareLaunchArgument:
+    """Return the declaration of a launch argument."""
+    return DeclareLaunchArgument(name, default_value=default, description=description, **kwargs)
+
+
+SIMULATOR_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'scenario': (str, 'target', 'name of a shipped scenario, or path of a YAML file'),
+    'seed': (int, '-1', "seed of the scene; -1 keeps the scenario's own"),
+    'duration': (float, '0.0', "simulated seconds; 0 keeps the scenario's own"),
+    'rate': (float, '1.0', 'simulated seconds per second; 0 is as fast as possible'),
+    'loop': (bool, 'false', 'start again at the end'),
+}
+DEPTH_SEGMENTATION_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'checkpoint': (str, '', 'checkpoint folder; empty is the shipped one'),
+    'device': (str, 'auto', "'auto', 'cpu', 'cuda', 'cuda:1'"),
+}
+TRANSPORT: Mapping[str, tuple[type, str, str]] = {
+    'image_transport': (str, 'raw', "'raw' or 'compressed': which camera topic to take"),
+}
+COMMON_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'use_sim_time': (bool, 'false', 'take the time from /clock'),
+}
+
+
+def declare(*tables: Mapping[str, tuple[type, str, str]]) -> list[DeclareLaunchArgument]:
+    """Return the declarations of tables of name -> (type, default, description)."""
+    return [
+        argument(name, default, description)
+        for table in tables
+        for name, (_, default, description) in table.items()
+    ]
+
+
+def parameters_from(*tables: Mapping[str, tuple[type, str, str]]) -> dict[str, ParameterValue]:
+    """Return the node parameters that have the values of launch arguments."""
+    return {
+        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for table in tables
+        for name, (value_type, _, _) in table.items()
+    }
+
+
+def node_parameters(
+    context: LaunchContext, nodes: Sequence[str], *values: Mapping[str, Any]
+) -> list[Any]:
+    """Return parameters in rising order of rank: shipped files, values, the user's file.
+
+    Args:
+        context: with the launch configuration 'params_file', which may be empty.
+        nodes: names of the nodes whose shipped files to take.
+        values: parameters by name.
+
+    Raises:
+        FileNotFoundError: the user's file does not exist.
+    """
+    files = [str(share_path('config', f'{node}.param.yaml')) for node in nodes]
+    chosen = LaunchConfiguration('params_file', default='').perform(context)
+    if chosen and not Path(chosen).is_file():
+        raise FileNotFoundError(f'params_file {chosen} does not exist')
+    return [*files, *(dict(value) for value in values), *([chosen] if chosen else [])]
+
+
+PARAMS_FILE = ('params_file', '', 'YAML with node parameters; they win over the other arguments')
+
+
+def lifecycle_node(name: str, parameters: list[Any], **kwargs: Any) -> LifecycleNode:
+    """Return the action that starts one of this package's nodes."""
+    return LifecycleNode(
+        package=PACKAGE,
+        executable=name,
+        name=name,
+        namespace='',
+        parameters=parameters,
+        output='screen',
+        **kwargs,
+    )
+
+
+def rviz(condition: Any, use_sim_time: Any) -> Node:
+    """Return the action that starts rviz2 with this package's display settings."""
+    config = PathJoinSubstitution([FindPackageShare(PACKAGE), 'config', 'rviz', 'pipeline.rviz'])
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        arguments=['-d', config],
+        parameters=[{'use_sim_time': ParameterValue(use_sim_time, value_type=bool)}],
+        condition=condition,
+    )
+
+
+def recorder(bag: str, *, topics: Sequence[str] = (), exclude: str = HEAVY_TOPICS) -> Action:
+    """Return the action that records topics, by default all but those excluded, into a bag."""
+    chosen = ['--topics', *topics] if topics else ['--all-topics', '--exclude-regex', exclude]
+    return ExecuteProcess(
+        cmd=['ros2', 'bag', 'record', '--storage', 'mcap', '--output', bag, *chosen],
+        output='screen',
+        on_exit=stop_when_it_ends('recording'),
+    )
+
+
+def player(bag: str, options: Iterable[str]) -> Action:
+    """Return the action that plays a bag with its clock; the launch ends with it."""
+    overrides = str(share_path('config', 'bag_qos.yaml'))
+    command = ['ros2', 'bag', 'play', bag, '--clock', '--qos-profile-overrides-path', overrides]
+    return ExecuteProcess(
+        cmd=[*command, *options], output='screen', on_exit=stop_when_it_ends('playing the bag')
+    )
+
+
+def stop_when_it_ends(
+    what: str,
+) -> Callable[[ProcessExited, LaunchContext], list[LaunchDescriptionEntity] | None]:
+    """Return an `on_exit` that ends the launch: cleanly, or with exit code 1 after a failure."""
+
+    def on_exit(
+        event: ProcessExited, context: LaunchContext
+    ) -> list[LaunchDescriptionEntity] | None:
+        if context.is_shutdown:
+            return None
+        if event.returncode != 0:
+            # An exception is what makes `ros2 launch` return a failure.
+            raise RuntimeError(f'{what} failed with exit code {event.returncode}; see its output')
+        return [TimerAction(period=DRAIN_SECONDS, actions=[Shutdown(reason=f'{what} has ended')])]
+
+    return on_exit
+
+
+def when_active(node: LifecycleNode, actions: list[Action]) -> RegisterEventHandler:
+    """Return the action that runs others when a node has become active."""
+    return RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state='activating',
+            goal_state='active',
+            entities=actions,
+            handle_once=True,
+        )
+    )
+
+
+def fail_unless_configured(node: LifecycleNode, name: str) -> RegisterEventHandler:
+    """Return the action that ends the launch as failed when a node cannot be configured."""
+
+    def fail(_context: LaunchContext) -> None:
+        raise RuntimeError(f'{name} could not be configured; see its message above')
+
+    return RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state='configuring',
+            goal_state='unconfigured',
+            entities=[OpaqueFunction(function=fail)],
+        )
+    )
+
+
+def configure_then_activate_after(
+    source: LifecycleNode, consumers: Sequence[LifecycleNode]
+) -> list[Action]:
+    """Return the actions that configure a source and activate it when its consumers are active.
+
+    The source, started without `autostart`, so loads beside its consumers, and they miss
+    nothing of what it gives.
+    """
+    missing = {id(node) for node in (source, *consumers)}
+
+    def change(transition: int) -> EmitEvent:
+        return EmitEvent(
+            event=ChangeState(
+                lifecycle_node_matcher=matches_action(source), transition_id=transition
+            )
+        )
+
+    def ready(_context: LaunchContext, node: LifecycleNode) -> list[Action] | None:
+        missing.discard(id(node))
+        return None if missing else [change(Transition.TRANSITION_ACTIVATE)]
+
+    configured = RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=source,
+            start_state='configuring',
+            goal_state='inactive',
+            entities=[OpaqueFunction(function=ready, args=[source])],
+            handle_once=True,
+        )
+    )
+    active = [
+        when_active(node, [OpaqueFunction(function=ready, args=[node])]) for node in consumers
+    ]
+    return [configured, *active, change(Transition.TRANSITION_CONFIGURE)]
+
+
+def image_transport_of(bag: str) -> str:
+    """Return 'raw' or 'compressed': which camera topic the metadata of a bag names.
+
+    Raises:
+        FileNotFoundError: there is no such bag.
+    """
+    path = Path(bag)
+    if not path.exists():
+        raise FileNotFoundError(f'the bag {bag} does not exist')
+    metadata = path / 'metadata.yaml'
+    if not metadata.is_file():
+        return 'compressed'
+    content = yaml.safe_load(metadata.read_text()) or {}
+    topics = content.get('rosbag2_bagfile_information', {}).get('topics_with_message_count', [])
+    names = [entry['topic_metadata']['name'] for entry in topics]
+    return 'raw' if '/camera/image_raw' in names else 'compressed'
