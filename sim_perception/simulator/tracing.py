@@ -78,7 +78,7 @@ class Tracer(Protocol):
     def first_hits(
         self, origins: F32, directions: F32, times: F32, far: float
     ) -> tuple[F32, I32, I32]:
-        """Return distance (inf for none), instance (-1 for none) and face within its mesh."""
+        """Return distance (inf for none), instance and face within its mesh (-1)."""
 
 
 @intrinsic
@@ -136,6 +136,7 @@ def _trace(
             word[_GEOMETRY + lane] = -1
             word[_INSTANCE_ID + lane] = -1
             instance[i] = -1
+            face[i] = -1
         for which in range(2):
             if scenes[which] == 0:
                 continue
@@ -431,7 +432,7 @@ class PythonTracer:
         hit = (number >= 0) & (hits['tfar'] < far)
         number = np.where(hit, number, 0)
         instance = np.where(hit, self._instances.of_face[number], -1).astype(np.int32)
-        face = (number - self._instances.face_base[instance]).astype(np.int32)
+        face = np.where(hit, number - self._instances.face_base[instance], -1).astype(np.int32)
         return np.where(hit, hits['tfar'], np.inf).astype(np.float32), instance, face
 
 
