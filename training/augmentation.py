@@ -41,38 +41,38 @@ class LabelledImage:
 class GeometryConfig(Section):
     """Random scale, aspect, crop and mirror."""
 
-    width: int = Field(416, gt=0)
-    height: int = Field(192, gt=0)
+    width: int = Field(default=416, gt=0)
+    height: int = Field(default=192, gt=0)
     """Size of the crop, pixels."""
     focal: tuple[float, float] = (230.0, 800.0)
     """Focal length after scaling is drawn log-uniformly from this range, pixels..."""
     scale: tuple[float, float] = (0.5, 1.6)
     """...and the scale it takes is clamped to this range (and to what fills the crop)."""
-    aspect: float = Field(1.08, ge=1)
+    aspect: float = Field(default=1.08, ge=1)
     """Greatest stretch of one axis against the other."""
-    mirror: float = Field(0.5, ge=0, le=1)
+    mirror: float = Field(default=0.5, ge=0, le=1)
     """Probability of a left-right mirror image."""
 
 
 class AppearanceConfig(Section):
     """Probability of every change of appearance; ``strength`` scales their sizes."""
 
-    strength: float = Field(1.0, ge=0)
-    tone: float = Field(0.9, ge=0, le=1)
+    strength: float = Field(default=1.0, ge=0)
+    tone: float = Field(default=0.9, ge=0, le=1)
     """Gamma, contrast, brightness and white balance."""
-    color: float = Field(0.7, ge=0, le=1)
+    color: float = Field(default=0.7, ge=0, le=1)
     """Saturation and hue."""
-    gray: float = Field(0.15, ge=0, le=1)
-    filter: float = Field(0.2, ge=0, le=1)
+    gray: float = Field(default=0.15, ge=0, le=1)
+    filter: float = Field(default=0.2, ge=0, le=1)
     """Random convolution: changes textures, keeps shapes (Xu et al., "RandConv", ICLR 2021)."""
-    fog: float = Field(0.15, ge=0, le=1)
-    shadow: float = Field(0.2, ge=0, le=1)
-    blur: float = Field(0.3, ge=0, le=1)
+    fog: float = Field(default=0.15, ge=0, le=1)
+    shadow: float = Field(default=0.2, ge=0, le=1)
+    blur: float = Field(default=0.3, ge=0, le=1)
     """Defocus, motion, or loss of resolution."""
-    sharpen: float = Field(0.15, ge=0, le=1)
-    noise: float = Field(0.4, ge=0, le=1)
-    jpeg: float = Field(0.4, ge=0, le=1)
-    cutout: float = Field(0.2, ge=0, le=1)
+    sharpen: float = Field(default=0.15, ge=0, le=1)
+    noise: float = Field(default=0.4, ge=0, le=1)
+    jpeg: float = Field(default=0.4, ge=0, le=1)
+    cutout: float = Field(default=0.2, ge=0, le=1)
 
 
 def random_view(sample: LabelledImage, config: GeometryConfig, rng: Rng) -> LabelledImage:
@@ -193,7 +193,7 @@ def shift_tone(image: Image, rng: Rng, strength: float = 1.0) -> Image:
     """Change gamma, contrast and brightness, and the channels' balance, by one table each."""
     gamma = np.exp(rng.uniform(-0.5, 0.5) * strength)
     contrast = np.exp(rng.uniform(-0.5, 0.4) * strength)
-    brightness = rng.uniform(-0.18, 0.18) * strength
+    brightness = rng.uniform(-0.12, 0.15) * strength
     balance = np.exp(rng.normal(0, 0.08, 3) * strength)
     x = np.linspace(0, 1, 256)[:, None] ** gamma * balance
     table = np.clip(((x - 0.5) * contrast + 0.5 + brightness) * 255, 0, 255).astype(np.uint8)

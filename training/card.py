@@ -45,7 +45,7 @@ def write_card(
         f'# {config.task}',
         '',
         f'{count / 1e6:.2f} M parameters, trained for {record["step"]} steps of '
-        f'{config.batch_size * config.accumulate} samples on {record["samples"]} simulated '
+        f'{config.batch_size * config.accumulate} random views of simulated '
         'images with exact truth. No label of any real image was used. The encoder starts from '
         'ImageNet weights; the weights here are the exponential moving average.',
         '',

@@ -28,12 +28,12 @@ class Section(BaseModel):
 class OptimizerConfig(Section):
     """AdamW with a smaller step for the pretrained encoder."""
 
-    learning_rate: float = Field(1e-3, gt=0)
-    encoder_factor: float = Field(0.1, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    encoder_factor: float = Field(default=0.1, ge=0)
     """Learning rate of the encoder relative to the rest."""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    clip_norm: float = Field(1.0, gt=0)
+    clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient of all parameters."""
 
 
@@ -41,35 +41,35 @@ class ScheduleConfig(Section):
     """Learning rate over the steps: linear warm-up, then a decay to ``final_factor``."""
 
     kind: Literal['cosine', 'poly', 'constant'] = 'cosine'
-    warmup_steps: int = Field(100, ge=0)
-    final_factor: float = Field(0.01, ge=0, le=1)
-    power: float = Field(0.9, gt=0)
+    warmup_steps: int = Field(default=100, ge=0)
+    final_factor: float = Field(default=0.01, ge=0, le=1)
+    power: float = Field(default=0.9, gt=0)
     """Exponent of the polynomial decay."""
 
 
 class CheckpointConfig(Section):
     """When to save the training state. The state is also saved at the end and on Ctrl-C."""
 
-    every_steps: int = Field(500, ge=1)
-    every_minutes: float = Field(10.0, gt=0)
-    keep: int = Field(2, ge=1)
+    every_steps: int = Field(default=500, ge=1)
+    every_minutes: float = Field(default=10.0, gt=0)
+    keep: int = Field(default=2, ge=1)
     """Number of newest states kept."""
 
 
 class LogConfig(Section):
     """TensorBoard and log file."""
 
-    scalars_every: int = Field(20, ge=1)
-    pictures_every: int = Field(250, ge=1)
+    scalars_every: int = Field(default=20, ge=1)
+    pictures_every: int = Field(default=250, ge=1)
 
 
 class ValidationConfig(Section):
     """Data scored during training with the averaged weights."""
 
-    every_steps: int = Field(1000, ge=1)
+    every_steps: int = Field(default=1000, ge=1)
     data: dict[str, str] = Field(default_factory=dict)
     """Name -> evaluation SPEC, for example ``target: sim:target:100-101``."""
-    limit: int = Field(20, ge=1)
+    limit: int = Field(default=20, ge=1)
     """Frames per data set."""
 
 
@@ -79,20 +79,20 @@ class TrainConfig(Section):
     task: str = 'depth_segmentation'
     output: Path = Path('runs/depth_segmentation')
     """Folder of the run: states, TensorBoard, log, and at the end the checkpoint folder."""
-    seed: int = Field(0, ge=0)
-    steps: int = Field(10_000, ge=1)
+    seed: int = Field(default=0, ge=0)
+    steps: int = Field(default=10_000, ge=1)
     """Optimizer steps."""
-    batch_size: int = Field(8, ge=1)
+    batch_size: int = Field(default=8, ge=1)
     """Samples per process and micro-batch."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     """Micro-batches per optimizer step."""
     precision: Literal['auto', '32-true', 'bf16-mixed', '16-mixed'] = 'auto'
     """``auto``: bf16 on GPUs that have it, otherwise single precision."""
     device: str = 'auto'
     """``auto``, ``cpu`` or ``cuda``."""
-    workers: int = Field(2, ge=0)
+    workers: int = Field(default=2, ge=0)
     """Loader processes; the samples do not depend on it."""
-    ema_decay: float = Field(0.999, ge=0, lt=1)
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the exponential moving average of the weights; 0 keeps the plain weights."""
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()

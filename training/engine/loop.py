@@ -1,9 +1,12 @@
-"""The training loop: one page, used by every task."""
+"""The training loop, used by every task."""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 
+from sim_perception.inference.backend import has_fast_bfloat16
 from training.config import TrainConfig
 from training.engine.ema import Ema
 from training.engine.run_log import RunLog
@@ -20,35 +25,9 @@ from training.engine.sampler import StreamSampler, make_loader
 from training.engine.schedule import learning_rate_factor
 from training.engine.state import StateError, list_states, load_state, save_state
 from training.engine.stopping import StopRequest
-from training.tasks.base import Task
+from training.tasks.base import Batch, Task
 
 logger = logging.getLogger('training')
-
-
-def make_fabric(config: TrainConfig) -> Fabric:
-    """Return the Fabric: one process, or DDP over the processes that ``torchrun`` started."""
-    import os
-
-    world_size = int(os.environ.get('WORLD_SIZE', '1'))
-    on_gpu = torch.cuda.is_available() if config.device == 'auto' else config.device == 'cuda'
-    precision = config.precision
-    if precision == 'auto':
-        precision = 'bf16-mixed' if on_gpu and torch.cuda.is_bf16_supported() else '32-true'
-    per_node = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
-    fabric = Fabric(
-        accelerator='cuda' if on_gpu else 'cpu',
-        devices=per_node,
-        num_nodes=world_size // per_node,
-        strategy=DDPStrategy(find_unused_parameters=False) if world_size > 1 else 'auto',
-        precision=precision,
-    )
-    fabric.launch()
-    return fabric
-
-
-def _seed_step(seed: int, step: int, rank: int) -> None:
-    """Make random numbers (dropout, ...) a function of the step, so that resume is exact."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, 2, step, rank]).generate_state(1)[0]))
 
 
 def fit(
@@ -77,156 +56,213 @@ def fit(
             damaged or of another model.
         FloatingPointError: if the gradient stops being finite.
     """
-    run = config.output
-    if list_states(run) and not resume:
-        raise StateError(f'{run} already holds a run: use --resume, or another output=FOLDER')
+    if list_states(config.output) and not resume:
+        raise StateError(
+            f'{config.output} already holds a run: use --resume, or another output=FOLDER'
+        )
     fabric = make_fabric(config)
-    data = task.training_data()
-    raw_optimizer = torch.optim.AdamW(
-        task.parameter_groups(config.optimizer), betas=config.optimizer.betas
+    run = _Run.begin(config, task, fabric)
+    batches = _batches(config, task, fabric, run.step)
+    stop = StopRequest(max_minutes)
+    with RunLog(config, run.step, enabled=fabric.is_global_zero) as log, stop:
+        logger.info(
+            '%s: steps %d to %d, %d process(es) on %s, %s',
+            *(config.task, run.step, config.steps, fabric.world_size, fabric.device),
+            fabric._precision.precision,
+        )
+        last_saved = time.monotonic()
+        while run.step < config.steps:
+            # Random numbers and the learning rate are functions of the step: resume is exact.
+            seed = np.random.SeedSequence([config.seed, 2, run.step, fabric.global_rank])
+            torch.manual_seed(int(seed.generate_state(1)[0]))
+            factor = run.set_learning_rate()
+
+            terms, batch, outputs = run.backward(batches)
+            norm = run.clip(terms)
+            run.optimizer.step()
+            run.optimizer.zero_grad(set_to_none=True)
+            run.ema.update(task, run.step)
+            run.step += 1
+
+            log.step(run.step, terms, norm, factor)
+            if run.step % config.log.pictures_every == 0 and fabric.is_global_zero:
+                log.pictures(run.step, task.pictures(batch, outputs))
+            if run.step % config.validation.every_steps == 0:
+                run.validate(log)
+            reason = fabric.broadcast(stop.reason())
+            minutes = fabric.broadcast((time.monotonic() - last_saved) / 60)
+            due = run.step % config.checkpoint.every_steps == 0
+            if due or reason or minutes >= config.checkpoint.every_minutes:
+                run.save()
+                last_saved = time.monotonic()
+            if reason:
+                logger.info('stopping after step %d: %s; --resume goes on', run.step, reason)
+                break
+        run.save()
+    return run.ship(command)
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Return the Fabric: one process, or DDP over the processes that ``torchrun`` started."""
+    world_size = int(os.environ.get('WORLD_SIZE', '1'))
+    per_node = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
+    on_gpu = torch.cuda.is_available() if config.device == 'auto' else config.device == 'cuda'
+    precision = config.precision
+    if precision == 'auto':
+        fast = torch.cuda.is_bf16_supported() if on_gpu else has_fast_bfloat16()
+        precision = 'bf16-mixed' if fast else '32-true'
+    fabric = Fabric(
+        accelerator='cuda' if on_gpu else 'cpu',
+        devices=per_node,
+        num_nodes=world_size // per_node,
+        strategy=DDPStrategy() if world_size > 1 else 'auto',
+        precision=precision,
     )
-    base_rates = [group['lr'] for group in raw_optimizer.param_groups]
-    module, optimizer = fabric.setup(task, raw_optimizer)
-    ema = Ema(task, config.ema_decay)
-    first_step = _restore(run, task, raw_optimizer, ema, fabric)
+    fabric.launch()
+    return fabric
+
+
+def _batches(config: TrainConfig, task: Task, fabric: Fabric, step: int) -> Iterator[Batch]:
+    """Return the endless micro-batches from a step on."""
+    data = task.training_data()
+    logger.info('%d training samples', len(data))
     sampler = StreamSampler(
         len(data),
         config.batch_size,
         config.seed,
-        first_batch=first_step * config.accumulate,
+        first_batch=step * config.accumulate,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
-    loader = make_loader(
-        data, sampler, workers=config.workers, pin_memory=fabric.device.type == 'cuda'
-    )
-    batches = iter(loader)
-    log = RunLog(run, config, first_step, enabled=fabric.is_global_zero)
-    stop = StopRequest(max_minutes)
-    last_saved, step = time.monotonic(), first_step
-    with log, stop:
-        logger.info(
-            'training %s on %d samples, steps %d to %d, %d process(es) on %s, %s',
-            config.task,
-            len(data),
-            first_step,
-            config.steps,
-            fabric.world_size,
-            fabric.device,
-            fabric._precision.precision,
+    pin = fabric.device.type == 'cuda'
+    return iter(make_loader(data, sampler, workers=config.workers, pin_memory=pin))
+
+
+@dataclass
+class _Run:
+    """What changes while training."""
+
+    config: TrainConfig
+    fabric: Fabric
+    task: Task
+    module: _FabricModule
+    optimizer: _FabricOptimizer
+    base_rates: list[float]
+    ema: Ema
+    step: int
+
+    @classmethod
+    def begin(cls, config: TrainConfig, task: Task, fabric: Fabric) -> _Run:
+        """Set up, and restore the newest state if there is one."""
+        optimizer = torch.optim.AdamW(
+            task.parameter_groups(config.optimizer), betas=config.optimizer.betas
         )
-        while step < config.steps:
-            _seed_step(config.seed, step, fabric.global_rank)
-            factor = learning_rate_factor(config.schedule, step, config.steps)
-            for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                group['lr'] = rate * factor
-            # The batch of a step is `accumulate` micro-batches; gradients are averaged over
-            # them here and over processes by DDP, which syncs on the last one only.
-            terms: dict[str, Tensor] = {}
-            for micro in range(config.accumulate):
-                batch = fabric.to_device(next(batches))
-                last = micro == config.accumulate - 1
-                with fabric.no_backward_sync(module, enabled=not last):
-                    result = module(batch)
-                    fabric.backward(result['loss'] / config.accumulate)
-                for name, value in {'loss': result['loss'], **result['terms']}.items():
-                    share = value.detach() / config.accumulate
-                    terms[name] = terms[name] + share if name in terms else share
-            norm = fabric.clip_gradients(
-                module, optimizer, max_norm=config.optimizer.clip_norm, error_if_nonfinite=False
-            )
-            if config.precision != '16-mixed' and not bool(torch.isfinite(norm)):
-                raise FloatingPointError(
-                    f'the gradient at step {step} is not finite (loss terms: '
-                    f'{ {k: float(v) for k, v in terms.items()} }); lower the learning rate or '
-                    'look at the data with `python -m training inspect`'
+        base_rates = [group['lr'] for group in optimizer.param_groups]
+        module, wrapped = fabric.setup(task, optimizer)
+        ema = Ema(task, config.ema_decay)
+        states = list_states(config.output)
+        step = 0
+        if states:
+            state = load_state(states[-1])
+            if state['world_size'] != fabric.world_size:
+                raise StateError(
+                    f'{states[-1]} was written by {state["world_size"]} process(es), now there '
+                    f'are {fabric.world_size}: the samples would differ'
                 )
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            ema.update(task, step)
-            step += 1
-            log.step(step, terms, float(norm), factor, config.batch_size * config.accumulate)
-            if step % config.log.pictures_every == 0 and fabric.is_global_zero:
-                log.pictures(step, task.pictures(batch, result['outputs']))
-            if step % config.validation.every_steps == 0 and config.validation.data:
-                _validate(config, task, ema, log, step, fabric)
-            stopping = fabric.broadcast(stop.reason())
-            minutes = (time.monotonic() - last_saved) / 60
-            due = step % config.checkpoint.every_steps == 0
-            due = due or fabric.broadcast(minutes >= config.checkpoint.every_minutes)
-            if due or stopping or step == config.steps:
-                if fabric.is_global_zero:
-                    _save(run, step, task, ema, raw_optimizer, config)
-                fabric.barrier()
-                last_saved = time.monotonic()
-            if stopping:
-                logger.info('stopped after step %d: %s; go on with --resume', step, stopping)
-                break
-    folder = run / 'checkpoint'
-    if fabric.is_global_zero:
-        record = {'command': command, 'step': step, 'steps': config.steps, 'samples': len(data)}
-        with ema.applied(task):
-            task.save_checkpoint(folder, config, record)
-    fabric.barrier()
-    return folder
+            try:
+                task.load_state_dict(state['model'])
+                optimizer.load_state_dict(state['optimizer'])
+                ema.load_state_dict(state['ema'])
+            except (RuntimeError, ValueError) as error:
+                raise StateError(
+                    f'{states[-1]} does not fit the configured model: {error}; '
+                    'resume with the config the run was started with'
+                ) from error
+            step = int(state['step'])
+        return cls(config, fabric, task, module, wrapped, base_rates, ema, step)
 
+    def set_learning_rate(self) -> float:
+        """Set this step's learning rate; return its factor on the base rates."""
+        factor = learning_rate_factor(self.config.schedule, self.step, self.config.steps)
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group['lr'] = rate * factor
+        return factor
 
-def _restore(
-    run: Path, task: Task, optimizer: torch.optim.Optimizer, ema: Ema, fabric: Fabric
-) -> int:
-    """Load the newest state, if any; return the number of steps already done."""
-    states = list_states(run)
-    if not states:
-        return 0
-    state = load_state(states[-1])
-    try:
-        task.load_state_dict(state['model'])
-        optimizer.load_state_dict(state['optimizer'])
-        ema.load_state_dict(state['ema'])
-    except (RuntimeError, ValueError) as error:
-        raise StateError(
-            f'{states[-1]} does not fit the configured model: {error}; '
-            'resume with the config the run was started with'
-        ) from error
-    if state['world_size'] != fabric.world_size:
-        raise StateError(
-            f'{states[-1]} was written by {state["world_size"]} process(es), '
-            f'now there are {fabric.world_size}; the samples would not be the same'
+    def backward(
+        self, batches: Iterator[Batch]
+    ) -> tuple[dict[str, Tensor], Batch, dict[str, Tensor]]:
+        """Sum the gradients of the step's micro-batches; return mean terms and the last batch.
+
+        Gradients are averaged over micro-batches here and over processes by DDP, which
+        synchronises at the last micro-batch only.
+        """
+        count = self.config.accumulate
+        terms: dict[str, Tensor] = {}
+        for micro in range(count):
+            batch: Batch = self.fabric.to_device(next(batches))
+            with self.fabric.no_backward_sync(self.module, enabled=micro < count - 1):
+                result: dict[str, Any] = self.module(batch)
+                self.fabric.backward(result['loss'] / count)
+            for name, value in {'loss': result['loss'], **result['terms']}.items():
+                terms[name] = terms.get(name, 0.0) + value.detach() / count
+        return terms, batch, result['outputs']
+
+    def clip(self, terms: dict[str, Tensor]) -> float:
+        """Bound the gradient's norm; return what it was.
+
+        Raises:
+            FloatingPointError: if it is not finite (float16 scaling skips such steps itself).
+        """
+        norm = self.fabric.clip_gradients(
+            self.module,
+            self.optimizer,
+            max_norm=self.config.optimizer.clip_norm,
+            error_if_nonfinite=False,
         )
-    return int(state['step'])
+        assert norm is not None
+        if self.config.precision != '16-mixed' and not bool(torch.isfinite(norm)):
+            values = ', '.join(f'{name} {float(value):.4g}' for name, value in terms.items())
+            raise FloatingPointError(
+                f'the gradient of step {self.step} is not finite ({values}); lower '
+                'optimizer.learning_rate, or look for bad data with `python -m training inspect`'
+            )
+        return float(norm)
 
+    def validate(self, log: RunLog) -> None:
+        """Score the averaged weights; training's random state is not touched."""
+        settings = self.config.validation
+        if settings.data and self.fabric.is_global_zero:
+            with self.ema.applied(self.task), torch.random.fork_rng(devices=[]):
+                log.scores(self.step, self.task.validate(settings.data, settings.limit))
+        self.fabric.barrier()
 
-def _save(
-    run: Path,
-    step: int,
-    task: Task,
-    ema: Ema,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-) -> None:
-    import os
+    def save(self) -> None:
+        """Write the training state unless this step's is there already."""
+        name = f'step_{self.step:08d}'
+        done = any(folder.name == name for folder in list_states(self.config.output))
+        self.fabric.barrier()
+        if not done and self.fabric.is_global_zero:
+            folder = save_state(
+                self.config.output,
+                self.step,
+                model=self.task.state_dict(),
+                ema=self.ema.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                extra={
+                    'config': self.config.model_dump(mode='json'),
+                    'world_size': self.fabric.world_size,
+                },
+                keep=self.config.checkpoint.keep,
+            )
+            logger.info('saved %s', folder)
+        self.fabric.barrier()
 
-    folder = save_state(
-        run,
-        step,
-        model=task.state_dict(),
-        ema=ema.state_dict(),
-        optimizer=optimizer.state_dict(),
-        extra={
-            'config': config.model_dump(mode='json'),
-            'world_size': int(os.environ.get('WORLD_SIZE', '1')),
-        },
-        keep=config.checkpoint.keep,
-    )
-    logger.info('saved %s', folder)
-
-
-def _validate(
-    config: TrainConfig, task: Task, ema: Ema, log: RunLog, step: int, fabric: Fabric
-) -> None:
-    """Score the averaged weights; the random state of training is not touched."""
-    if fabric.is_global_zero:
-        with ema.applied(task), torch.random.fork_rng(devices=[]):
-            scores = task.validate(config.validation.data, config.validation.limit)
-        log.scores(step, scores)
-    fabric.barrier()
+    def ship(self, command: str) -> Path:
+        """Write the deployable checkpoint folder from the averaged weights."""
+        folder = self.config.output / 'checkpoint'
+        if self.fabric.is_global_zero:
+            record = {'command': command, 'step': self.step, 'steps': self.config.steps}
+            with self.ema.applied(self.task):
+                self.task.save_checkpoint(folder, self.config, record)
+        self.fabric.barrier()
+        return folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from pathlib import Path
 from types import TracebackType
 
 import cv2
@@ -30,8 +29,8 @@ logger = logging.getLogger('training')
 class RunLog:
     """Writes below the run folder: ``train.log``, ``tensorboard/``, ``pictures/``."""
 
-    def __init__(self, run: Path, config: TrainConfig, first_step: int, *, enabled: bool) -> None:
-        self.run, self.config, self.enabled = run, config, enabled
+    def __init__(self, config: TrainConfig, first_step: int, *, enabled: bool) -> None:
+        self.run, self.config, self.enabled = config.output, config, enabled
         self._first_step, self._last_time, self._last_step = first_step, 0.0, first_step
 
     def __enter__(self) -> RunLog:
@@ -75,9 +74,7 @@ class RunLog:
         logger.removeHandler(self._file)
         self._file.close()
 
-    def step(
-        self, step: int, terms: dict[str, Tensor], norm: float, factor: float, samples: int
-    ) -> None:
+    def step(self, step: int, terms: dict[str, Tensor], norm: float, factor: float) -> None:
         """Note a finished step; scalars are written every ``log.scalars_every`` steps."""
         if not self.enabled:
             return
@@ -86,6 +83,7 @@ class RunLog:
             return
         values = {name: float(value) for name, value in terms.items()}
         now = time.monotonic()
+        samples = self.config.batch_size * self.config.accumulate
         rate = samples * (step - self._last_step) / max(now - self._last_time, 1e-9)
         self._last_time, self._last_step = now, step
         for name, value in values.items():

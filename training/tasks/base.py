@@ -39,7 +39,8 @@ class Task(nn.Module, ABC):
 
     def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
         """Return AdamW groups: norms and biases are not decayed (they set scale, not shape)."""
-        decayed, plain = [], []
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
         for parameter in self.parameters():
             if parameter.requires_grad:
                 (decayed if parameter.ndim > 1 else plain).append(parameter)

@@ -18,8 +18,8 @@ from sim_perception.models.checkpoint import save_checkpoint
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.card import write_card
+from training.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
@@ -31,15 +31,15 @@ from training.tasks.labelled_data import BagImages, DataConfig, LabelledData
 class LossConfig(Section):
     """Weights and settings of the losses."""
 
-    silog: float = Field(1.0, ge=0)
-    silog_lambda: float = Field(0.85, ge=0, le=1)
-    gradient: float = Field(0.25, ge=0)
-    cross_entropy: float = Field(0.5, ge=0)
-    hardest: float = Field(0.3, gt=0, le=1)
+    silog: float = Field(default=1.0, ge=0)
+    silog_lambda: float = Field(default=0.85, ge=0, le=1)
+    gradient: float = Field(default=0.25, ge=0)
+    cross_entropy: float = Field(default=0.5, ge=0)
+    hardest: float = Field(default=0.3, gt=0, le=1)
     """Fraction of every image's pixels that the cross-entropy looks at."""
     class_weights: dict[str, float] = Field(default_factory=dict)
     """Class name -> factor on its pixels' cross-entropy; 1 for the others."""
-    stride: int = Field(2, ge=1)
+    stride: int = Field(default=2, ge=1)
     """Losses are taken on every stride-th pixel of truth."""
 
 
@@ -120,7 +120,7 @@ class DepthSegmentationTask(Task):
                 labels,
                 fraction=loss.hardest,
                 ignore_index=self.taxonomy.ignore_id,
-                class_weights=self.class_weights if loss.class_weights else None,
+                class_weights=cast(Tensor, self.class_weights) if loss.class_weights else None,
             ),
         }
         total = sum(getattr(loss, name) * value for name, value in terms.items())

@@ -27,9 +27,9 @@ class DataConfig(Section):
 
     bags: list[str] = Field(default_factory=list)
     """Bag folders, folders of bags, or patterns such as ``data/train/*``."""
-    stride: int = Field(1, ge=1)
+    stride: int = Field(default=1, ge=1)
     """Take every so many-th frame of a bag."""
-    max_depth: float = Field(120.0, gt=0)
+    max_depth: float = Field(default=120.0, gt=0)
     """Truth beyond it does not count, metres."""
     geometry: GeometryConfig = GeometryConfig()
     appearance: AppearanceConfig = AppearanceConfig()
