@@ -106,6 +106,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     parameters: P
     work_name = 'inference'
+    _running = False  # on the class: rclpy may destroy a node whose __init__ raised
 
     def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
         super().__init__(name, **options)
@@ -116,7 +117,6 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._autostart = self.create_timer(
             0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
-        self._running = False
 
     def setup(self) -> None:
         """Load and warm up; called when the node is configured."""
@@ -204,7 +204,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         if self._running:
             self._running = False
             self.stop()
-        self.diagnostics.expect()
+            self.diagnostics.expect()
 
     def destroy_node(self) -> None:
         """Stop the worker before the node's entities go."""

@@ -53,6 +53,21 @@ def test_the_tables_are_printed_and_the_files_written(capsys, tmp_path):
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize('namespace', ['/', '/robot/front'])
+def test_the_yaml_file_reaches_the_node_in_any_namespace(ros, tmp_path, namespace):
+    text = parameter_yaml('simulator', SimulatorParameters)
+    path = tmp_path / 'simulator.param.yaml'
+    path.write_text(text.replace('jpeg_quality: 95', 'jpeg_quality: 42'))
+    arguments = ['--ros-args', '--params-file', str(path)]
+    node = Node('simulator', namespace=namespace, cli_args=arguments)
+    try:
+        declare_parameters(node, SimulatorParameters)
+        assert read_parameters(node, SimulatorParameters) == SimulatorParameters(jpeg_quality=42)
+    finally:
+        node.destroy_node()
+
+
+@pytest.mark.ros
 def test_declared_parameters_have_descriptors_and_refuse_bad_changes(ros):
     node = Node('declared', parameter_overrides=[Parameter('rate', value=2)])
     try:
