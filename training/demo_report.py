@@ -30,6 +30,15 @@ from training.pictures import blend
 
 DEPTH_TOPIC = '/depth_segmentation/depth/image'
 SEGMENTATION_TOPIC = '/depth_segmentation/segmentation/image'
+DIAGNOSTICS_TOPIC = '/diagnostics'
+DIAGNOSED = {
+    'dropped': 'dropped_frames',
+    'lost in transport': 'lost_in_transport',
+    'age p50 [ms]': 'age_p50_ms',
+    'age p95 [ms]': 'age_p95_ms',
+    'inference p50 [ms]': 'inference_p50_ms',
+}
+"""Values of the node's own diagnostics that are worth a line in the table."""
 MAX_DEPTH = 80.0
 PICTURES = 4
 
@@ -97,7 +106,9 @@ def report(bag: Path, out: Path, console: Console) -> dict[str, float]:
         for number, moment in enumerate(progress):
             depth_scores.update(moment.depth, moment.true_depth)
             confusion.update(moment.segmentation, moment.true_segmentation)
-            sheet = draw(moment)[..., ::-1]
+            if number == 0:
+                start = moment.stamp
+            sheet = draw(moment, (moment.stamp - start) / 1e9)[..., ::-1]
             if video is None:
                 size = (sheet.shape[1], sheet.shape[0])
                 code = cv2.VideoWriter.fourcc(*'mp4v')
@@ -129,11 +140,30 @@ def rates(reader: BagReader) -> dict[str, float]:
         'camera_frames': reader.count(topics.IMAGE.name),
         'answered_frames': len(answers),
         'answers_per_second': float((len(answers) - 1) / span) if span > 0 else 0.0,
+        **diagnosed(reader),
     }
 
 
-def draw(moment: Moment) -> Image:
-    """Return camera, depth, classes and objects (coloured by true visibility) as one picture."""
+def diagnosed(reader: BagReader) -> dict[str, float]:
+    """Return what the perception node last said of its own speed and losses."""
+    figures: dict[str, float] = {}
+    for number in range(reader.count(DIAGNOSTICS_TOPIC)):
+        for status in reader.message(DIAGNOSTICS_TOPIC, number).status:
+            if status.name.startswith('/depth_segmentation'):
+                values = {pair.key: pair.value for pair in status.values}
+                for key, name in DIAGNOSED.items():
+                    if values.get(key):
+                        figures[name] = float(values[key])
+    return figures
+
+
+def draw(moment: Moment, seconds: float) -> Image:
+    """Return camera, depth, classes and objects (coloured by true visibility) as one picture.
+
+    Args:
+        moment: what to draw.
+        seconds: since the first frame, for the caption.
+    """
     taxonomy = load_taxonomy()
     boxes = moment.image.copy()
     for thing in moment.objects:
@@ -141,7 +171,7 @@ def draw(moment: Moment) -> Image:
             color = visibility_color(thing.visibility or 0.0)
             draw_box3d(boxes, moment.camera, moment.camera_T_odom, thing.box3d, color)
     panels = [
-        caption(moment.image, f'camera  t = {moment.stamp / 1e9:.1f} s'),
+        caption(moment.image, f'camera  t = {seconds:.1f} s'),
         caption(color_depth(moment.depth), 'depth (network)'),
         caption(
             blend(moment.image, color_labels(moment.segmentation, taxonomy)), 'classes (network)'
