@@ -186,7 +186,7 @@ def _onnx_backend(
     if loaded.onnx is None:
         raise CheckpointError(
             f'{loaded.folder / ONNX} is missing; make it with: '
-            f'python -m training export --checkpoint {loaded.folder}'
+            f'python -m training export {loaded.folder}'
         )
     return OnnxBackend(loaded.onnx, _checked_threads(threads))
 
