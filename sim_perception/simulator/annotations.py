@@ -90,9 +90,7 @@ def object_truth(
     )
 
 
-def project_boxes(
-    objects: Objects, state: WorldState, camera: Camera, base_T_camera: F64
-) -> F32:
+def project_boxes(objects: Objects, state: WorldState, camera: Camera, base_T_camera: F64) -> F32:
     """Project every object's 3D box into the image.
 
     Returns:

@@ -57,8 +57,9 @@ class PartSpec:
         object: row of its object, or -1.
         tint: linear RGB.
         local: 4x4 pose in the object's ground frame, or in the world for background.
-        joint: how it moves in the object's frame: 'rigid', 'wheel', 'steered', or a limb's name.
-        parameter: wheel radius for wheels.
+        joint: how it moves in the object's frame: 'rigid', 'wheel', 'steered' (a wheel),
+            'trunk', or a limb of ``gait`` and its side as in 'thigh:1'.
+        parameter: radius of wheels, body scale of limbs.
     """
 
     mesh: int

@@ -205,7 +205,9 @@ def build_materials(
     materials: dict[int, Material] = {}
 
     def add(index: int, name: str, kind: str | None, color: object, extra: dict) -> None:
-        jitter = 1 + 0.25 * look.color * rng.uniform(-1, 1) + 0.1 * look.color * rng.uniform(-1, 1, 3)
+        jitter = (
+            1 + 0.25 * look.color * rng.uniform(-1, 1) + 0.1 * look.color * rng.uniform(-1, 1, 3)
+        )
         variant = int(rng.integers(VARIANTS))
         rgb = np.asarray(color, float) * jitter
         materials[index] = Material(

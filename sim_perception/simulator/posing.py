@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.simulator import gait
 from sim_perception.simulator.assembly import Assembly
+from sim_perception.simulator.gait import compose, turn
 from sim_perception.simulator.motion import Motion, Paths, Pose
 from sim_perception.simulator.scene import WorldState
 
@@ -13,26 +15,6 @@ F64 = npt.NDArray[np.float64]
 
 #: Distance between the axles assumed for the steering angle, metres.
 _WHEELBASE = 2.7
-
-
-def compose(a: F64, b: F64) -> F64:
-    """Return (N, 4, 4) products of rigid transforms, summed in a fixed order."""
-    result = np.zeros(np.broadcast_shapes(a.shape, b.shape))
-    for k in range(4):
-        result += a[..., :, k, None] * b[..., None, k, :]
-    return result
-
-
-def turn(axis: int, angle: F64) -> F64:
-    """Return (N, 4, 4) rotations by ``angle`` about a coordinate axis (0 x, 1 y, 2 z)."""
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    c, s = np.cos(angle), np.sin(angle)
-    matrix = np.zeros((len(angle), 4, 4))
-    matrix[:, axis, axis] = 1.0
-    matrix[:, 3, 3] = 1.0
-    matrix[:, i, i], matrix[:, j, j] = c, c
-    matrix[:, i, j], matrix[:, j, i] = -s, s
-    return matrix
 
 
 class Poser:
@@ -66,6 +48,8 @@ class Poser:
         self._radius = np.array([p.parameter for p in parts])
         self._wheels = np.flatnonzero((joints == 'wheel') | (joints == 'steered'))
         self._steered = joints[self._wheels] == 'steered'
+        limbs = sorted({j for j in joints.tolist() if j not in ('rigid', 'wheel', 'steered')})
+        self._limbs = [(name, np.flatnonzero(joints == name)) for name in limbs]
 
     def state(self, time: float) -> WorldState:
         """Return where everything is at ``time``, seconds."""
@@ -83,7 +67,7 @@ class Poser:
         ego = len(self._path_of) - 1
         return WorldState(
             time=float(time),
-            world_T_instance=self._instances(ground, s, pose),
+            world_T_instance=self._instances(ground, s, v, pose),
             world_T_object=boxes,
             velocity=velocity,
             acceleration=acceleration,
@@ -94,7 +78,7 @@ class Poser:
             base_angular_velocity=np.array([0.0, 0.0, pose.yaw_rate[ego]]),
         )
 
-    def _instances(self, ground: F64, s: F64, pose: Pose) -> F64:
+    def _instances(self, ground: F64, s: F64, v: F64, pose: Pose) -> F64:
         local = self._local.copy()
         wheels = self._wheels
         if len(wheels):
@@ -103,9 +87,26 @@ class Poser:
             steer = np.arctan(pose.curvature[mover] * _WHEELBASE)
             steer = turn(2, np.where(self._steered & (mover >= 0), steer, 0.0))
             local[wheels] = compose(local[wheels], compose(steer, spin))
-        world = local
-        world[self._owned] = compose(ground[self._owner[self._owned]], local[self._owned])
-        return world
+        for name, rows in self._limbs:
+            local[rows] = self._limb(name, rows, s, v)
+        local[self._owned] = compose(ground[self._owner[self._owned]], local[self._owned])
+        return local
+
+    def _limb(self, name: str, rows: npt.NDArray[np.integer], s: F64, v: F64) -> F64:
+        """Return the poses of all limbs of one kind in their owners' ground frames."""
+        owner = self._owner[rows]
+        mover, scale = self._mover[owner], self._radius[rows]
+        way = np.where(mover >= 0, s[mover], 0.0)
+        kind, _, side = name.partition(':')
+        # Owners are out of step with each other.
+        if kind in gait.RIDER_LIMBS:
+            phase = 2 * np.pi * way / gait.GEAR + 1.7 * owner
+            return gait.rider_limb(kind, int(side), phase, scale)
+        phase = 2 * np.pi * way / (gait.STRIDE * scale) + 1.7 * owner
+        amplitude = gait.swing(np.where(mover >= 0, v[mover], 0.0))
+        if kind == 'trunk':
+            return gait.shift(0.0 * scale, 0.0, gait.bob(phase, amplitude, scale))
+        return gait.walker_limb(kind, int(side), phase, amplitude, scale)
 
 
 def _planar(position: F64, yaw: F64) -> F64:

@@ -63,6 +63,7 @@ class Street(_Model):
     sidewalk_width_m: Annotated[Span, BeforeValidator(_Bounds(1.2, 8))] = (2.0, 4.5)
     setback_m: Annotated[Span, BeforeValidator(_Bounds(0, 30))] = (0.3, 6.0)
     junction_spacing_m: Annotated[Span, BeforeValidator(_Bounds(40, 2000))] = (70, 140)
+    left_hand: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
     parking: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.8  # type: ignore[assignment]
     building_density: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.7, 1.0)
     tree_spacing_m: Annotated[Span, BeforeValidator(_Bounds(3, 200))] = (8, 20)

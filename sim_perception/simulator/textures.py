@@ -166,7 +166,9 @@ def _facade(rng: np.random.Generator, worn: bool) -> F32:
             glass = np.array([0.16, 0.2, 0.25]) + rng.random() * np.array([0.15, 0.2, 0.25])
             image[y0:y1, x0:x1] = glass * np.linspace(1.1, 0.6, y1 - y0)[:, None, None]
             if rng.random() < 0.4:
-                image[y0 : y0 + int((y1 - y0) * rng.uniform(0.2, 0.8)), x0:x1] = rng.uniform(0.5, 0.8)
+                image[y0 : y0 + int((y1 - y0) * rng.uniform(0.2, 0.8)), x0:x1] = rng.uniform(
+                    0.5, 0.8
+                )
             image[y0 : y0 + 4, x0:x1] *= 0.5
             image[y0:y1, (x0 + x1) // 2 - 2 : (x0 + x1) // 2 + 1] = frame * 0.9
     return image.astype(np.float32)

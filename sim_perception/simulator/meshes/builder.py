@@ -200,7 +200,8 @@ class MeshBuilder:
         up = np.cross(tangent, side)
         angle = np.linspace(0.0, 2 * np.pi, sides + 1)
         ring = (
-            np.cos(angle)[None, :, None] * side[:, None] - np.sin(angle)[None, :, None] * up[:, None]
+            np.cos(angle)[None, :, None] * side[:, None]
+            - np.sin(angle)[None, :, None] * up[:, None]
         )
         vertices = points[:, None] + radii[:, None, None] * ring
         along = np.concatenate([[0.0], np.cumsum(np.sqrt((np.diff(points, axis=0) ** 2).sum(1)))])
@@ -219,7 +220,9 @@ class MeshBuilder:
         if caps:
             for end, sign in ((0, -1.0), (len(points) - 1, 1.0)):
                 if radii[end] > 1e-3:
-                    self._disc(points[end], vertices[end, :-1], sign * tangent[end], material, semantic)
+                    self._disc(
+                        points[end], vertices[end, :-1], sign * tangent[end], material, semantic
+                    )
 
     def _disc(
         self, centre: Array, ring: Array, normal: Array, material: int, semantic: int | None

@@ -1,0 +1,341 @@
+"""Road surface with markings, curbs, sidewalks, junctions, lots and the land around."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.simulator.layout import CROSS_REACH, CURB_HEIGHT, Junction, Layout
+from sim_perception.simulator.materials import Slot
+from sim_perception.simulator.meshes.builder import MeshBuilder, grid_faces
+from sim_perception.simulator.meshes.classes import class_id
+from sim_perception.simulator.scene import Mesh
+
+F64 = npt.NDArray[np.float64]
+
+_CHUNK = 40.0
+_ROAD_TEXEL = 6.0
+_WALK_TEXEL = 2.4
+_LINE = 0.065
+#: Depth of the land behind the sidewalks, metres.
+LOT_DEPTH = 60.0
+
+
+class StreetStyle:
+    """Random choices that hold for a whole street.
+
+    Attributes:
+        centre: slot of the centre line and whether it is 'dashed', 'solid', 'double' or 'none'.
+        edges: whether edge lines are drawn.
+        dash, gap: lengths of dashed lines.
+        coloured_cycle: whether the cycle lane's surface is coloured.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        yellow = rng.random() < 0.3
+        self.centre_slot = Slot.MARKING_YELLOW if yellow else Slot.MARKING
+        self.centre = str(rng.choice(['dashed', 'dashed', 'solid', 'double', 'none']))
+        self.edges = bool(rng.random() < 0.7)
+        self.dash, self.gap = float(rng.uniform(1.5, 3.5)), float(rng.uniform(2.5, 6.0))
+        self.coloured_cycle = bool(rng.random() < 0.4)
+        self.bays = bool(rng.random() < 0.5)
+
+
+def street_meshes(layout: Layout, rng: np.random.Generator) -> list[Mesh]:
+    """Return the meshes of everything on the ground, in world coordinates, in chunks."""
+    style = StreetStyle(rng)
+    meshes = []
+    edges = np.arange(layout.start, layout.end + _CHUNK, _CHUNK)
+    for a, b in zip(edges[:-1], edges[1:], strict=True):
+        builder = MeshBuilder()
+        _road(builder, layout, style, float(a), float(b))
+        for side in (-1, 1):
+            for low, high in layout.blocks(side):
+                low, high = max(low, float(a)), min(high, float(b))
+                if high - low > 0.01:
+                    _sidewalk(builder, layout, side, low, high)
+        meshes.append(builder.build())
+    for junction in layout.junctions:
+        meshes.append(_junction(layout, junction, style, rng))
+    meshes.append(_lots(layout, rng))
+    meshes.append(_land(layout, rng))
+    return meshes
+
+
+def _stations(low: float, high: float, extra: list[float], step: float) -> F64:
+    base = np.linspace(low, high, max(2, int(np.ceil((high - low) / step)) + 1))
+    inside = [x for x in extra if low < x < high]
+    merged = np.unique(np.round(np.concatenate([base, inside]), 4))
+    return merged
+
+
+def _loft(
+    builder: MeshBuilder,
+    layout: Layout,
+    s: F64,
+    d: F64,
+    z: F64,
+    material: int | npt.NDArray[np.integer],
+    semantic: int,
+    texel: float,
+    occlusion: F64 | float = 1.0,
+) -> None:
+    """Add a strip whose lateral profile (d, z), d increasing, is swept along s.
+
+    ``material`` is one index or (len(s) - 1, len(d) - 1).
+    """
+    grid_s, grid_d = np.meshgrid(s, d, indexing='ij')
+    x, y = layout.place(grid_s, grid_d)
+    height = np.broadcast_to(z, x.shape)
+    vertices = np.stack([x, y, height], -1).reshape(-1, 3)
+    around = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(d), np.diff(z)))]) + d[0]
+    uv = np.stack([grid_s / texel, np.broadcast_to(around, x.shape) / texel], -1)
+    kinds: int | npt.NDArray[np.integer] = material
+    if not isinstance(material, int | Slot):
+        kinds = np.repeat(np.asarray(material).ravel(), 2)
+    shade = np.broadcast_to(occlusion, x.shape).ravel()
+    # Columns run to the left and rows forward: swap the winding to face up.
+    faces = grid_faces(len(s), len(d))[:, ::-1]
+    builder.add(vertices, faces, kinds, uv=uv.reshape(-1, 2), semantic=semantic, occlusion=shade)
+
+
+def _road(builder: MeshBuilder, layout: Layout, style: StreetStyle, a: float, b: float) -> None:
+    """Add the main road's surface; lines are cut into it, so they lie exactly on it."""
+    lines = _lines(layout, style)
+    period = style.dash + style.gap
+    dashes = np.arange(np.floor(a / period), np.ceil(b / period) + 1) * period
+    cuts = [*dashes, *(dashes + style.dash)]
+    for j in layout.junctions:
+        cuts += [j.s - j.reach(), j.s + j.reach(), j.s - j.reach() - 30, j.s + j.reach() + 30]
+    s = _stations(a, b, [float(c) for c in cuts], 5.0)
+    section = layout.section
+    edges = [-section.half(-1), section.half(1)]
+    cycle = [
+        (side * section.travel(), side * (section.travel() + section.cycle)) for side in (-1, 1)
+    ]
+    for d, width, _, _ in lines:
+        edges += [d - width, d + width]
+    edges += [x for pair in cycle for x in pair]
+    d = np.unique(np.round(edges, 4))
+    middle_s, middle_d = 0.5 * (s[:-1] + s[1:]), 0.5 * (d[:-1] + d[1:])
+    kind = np.full((len(middle_s), len(middle_d)), int(Slot.ASPHALT))
+    gaps = {
+        side: np.array([any(abs(m - j.s) < j.reach() and side in j.sides
+                            for j in layout.junctions) for m in middle_s])
+        for side in (-1, 1)
+    }  # fmt: skip
+    inside = gaps[-1] | gaps[1]
+    if style.coloured_cycle and section.cycle > 0:
+        for low, high in cycle:
+            columns = (middle_d > min(low, high)) & (middle_d < max(low, high))
+            kind[np.ix_(~inside, columns)] = Slot.CYCLE_LANE
+    dashed = (middle_s % period) < style.dash
+    for centre, width, slot, pattern in lines:
+        columns = np.abs(middle_d - centre) < width
+        rows = ~(gaps[1 if centre > 0 else -1] if pattern == 'edge' else inside)
+        if pattern == 'dashed':
+            rows &= dashed
+        kind[np.ix_(rows, columns)] = slot
+    gutter = np.where(np.isclose(d, d[0]) | np.isclose(d, d[-1]), 0.8, 1.0)
+    _loft(builder, layout, s, d, np.zeros_like(d), kind, class_id('road'), _ROAD_TEXEL, gutter)
+
+
+def _lines(layout: Layout, style: StreetStyle) -> list[tuple[float, float, int, str]]:
+    """Return (d, half width, slot, pattern) of all lines along the road."""
+    section = layout.section
+    lines: list[tuple[float, float, int, str]] = []
+    if style.centre == 'double':
+        lines += [(s * 0.13, _LINE * 0.8, style.centre_slot, 'solid') for s in (-1, 1)]
+    elif style.centre != 'none':
+        lines.append((0.0, _LINE, style.centre_slot, style.centre))
+    for k in range(1, section.lanes):
+        lines += [(s * k * section.lane_width, _LINE, Slot.MARKING, 'dashed') for s in (-1, 1)]
+    outer = section.travel()
+    for side in (-1, 1):
+        if section.cycle > 0:
+            lines.append((side * outer, _LINE, Slot.MARKING, 'edge'))
+        if section.parking_of(side) > 0 and style.edges:
+            lines.append((side * (outer + section.cycle), _LINE * 0.8, Slot.MARKING, 'edge'))
+        elif style.edges and section.cycle == 0 and section.parking_of(side) == 0:
+            lines.append((side * (outer - 0.18), _LINE, Slot.MARKING, 'edge'))
+    return lines
+
+
+_PROFILE_E = np.array([0.0, 0.02, 0.02, 0.15, 0.15])
+_PROFILE_Z = np.array([-0.02, CURB_HEIGHT, CURB_HEIGHT, CURB_HEIGHT, CURB_HEIGHT])
+
+
+def _sidewalk(builder: MeshBuilder, layout: Layout, side: int, a: float, b: float) -> None:
+    section = layout.section
+    half, width = section.half(side), section.sidewalk
+    s = _stations(a, b, [], 5.0)
+    walk = class_id('sidewalk')
+    for e0, e1, z0, z1, slot, texel in _strips(width):
+        d = np.array([half + e0, half + e1]) * side
+        z = np.array([z0, z1])
+        if side < 0:
+            d, z = d[::-1], z[::-1]
+        shade = np.where(z <= 0.0, 0.6, 1.0)
+        _loft(builder, layout, s, d, z, int(slot), walk, texel, shade)
+
+
+def _strips(width: float) -> tuple[tuple[float, float, float, float, int, float], ...]:
+    """Return (e0, e1, z0, z1, slot, texel) of curb face, curb top and paving."""
+    h = CURB_HEIGHT
+    return (
+        (0.0, 0.02, -0.02, h, Slot.CURB, 1.5),
+        (0.02, 0.16, h, h, Slot.CURB, 1.5),
+        (0.16, width, h, h + 0.015, Slot.SIDEWALK, _WALK_TEXEL),
+    )
+
+
+def _junction(
+    layout: Layout, junction: Junction, style: StreetStyle, rng: np.random.Generator
+) -> Mesh:
+    """Return cross streets, corners, stop lines and zebra crossings of one junction."""
+    builder = MeshBuilder()
+    pose = layout.frame(junction)
+    zebra = rng.random() < 0.7
+    for side in junction.sides:
+        _cross_street(builder, layout, junction, side, style)
+        for end in (-1, 1):
+            _corner(builder, layout, junction, side, end)
+    if zebra:
+        reach = junction.reach()
+        half_left, half_right = layout.section.half(1), layout.section.half(-1)
+        for end in (-1, 1):
+            for y in np.arange(-half_right + 0.5, half_left - 0.6, 1.0):
+                x0 = end * (reach + 0.6)
+                _decal(builder, sorted((x0, x0 + end * 3.0)), (y, y + 0.5), Slot.MARKING)
+    for end in (-1, 1):
+        # Traffic that comes along +x holds before the junction's near edge.
+        low, high = sorted((0.15, layout.section.travel() - 0.1))
+        y = np.array([low, high]) * end * layout.section.hand
+        x = end * (junction.reach() + (4.4 if zebra else 1.0))
+        _decal(builder, sorted((x, x + end * 0.35)), tuple(np.sort(y)), Slot.MARKING)
+    mesh = builder.build()
+    joined = MeshBuilder()
+    joined.add_mesh(mesh, pose)
+    return joined.build()
+
+
+def _decal(
+    builder: MeshBuilder, x: list[float], y: tuple[float, ...], slot: int, z: float = 0.006
+) -> None:
+    corners = np.array([[x[0], y[0], z], [x[1], y[0], z], [x[1], y[1], z], [x[0], y[1], z]], float)
+    builder.polygon(corners, slot, uv=corners[:, :2] / 1.5, semantic=class_id('road'))
+
+
+def _flat(builder: MeshBuilder, points: F64, slot: int, semantic: str, texel: float) -> None:
+    area = np.sum(
+        points[:, 0] * np.roll(points[:, 1], -1) - np.roll(points[:, 0], -1) * points[:, 1]
+    )
+    points = points if area > 0 else points[::-1]
+    builder.polygon(points, slot, uv=points[:, :2] / texel, semantic=class_id(semantic))
+
+
+def _cross_street(
+    builder: MeshBuilder, layout: Layout, junction: Junction, side: int, style: StreetStyle
+) -> None:
+    half, w = layout.section.half(side), junction.half
+    edges = np.linspace(half, CROSS_REACH, 9)
+    for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for x0, x1 in ((-w, -_LINE), (-_LINE, _LINE), (_LINE, w)):
+            line = x0 == -_LINE and style.centre != 'none' and a > half + junction.radius
+            slot = style.centre_slot if line else Slot.ASPHALT
+            corners = np.array([[x0, side * a, 0], [x1, side * a, 0], [x1, side * b, 0],
+                                [x0, side * b, 0]])  # fmt: skip
+            _flat(builder, corners, slot, 'road', _ROAD_TEXEL)
+    walk = layout.section.sidewalk
+    start = half + junction.radius
+    for end in (-1, 1):
+        for e0, e1, z0, z1, slot, texel in _strips(walk):
+            x0, x1 = end * (w + e0), end * (w + e1)
+            cut = np.linspace(start, CROSS_REACH, 7)
+            for a, b in zip(cut[:-1], cut[1:], strict=True):
+                corners = np.array([[x0, side * a, z0], [x1, side * a, z1], [x1, side * b, z1],
+                                    [x0, side * b, z0]])  # fmt: skip
+                if end * side < 0:
+                    corners = corners[::-1]
+                along = corners[:, 1:2] / texel
+                across = np.abs(corners[:, 0:1] + corners[:, 2:3]) / texel
+                builder.polygon(corners, slot, uv=np.concatenate([across, along], 1),
+                                semantic=class_id('sidewalk'))  # fmt: skip
+
+
+def _corner(builder: MeshBuilder, layout: Layout, junction: Junction, side: int, end: int) -> None:
+    """Add the rounded corner of the block at (end, side): road fillet, curb and paving."""
+    half, w, r = layout.section.half(side), junction.half, junction.radius
+    centre = np.array([end * (w + r), side * (half + r)])
+    angle = np.linspace(0, np.pi / 2, 9)
+    # From the main street's edge (towards -side) to the cross street's edge (towards -end).
+    ray = np.stack([-end * np.sin(angle), -side * np.cos(angle)], -1)
+    arc = np.column_stack([centre + r * ray, np.zeros(9)])
+    apex = np.array([end * w, side * half, 0.0])
+    for p, q in zip(arc[:-1], arc[1:], strict=True):
+        _flat(builder, np.array([apex, p, q]), Slot.ASPHALT, 'road', _ROAD_TEXEL)
+    for e0, e1, z0, z1, slot, texel in _strips(layout.section.sidewalk):
+        rows = np.array([
+            np.column_stack([centre + (r - e) * ray, np.full(9, z)]) for e, z in ((e0, z0), (e1, z1))
+        ])  # fmt: skip
+        faces = grid_faces(2, 9)
+        if end * side > 0:
+            faces = faces[:, ::-1]
+        uv = np.stack(np.broadcast_arrays(np.array([[e0], [e1]]) / texel + 0.0,
+                                          angle * r / texel), -1)  # fmt: skip
+        shade = np.where(rows[..., 2] <= 0.0, 0.6, 1.0).ravel()
+        builder.add(rows.reshape(-1, 3), faces, slot, uv=uv, semantic=class_id('sidewalk'),
+                    occlusion=shade)  # fmt: skip
+
+
+def _lots(layout: Layout, rng: np.random.Generator) -> Mesh:
+    """Return the surfaces of the blocks behind the sidewalks."""
+    builder = MeshBuilder()
+    section = layout.section
+    paved = {'centre': 0.8, 'industrial': 0.7, 'residential': 0.35}.get(layout.land_use, 0.05)
+    for side in (-1, 1):
+        clear = [j.half + section.sidewalk for j in layout.junctions if side in j.sides]
+        edges = [layout.start]
+        members = [j for j in layout.junctions if side in j.sides]
+        for j, c in zip(members, clear, strict=True):
+            edges += [j.s - c, j.s + c]
+        edges.append(layout.end)
+        for a, b in zip(edges[0::2], edges[1::2], strict=True):
+            if b - a < 0.5:
+                continue
+            if rng.random() < paved:
+                slot, name, texel = Slot.LOT, 'sidewalk', 3.0
+            else:
+                slot, name, texel = Slot.GRASS, 'terrain', 4.0
+            inner = section.half(side) + section.sidewalk - 0.05
+            d = np.array([inner, inner + 6, inner + 20, inner + LOT_DEPTH]) * side
+            z = np.full(4, CURB_HEIGHT + 0.005)
+            d = d if side > 0 else d[::-1]
+            s = _stations(a, b, [], 10.0)
+            _loft(builder, layout, s, d, z, int(slot), class_id(name), texel)
+    return builder.build()
+
+
+def _land(layout: Layout, rng: np.random.Generator) -> Mesh:
+    """Return the open land with hills around the whole scene."""
+    builder = MeshBuilder()
+    x, y = layout.place(np.linspace(layout.start, layout.end, 9), 0.0)
+    cx, cy = float(x.mean()), float(y.mean())
+    radius = max(float(np.hypot(x - cx, y - cy).max()) + 110, 200.0)
+    rings = radius * np.array([0.0, 0.7, 1.0, 1.3, 1.7, 2.3, 3.2])
+    segments = 48
+    angle = np.linspace(0, 2 * np.pi, segments + 1)
+    relief = np.zeros(segments + 1)
+    for k in range(1, 7):
+        relief += rng.normal() / k * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+    height = np.clip(0.5 + 0.35 * relief, 0.05, None) * float(rng.uniform(6, 28))
+    rise = np.array([0.0, 0.0, 0.0, 0.35, 0.8, 1.0, 0.6])
+    z = -0.25 + rise[:, None] * height[None] * (radius / 300)
+    z[:, -1] = z[:, 0]
+    px, py = cx + rings[:, None] * np.cos(angle), cy + rings[:, None] * np.sin(angle)
+    vertices = np.stack([px, py, z], -1).reshape(-1, 3)
+    faces = grid_faces(len(rings), segments + 1)[:, ::-1]
+    builder.add(
+        vertices, faces, Slot.GRASS, uv=vertices[:, :2] / 7.0, semantic=class_id('terrain')
+    )
+    return builder.build()

@@ -1,0 +1,312 @@
+"""The traffic model's inner loops: car following, giving way, waiting at curbs (numba)."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+VEHICLE, CYCLIST, WALKER = 0, 1, 2
+
+#: Hardest braking of any agent, m/s^2.
+MAX_BRAKING = 7.0
+#: Cycle of the traffic lights: green along the main street, then along the cross street.
+LIGHT_PERIOD, MAIN_GREEN, CLEARANCE = 32.0, 17.0, 3.5
+
+_LATERAL = 2.2
+_SAMPLE = 1.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _point(points: F64, start: int, count: int, spacing: float, s: float) -> tuple:
+    """Return x, y and the unit tangent of a path at s, straight on beyond its ends."""
+    k = min(max(int(s / spacing), 0), count - 2)
+    i = start + k
+    tx = (points[i + 1, 0] - points[i, 0]) / spacing
+    ty = (points[i + 1, 1] - points[i, 1]) / spacing
+    r = s - k * spacing
+    return points[i, 0] + r * tx, points[i, 1] + r * ty, tx, ty
+
+
+@numba.njit(cache=True, nogil=True)
+def _gap_ahead(
+    i: int, points: F64, start: I64, count: I64, spacing: float, s: F64, v: F64,
+    place: F64, half: F64, kind: I64, reach: float,
+) -> tuple:  # fmt: skip
+    """Return the free way along agent i's path before the nearest other agent, and its speed."""
+    best, speed = 1e9, 0.0
+    n = len(s)
+    wide = half[i, 1] + (0.35 if kind[i] != WALKER else 0.12)
+    for j in range(n):
+        if j == i:
+            continue
+        dx, dy = place[j, 0] - place[i, 0], place[j, 1] - place[i, 1]
+        far = reach + half[i, 0] + half[j, 0]
+        if dx * dx + dy * dy > far * far or dx * place[i, 2] + dy * place[i, 3] < -half[j, 0]:
+            continue
+        step = _SAMPLE if kind[i] != WALKER else 0.3
+        ahead = half[i, 0]
+        while ahead < half[i, 0] + reach and ahead - half[i, 0] < best:
+            x, y, tx, ty = _point(points, start[i], count[i], spacing, s[i] + ahead)
+            ex, ey = x - place[j, 0], y - place[j, 1]
+            along = ex * place[j, 2] + ey * place[j, 3]
+            across = ey * place[j, 2] - ex * place[j, 3]
+            # How far j's box reaches sideways as seen along i's path.
+            cosine = abs(tx * place[j, 2] + ty * place[j, 3])
+            grow_long = wide * np.sqrt(max(0.0, 1 - cosine * cosine))
+            grow_wide = wide * cosine
+            if abs(along) < half[j, 0] + grow_long and abs(across) < half[j, 1] + grow_wide:
+                free = ahead - half[i, 0] - step
+                if free < best:
+                    best = free
+                    speed = max(0.0, v[j] * (tx * place[j, 2] + ty * place[j, 3]))
+                break
+            ahead += step
+    return best, speed
+
+
+@numba.njit(cache=True, nogil=True)
+def _bend_speed(
+    i: int, curvature: F64, start: I64, count: I64, spacing: float, s: float, v: float
+) -> float:
+    """Return the speed at which agent i can still take the bends ahead."""
+    allowed = 1e9
+    reach = 4.0 + v * v / 3.0
+    ahead = 0.0
+    while ahead < reach:
+        k = min(max(int((s + ahead) / spacing), 0), count[i] - 1)
+        bend = abs(curvature[start[i] + k])
+        if bend > 1e-4:
+            limit = _LATERAL / bend + 2 * 1.5 * ahead
+            allowed = min(allowed, limit)
+        ahead += 2.0
+    return np.sqrt(allowed)
+
+
+@numba.njit(cache=True, nogil=True)
+def _idm(v: float, desired: float, gap: float, other: float, a_max: float) -> float:
+    """Return the Intelligent Driver Model's acceleration (Treiber et al. 2000)."""
+    comfort, headway, standstill = 2.2, 1.2, 2.0
+    free = 1.0 - (v / max(desired, 0.1)) ** 4
+    if v > desired:
+        free = max(free, -2.0)
+    wished = standstill + max(0.0, v * headway + v * (v - other) / (2 * np.sqrt(a_max * comfort)))
+    pull = (wished / max(gap, 0.1)) ** 2 if gap < 1e8 else 0.0
+    return min(max(a_max * (free - pull), -MAX_BRAKING), a_max)
+
+
+@numba.njit(cache=True, nogil=True)
+def _green(time: float, offset: float, main: bool, needed: float) -> bool:
+    """Return whether a light shows green for at least ``needed`` more seconds."""
+    phase = (time + offset) % LIGHT_PERIOD
+    if main:
+        return phase < MAIN_GREEN - needed
+    begin, end = MAIN_GREEN + CLEARANCE, LIGHT_PERIOD - CLEARANCE
+    return begin < phase < end - needed
+
+
+@numba.njit(cache=True, nogil=True)
+def _grant(
+    time: float, s: F64, v: F64, half: F64, passage: F64, owner: I64, conflict: npt.NDArray,
+    lights: F64, state: npt.NDArray,
+) -> None:  # fmt: skip
+    """Update who may enter which junction; state is 0 away, 1 granted, 2 gone.
+
+    Passage columns: s of the stop line, s where clear, junction, on the main street (1/0),
+    gives way (1/0).
+    """
+    count = len(owner)
+    for p in range(count):
+        i = owner[p]
+        if state[p] == 1 and s[i] - half[i, 0] > passage[p, 1]:
+            state[p] = 2
+    for priority in range(2):
+        for p in range(count):
+            i = owner[p]
+            if state[p] != 0 or int(passage[p, 4]) != priority:
+                continue
+            to_line = passage[p, 0] - (s[i] + half[i, 0])
+            notice = 10.0 + v[i] * v[i] / 3.0 if priority == 0 else 4.0
+            if to_line > notice or to_line < -half[i, 0] * 2:
+                if to_line < -half[i, 0] * 2:
+                    state[p] = 2
+                continue
+            junction = int(passage[p, 2])
+            if lights[junction] >= 0 and to_line > -1.0:
+                needed = 1.0 + max(to_line, 0.0) / max(v[i], 3.0)
+                if not _green(time, lights[junction], passage[p, 3] > 0, needed):
+                    continue
+            free = True
+            for q in range(count):
+                if q != p and conflict[p, q]:
+                    k = owner[q]
+                    if state[q] == 1:
+                        free = False
+                        break
+                    if priority == 1 and state[q] == 0 and passage[q, 4] == 0:
+                        away = passage[q, 0] - (s[k] + half[k, 0])
+                        waits = lights[junction] >= 0 and not _green(
+                            time, lights[junction], passage[q, 3] > 0, 0.0
+                        )
+                        if -2.0 < away < 6.5 * max(v[k], 1.0) and not waits:
+                            free = False
+                            break
+            if free:
+                state[p] = 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _may_cross(w: int, s: F64, v: F64, half: F64, hits: F64, first: int, last: int) -> bool:
+    """Return whether every vehicle that meets this crossing can comfortably stop or is past.
+
+    Hit columns: interval, walker's s, vehicle, vehicle's s.
+    """
+    for h in range(first, last):
+        j = int(hits[h, 2])
+        away = hits[h, 3] - (s[j] + half[j, 0])
+        if away < -2 * half[j, 0] - 1.0:
+            continue
+        if away < 2.0 + 0.7 * v[j] + v[j] * v[j] / 5.0:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def simulate(
+    points: F64, curvature: F64, start: I64, count: I64, spacing: float,
+    s0: F64, v0: F64, desired: F64, half: F64, kind: I64, a_max: F64,
+    passage: F64, owner: I64, conflict: npt.NDArray, lights: F64,
+    interval: F64, walker: I64, hits: F64, first_hit: I64,
+    first_time: float, step: float, steps: int,
+) -> tuple:  # fmt: skip
+    """Run the model.
+
+    Args:
+        points, start, count, spacing: table of the paths, one per agent.
+        curvature: of the paths' samples.
+        s0, v0: (N,) state at ``first_time``.
+        desired: (N,) free speed.
+        half: (N, 2) half length and half width.
+        kind: (N,) VEHICLE, CYCLIST or WALKER.
+        a_max: (N,) acceleration.
+        passage, owner, conflict, lights: junctions, see ``_grant``.
+        interval: (I, 2) s of curb to curb of walkers' crossings, walker: (I,) whose.
+        hits, first_hit: where vehicles meet crossings, grouped by interval.
+        first_time, step, steps: time axis.
+
+    Returns:
+        (steps, N) arrays s, v, a.
+    """
+    n = len(s0)
+    out_s, out_v, out_a = np.zeros((steps, n)), np.zeros((steps, n)), np.zeros((steps, n))
+    s, v = s0.copy(), v0.copy()
+    granted = np.zeros(len(owner), np.int64)
+    crossing = np.zeros(len(walker), np.int64)
+    place = np.zeros((n, 4))
+    for row in range(steps):
+        time = first_time + row * step
+        for i in range(n):
+            place[i, 0], place[i, 1], place[i, 2], place[i, 3] = _point(
+                points, start[i], count[i], spacing, s[i]
+            )
+        _grant(time, s, v, half, passage, owner, conflict, lights, granted)
+        for c in range(len(walker)):
+            i = walker[c]
+            if crossing[c] == 0 and interval[c, 0] - 0.9 < s[i] < interval[c, 0] + 0.2:
+                if _may_cross(i, s, v, half, hits, first_hit[c], first_hit[c + 1]):
+                    crossing[c] = 1
+            elif crossing[c] == 1 and s[i] > interval[c, 1]:
+                crossing[c] = 2
+        stop = np.full(n, 1e9)
+        for p in range(len(owner)):
+            i = owner[p]
+            if granted[p] == 0:
+                away = passage[p, 0] - (s[i] + half[i, 0])
+                if away > -1.0:
+                    stop[i] = min(stop[i], max(away, 0.05))
+        for c in range(len(walker)):
+            i = walker[c]
+            if crossing[c] == 0 and s[i] < interval[c, 0] + 0.2:
+                stop[i] = min(stop[i], max(interval[c, 0] - s[i] - 0.3, 0.0))
+            if crossing[c] == 1:
+                for h in range(first_hit[c], first_hit[c + 1]):
+                    j = int(hits[h, 2])
+                    away = hits[h, 3] - (s[j] + half[j, 0])
+                    if away > -0.5 and s[i] < hits[h, 1] + half[j, 1] + 0.9:
+                        stop[j] = min(stop[j], max(away - 1.0, 0.05))
+        for i in range(n):
+            length = (count[i] - 1) * spacing
+            if kind[i] == WALKER:
+                gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
+                                        2.0)  # fmt: skip
+                room = min(gap, stop[i], length - s[i] - 0.2)
+                target = desired[i] if room > 1.0 else max(0.0, desired[i] * (room - 0.15))
+                if gap < 1.0:
+                    target = min(target, other)
+                a = min(max((target - v[i]) / 0.35, -3.0), 1.5)
+            else:
+                reach = 12.0 + v[i] * 1.5 + v[i] * v[i] / 3.0
+                gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
+                                        reach)  # fmt: skip
+                wish = min(desired[i],
+                           _bend_speed(i, curvature, start, count, spacing, s[i], v[i]))  # fmt: skip
+                a = _idm(v[i], wish, gap, other, a_max[i])
+                hold = min(stop[i] + 1.2, length - s[i] - half[i, 0])
+                a = min(a, _idm(v[i], wish, hold, 0.0, a_max[i]))
+            if v[i] <= 0 and a < 0:
+                a = 0.0
+            out_s[row, i], out_v[row, i], out_a[row, i] = s[i], v[i], a
+            if v[i] + a * step < 0:
+                s[i] += v[i] * v[i] / (-2 * a)
+                v[i] = 0.0
+            else:
+                s[i] += v[i] * step + 0.5 * a * step * step
+                v[i] += a * step
+    return out_s, out_v, out_a
+
+
+@numba.njit(cache=True, nogil=True)
+def overlap(ax: F64, bx: F64, ah: F64, bh: F64) -> bool:
+    """Return whether two boxes (x, y, cos, sin; half length, half width) overlap."""
+    dx, dy = bx[0] - ax[0], bx[1] - ax[1]
+    for turn in range(2):
+        p, ph, q, qh = (ax, ah, bx, bh) if turn == 0 else (bx, bh, ax, ah)
+        cosine = abs(p[2] * q[2] + p[3] * q[3])
+        sine = abs(p[2] * q[3] - p[3] * q[2])
+        along = abs(dx * p[2] + dy * p[3])
+        across = abs(dy * p[2] - dx * p[3])
+        if along > ph[0] + qh[0] * cosine + qh[1] * sine:
+            return False
+        if across > ph[1] + qh[0] * sine + qh[1] * cosine:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def colliding(place: F64, half: F64, keep: npt.NDArray, protected: int) -> None:
+    """Clear ``keep`` of agents whose boxes ever touch one that is kept.
+
+    Args:
+        place: (T, N, 4) x, y, cos, sin over time.
+        half: (N, 2) half length and width.
+        keep: (N,) bool, changed in place.
+        protected: agent that is never removed.
+    """
+    steps, n = place.shape[0], place.shape[1]
+    for i in range(n):
+        for j in range(i + 1, n):
+            far = half[i, 0] + half[i, 1] + half[j, 0] + half[j, 1]
+            for t in range(steps):
+                if not (keep[i] and keep[j]):
+                    break
+                dx, dy = place[t, i, 0] - place[t, j, 0], place[t, i, 1] - place[t, j, 1]
+                if dx * dx + dy * dy > far * far:
+                    continue
+                if overlap(place[t, i], place[t, j], half[i], half[j]):
+                    if j == protected:
+                        keep[i] = False
+                    else:
+                        keep[j] = False
