@@ -19,26 +19,24 @@ _TABLES = (
 
 def separate_processes(context: LaunchContext, simulated: bool) -> list[Action]:
     """Start every node in its own process; the simulator begins when all others are ready."""
+    managed = {'autostart': False}
     values = launching.parameters_from(*_TABLES[1:])
-    parameters = launching.node_parameters(context, ['depth_segmentation'], values)
-    on_exit = launching.stop_when_it_ends('depth_segmentation')
-    consumer = launching.lifecycle_node('depth_segmentation', parameters, on_exit=on_exit)
+    consumer = launching.lifecycle_node(
+        'depth_segmentation',
+        launching.node_parameters(context, ['depth_segmentation'], {**values, **managed}),
+        on_exit=launching.stop_when_it_ends('depth_segmentation'),
+    )
     if not simulated:
-        return [consumer]
+        return launching.bring_up([consumer])
     values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS)
-    fixed = {'exit_at_end': True, 'autostart': False}
     source = launching.lifecycle_node(
         'simulator',
-        launching.node_parameters(context, ['simulator'], {**values, **fixed}),
+        launching.node_parameters(
+            context, ['simulator'], {**values, **managed, 'exit_at_end': True}
+        ),
         on_exit=launching.stop_when_it_ends('the simulation'),
     )
-    return [
-        launching.fail_unless_configured(consumer, 'depth_segmentation'),
-        launching.fail_unless_configured(source, 'simulator'),
-        consumer,
-        source,
-        *launching.configure_then_activate_after(source, [consumer]),
-    ]
+    return launching.bring_up([consumer], source=source)
 
 
 def one_process(context: LaunchContext, simulated: bool) -> list[Action]:

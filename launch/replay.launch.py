@@ -19,7 +19,7 @@ def start(context: LaunchContext) -> list[Action]:
     if transport == 'auto':
         transport = launching.image_transport_of(bag)
     values = launching.parameters_from(launching.DEPTH_SEGMENTATION_ARGUMENTS)
-    fixed = {'image_transport': transport, 'use_sim_time': True}
+    fixed = {'image_transport': transport, 'use_sim_time': True, 'autostart': False}
     parameters = launching.node_parameters(context, ['depth_segmentation'], {**values, **fixed})
     node = launching.lifecycle_node(
         'depth_segmentation',
@@ -32,9 +32,7 @@ def start(context: LaunchContext) -> list[Action]:
     record = text('record')
     return [
         *([launching.recorder(record)] if record else []),
-        launching.fail_unless_configured(node, 'depth_segmentation'),
-        launching.when_active(node, [launching.player(bag, options)]),
-        node,
+        *launching.bring_up([node], then=[launching.player(bag, options)]),
     ]
 
 

@@ -42,7 +42,8 @@ DRAIN_SECONDS = 2.0
 # Both halve latency and CPU together: messages of a megabyte are otherwise mapped and unmapped
 # one by one.
 _MALLOC = {'MALLOC_MMAP_THRESHOLD_': 32 * 2**20, 'MALLOC_TRIM_THRESHOLD_': 64 * 2**20}
-# The name Fast DDS 3 reads, and the one Fast DDS 2 reads.
+# Fast DDS 2, of the older distros, reads another variable than Fast DDS 3, which warns of it.
+_FAST_DDS_2_DISTROS = ('humble', 'iron', 'jazzy')
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 # Topics that cost much to make or to store and that can be made again from the others.
@@ -59,8 +60,8 @@ def transport_settings() -> list[Action]:
     """
     settings: dict[str, str] = {}
     if not any(name in os.environ for name in _PROFILE_VARIABLES):
-        profile = str(share_path('config', 'fastdds.xml'))
-        settings.update(dict.fromkeys(_PROFILE_VARIABLES, profile))
+        old = os.environ.get('ROS_DISTRO') in _FAST_DDS_2_DISTROS
+        settings[_PROFILE_VARIABLES[old]] = str(share_path('config', 'fastdds.xml'))
     for name, value in _MALLOC.items():
         settings[name] = os.environ.get(name, str(value))
     return [SetEnvironmentVariable(name, value) for name, value in settings.items()]
@@ -193,69 +194,68 @@ def stop_when_it_ends(
     return on_exit
 
 
-def when_active(node: LifecycleNode, actions: list[Action]) -> RegisterEventHandler:
-    """Return the action that runs others when a node has become active."""
+def change_state(node: LifecycleNode, transition: int) -> EmitEvent:
+    """Return the action that asks a node for a transition."""
+    matcher = matches_action(node)
+    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matcher, transition_id=transition))
+
+
+def on_transition(
+    node: LifecycleNode, start: str, goal: str, actions: list[Action]
+) -> RegisterEventHandler:
+    """Return the action that runs others when a node has gone from one state to another."""
     return RegisterEventHandler(
         OnStateTransition(
             target_lifecycle_node=node,
-            start_state='activating',
-            goal_state='active',
+            start_state=start,
+            goal_state=goal,
             entities=actions,
             handle_once=True,
         )
     )
 
 
-def fail_unless_configured(node: LifecycleNode, name: str) -> RegisterEventHandler:
-    """Return the action that ends the launch as failed when a node cannot be configured."""
-
-    def fail(_context: LaunchContext) -> None:
-        raise RuntimeError(f'{name} could not be configured; see its message above')
-
-    return RegisterEventHandler(
-        OnStateTransition(
-            target_lifecycle_node=node,
-            start_state='configuring',
-            goal_state='unconfigured',
-            entities=[OpaqueFunction(function=fail)],
-        )
-    )
-
-
-def configure_then_activate_after(
-    source: LifecycleNode, consumers: Sequence[LifecycleNode]
+def bring_up(
+    consumers: Sequence[LifecycleNode],
+    *,
+    source: LifecycleNode | None = None,
+    then: Sequence[Action] = (),
 ) -> list[Action]:
-    """Return the actions that configure a source and activate it when its consumers are active.
+    """Return the actions that start nodes together and activate them in order.
 
-    The source, started without `autostart`, so loads beside its consumers, and they miss
-    nothing of what it gives.
+    All nodes, started without `autostart`, are configured at the same time. Consumers are
+    activated as soon as they are configured; the source when all of them are active, so that
+    they miss nothing; `then` runs at the very end. A node that cannot be configured ends the
+    launch as failed.
     """
-    missing = {id(node) for node in (source, *consumers)}
-
-    def change(transition: int) -> EmitEvent:
-        return EmitEvent(
-            event=ChangeState(
-                lifecycle_node_matcher=matches_action(source), transition_id=transition
-            )
-        )
+    nodes = [*consumers, *([source] if source is not None else [])]
+    missing = {id(node) for node in nodes}
+    activate = Transition.TRANSITION_ACTIVATE
+    last = [change_state(source, activate)] if source is not None else list(then)
 
     def ready(_context: LaunchContext, node: LifecycleNode) -> list[Action] | None:
         missing.discard(id(node))
-        return None if missing else [change(Transition.TRANSITION_ACTIVATE)]
+        return None if missing else last
 
-    configured = RegisterEventHandler(
-        OnStateTransition(
-            target_lifecycle_node=source,
-            start_state='configuring',
-            goal_state='inactive',
-            entities=[OpaqueFunction(function=ready, args=[source])],
-            handle_once=True,
+    def fail(_context: LaunchContext, node: LifecycleNode) -> None:
+        raise RuntimeError(f'{node.node_name} could not be configured; see its message above')
+
+    actions: list[Action] = []
+    for node in consumers:
+        is_ready = OpaqueFunction(function=ready, args=[node])
+        actions.append(
+            on_transition(node, 'configuring', 'inactive', [change_state(node, activate)])
         )
-    )
-    active = [
-        when_active(node, [OpaqueFunction(function=ready, args=[node])]) for node in consumers
-    ]
-    return [configured, *active, change(Transition.TRANSITION_CONFIGURE)]
+        actions.append(on_transition(node, 'activating', 'active', [is_ready]))
+    if source is not None:
+        is_ready = OpaqueFunction(function=ready, args=[source])
+        actions.append(on_transition(source, 'configuring', 'inactive', [is_ready]))
+        actions.append(on_transition(source, 'activating', 'active', list(then)))
+    for node in nodes:
+        failed = OpaqueFunction(function=fail, args=[node])
+        actions.append(on_transition(node, 'configuring', 'unconfigured', [failed]))
+    configure = Transition.TRANSITION_CONFIGURE
+    return [*actions, *nodes, *(change_state(node, configure) for node in nodes)]
 
 
 def image_transport_of(bag: str) -> str:
