@@ -365,6 +365,8 @@ class BagReader:
         names = list(self._types if topics is None else topics)
         stamps = [self.stamps(name) for name in names]
         numbers = [np.arange(len(s)) for s in stamps]
+        if not names:
+            return
         which = np.repeat(np.arange(len(names)), [len(s) for s in stamps])
         times, number = np.concatenate(stamps), np.concatenate(numbers)
         for row in np.argsort(times, kind='stable'):

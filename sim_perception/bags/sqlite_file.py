@@ -2,11 +2,70 @@
 
 from __future__ import annotations
 
-import sqlite3
+import struct
+from functools import cache
 from pathlib import Path
+
+import apsw
 
 from sim_perception.bags.errors import BagError, CorruptBagError
 from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder
+
+#: More rows than one page of the message table can hold: how far to search behind a bad one.
+_MOST_ROWS_PER_PAGE = 4096
+
+
+def _sizes(path: Path | str) -> tuple[int, int]:
+    """Return a file's size and the size that its database header promises, in bytes."""
+    path = Path(path)
+    actual = path.stat().st_size
+    with path.open('rb') as file:
+        head = file.read(100)
+    if len(head) < 100 or not head.startswith(b'SQLite format 3'):
+        return actual, actual
+    (page,), (count,) = struct.unpack_from('>H', head, 16), struct.unpack_from('>I', head, 28)
+    return actual, max(actual, count * (65536 if page == 1 else page))
+
+
+class _CutFile(apsw.VFSFile):
+    """A database file whose missing end is an error to read.
+
+    sqlite refuses a file that is too short, and would take its missing pages for zeros.
+    """
+
+    def __init__(self, base: str, name: apsw.URIFilename | str | None, flags: list[int]) -> None:
+        super().__init__(base, name, flags)
+        path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+        self._actual, self._nominal = _sizes(path)
+
+    def xFileSize(self) -> int:
+        """Return the size that the file should have."""
+        return self._nominal
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        """Read bytes that exist."""
+        if offset + amount > self._actual:
+            raise apsw.IOError(f'bytes {offset} to {offset + amount} are missing')
+        return super().xRead(amount, offset)
+
+
+class _CutFiles(apsw.VFS):
+    """Opens :class:`_CutFile`."""
+
+    name = 'sim_perception_cut_files'
+
+    def __init__(self) -> None:
+        super().__init__(self.name, '')
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
+        """Open a file."""
+        return _CutFile('', name, flags)
+
+
+@cache
+def _cut_files() -> _CutFiles:
+    """Return the registered file system layer; it must live as long as its connections."""
+    return _CutFiles()
 
 
 class SqliteFile:
@@ -22,14 +81,20 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[str] = []
-        # A reader may be opened in one thread and used in another, one at a time.
-        self._db = sqlite3.connect(
-            f'{path.absolute().as_uri()}?mode=ro&immutable=1', uri=True, check_same_thread=False
-        )
+        uri = f'{path.absolute().as_uri()}?immutable=1'
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        actual, nominal = _sizes(path)
         try:
+            vfs = _cut_files().name if actual < nominal else None
+            self._db = apsw.Connection(uri, flags=flags, vfs=vfs)
             self.channels = self._read_channels()
-        except sqlite3.DatabaseError as error:
+        except apsw.Error as error:
             raise BagError(f'{path} is not a readable rosbag2 sqlite3 file: {error}') from error
+        if actual < nominal:
+            self.problems.append(
+                f'{path}: {actual} bytes long instead of {nominal} (recording interrupted or '
+                'copy incomplete); messages beyond the end are lost'
+            )
         self._index: dict[int, Index] = self._read_index()
 
     def _read_channels(self) -> list[Channel]:
@@ -48,22 +113,24 @@ class SqliteFile:
         ]
 
     def _read_index(self) -> dict[int, Index]:
-        """Walk the message table in row order, which is write order, as far as it is whole."""
+        """Walk the message table in row order, which is write order, around damaged pages."""
         builders: dict[int, IndexBuilder] = {}
-        row, last = 0, None
-        try:
-            for row, channel, time in self._db.execute(
-                'SELECT id, topic_id, timestamp FROM messages ORDER BY id'
-            ):
-                builders.setdefault(channel, IndexBuilder()).add(time, (row, 0))
-                last = time
-        except sqlite3.DatabaseError as error:
-            until = (
-                'nothing could be read' if last is None else f'readable until {last / 1e9:.3f} s'
-            )
+        query = 'SELECT id, topic_id, timestamp FROM messages WHERE id > ? ORDER BY id'
+        row, first_lost, misses, last = 0, 0, 0, 'none'
+        while misses < _MOST_ROWS_PER_PAGE:
+            try:
+                for found, channel, time in self._db.execute(query, (row,)):
+                    row = found
+                    builders.setdefault(channel, IndexBuilder()).add(time, (row, 0))
+                    misses, last = 0, f'{time / 1e9:.3f} s'
+                break
+            except apsw.Error:
+                row, misses = row + 1, misses + 1
+                first_lost = first_lost or row
+        if first_lost:
             self.problems.append(
-                f'{self.path}: damaged behind message row {row} ({error}; recording interrupted '
-                f'or copy incomplete); {until}, later messages are lost'
+                f'{self.path}: damaged (recording interrupted or copy incomplete); messages from '
+                f'row {first_lost} on are lost in part, the last readable one is of {last}'
             )
         return {channel: builder.finish() for channel, builder in builders.items()}
 
@@ -79,7 +146,7 @@ class SqliteFile:
         """
         try:
             row = self._db.execute('SELECT data FROM messages WHERE id = ?', place[:1]).fetchone()
-        except sqlite3.DatabaseError as error:
+        except apsw.Error as error:
             raise CorruptBagError(
                 f'{self.path}: message row {place[0]} is damaged ({error}) and lost'
             ) from error
@@ -94,7 +161,7 @@ class SqliteFile:
             try:
                 query = f'SELECT substr(data, 1, {int(size)}) FROM messages WHERE id = ?'
                 found = self._db.execute(query, (row,)).fetchone()
-            except sqlite3.DatabaseError:
+            except apsw.Error:
                 found = None
             heads.append(bytes(found[0]) if found else b'')
         return heads

@@ -1,0 +1,27 @@
+"""Bags that several tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.simulate import plan_bags, write_bag
+
+SCENARIO = """
+domain: clean
+duration_s: 0.3
+camera: {width: 96, height: 64}
+lidar: {rings: 8, columns: 64}
+"""
+
+
+@pytest.fixture(scope='session')
+def tiny_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three simulated frames of every topic."""
+    folder = tmp_path_factory.mktemp('simulated')
+    scenario = folder / 'tiny.yaml'
+    scenario.write_text(SCENARIO)
+    plan = plan_bags(str(scenario), 5, folder / 'bag')[0]
+    write_bag(plan, 1, lambda: None)
+    return plan.path

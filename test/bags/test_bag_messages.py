@@ -1,0 +1,388 @@
+"""Values to messages and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sim_perception.bags import decode, messages
+from sim_perception.bags import topics as t_
+from sim_perception.bags.errors import MessageError
+from sim_perception.bags.typestore import message_class, serialize, typestore
+from sim_perception.geometry.transforms import from_euler
+from sim_perception.simulator.annotations import ObjectTruth
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Camera
+
+STAMP = 1_234_567_890_123_456_789
+
+
+def round_trip(message: Any) -> Any:
+    return typestore().deserialize_cdr(serialize(message), message.__msgtype__)
+
+
+IMAGES = st.one_of(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))),
+    hnp.arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))),
+)
+
+
+@given(IMAGES)
+def test_images_survive(image: np.ndarray) -> None:
+    message = round_trip(messages.image_message(image, STAMP, 'camera'))
+    decoded = decode.image_array(message)
+    assert decoded.dtype == image.dtype
+    np.testing.assert_array_equal(decoded, image)
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == divmod(STAMP, 10**9)
+    assert message.header.frame_id == 'camera'
+
+
+@given(IMAGES, st.integers(0, 7), st.booleans())
+def test_step_and_byte_order_are_honoured(image: np.ndarray, padding: int, big: bool) -> None:
+    message = messages.image_message(image, STAMP, 'camera')
+    order = image.dtype.newbyteorder('>' if big else '<')
+    rows = image.astype(order).view(np.uint8).reshape(image.shape[0], -1)
+    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
+    message.step, message.data, message.is_bigendian = (
+        padded.shape[1],
+        padded.reshape(-1),
+        int(big),
+    )
+    decoded = decode.image_array(round_trip(message))
+    assert decoded.dtype == image.dtype
+    np.testing.assert_array_equal(decoded, image)
+
+
+def test_non_contiguous_image_is_stored_as_seen() -> None:
+    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[:, ::-1]
+    decoded = decode.image_array(round_trip(messages.image_message(image, STAMP, 'c')))
+    np.testing.assert_array_equal(decoded, image)
+
+
+def test_unknown_array_is_refused() -> None:
+    with pytest.raises(ValueError, match='no image encoding for float64'):
+        messages.image_message(np.zeros((2, 2)), STAMP, 'c')
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'encoding': 'purple'}, 'unknown image encoding'),
+        ({'width': 0}, 'size 0x4'),
+        ({'height': 0}, 'size 5x0'),
+        ({'step': 14}, 'step 14 is shorter'),
+        ({'height': 5}, 'truncated'),
+    ],
+)
+def test_contradicting_images_are_refused(changes: dict[str, Any], words: str) -> None:
+    message = messages.image_message(np.zeros((4, 5, 3), np.uint8), STAMP, 'c')
+    for name, value in changes.items():
+        setattr(message, name, value)
+    with pytest.raises(MessageError, match=words):
+        decode.plain_image(message)
+
+
+@pytest.mark.parametrize('encoding', ['bgr8', 'rgba8', 'bgra8', 'mono8', '8UC3'])
+def test_colour_encodings_become_rgb(encoding: str) -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
+    made = {
+        'bgr8': rgb[..., ::-1],
+        '8UC3': rgb[..., ::-1],
+        'rgba8': np.dstack([rgb, rgb[..., 0]]),
+        'bgra8': np.dstack([rgb[..., ::-1], rgb[..., 0]]),
+        'mono8': rgb[..., 0],
+    }[encoding]
+    data = np.ascontiguousarray(made)
+    message = messages.image_message(rgb, STAMP, 'c')
+    message.encoding, message.step, message.data = encoding, data.strides[0], data.reshape(-1)
+    expected = np.repeat(rgb[..., :1], 3, 2) if encoding == 'mono8' else rgb
+    np.testing.assert_array_equal(decode.rgb_image(message), expected)
+
+
+@pytest.mark.parametrize('encoding', ['bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8'])
+def test_bayer_patterns_give_back_a_flat_colour(encoding: str) -> None:
+    color = {'r': 200, 'g': 120, 'b': 40}
+    tile = np.array([color[c] for c in encoding[6:10]], np.uint8).reshape(2, 2)
+    message = messages.image_message(np.tile(tile, (6, 6)), STAMP, 'c')
+    message.encoding = encoding
+    rgb = decode.rgb_image(message)
+    assert (rgb[4:8, 4:8] == [200, 120, 40]).all()
+
+
+def test_depth_is_no_colour_image() -> None:
+    message = messages.image_message(np.ones((2, 2), np.float32), STAMP, 'c')
+    with pytest.raises(MessageError, match='32FC1 image is not a colour image'):
+        decode.rgb_image(message)
+
+
+def test_jpeg_comes_close_and_png_exactly() -> None:
+    y, x = np.mgrid[:48, :64]
+    image = np.dstack([x * 3, y * 4, (x + y) * 2]).astype(np.uint8)
+    message = round_trip(messages.compressed_image_message(image, STAMP, 'c', 95))
+    assert np.abs(decode.rgb_image(message).astype(int) - image).mean() < 3
+    depth = (x * 700).astype(np.uint16)
+    message.format = '16UC1; png compressed'
+    message.data = cv2.imencode('.png', depth)[1].reshape(-1)
+    np.testing.assert_array_equal(decode.plain_image(message), depth)
+
+
+def test_truncated_compressed_image_is_refused() -> None:
+    message = messages.compressed_image_message(np.zeros((8, 8, 3), np.uint8), STAMP, 'c')
+    for data in (message.data[:20], message.data[:0]):
+        message.data = data
+        with pytest.raises(MessageError, match='cannot be decoded'):
+            decode.rgb_image(message)
+
+
+@st.composite
+def clouds(draw: st.DrawFn) -> np.ndarray:
+    extra = draw(
+        st.lists(
+            st.sampled_from(['u1', 'i2', '<u2', '<i4', '<u4', '<f4', '<f8']),
+            min_size=0,
+            max_size=4,
+        )
+    )
+    columns = [(name, '<f4') for name in 'xyz'] + [(f'c{i}', kind) for i, kind in enumerate(extra)]
+    dtype = np.dtype(columns, align=draw(st.booleans()))
+    rows = draw(st.integers(0, 20))
+    seed = draw(st.integers(0, 1000))
+    data = np.random.default_rng(seed).integers(0, 255, rows * dtype.itemsize, np.uint8)
+    return data.view(dtype)
+
+
+@given(clouds())
+@settings(max_examples=50)
+def test_clouds_survive(cloud: np.ndarray) -> None:
+    decoded = decode.cloud_array(round_trip(messages.cloud_message(cloud, STAMP, 'lidar')))
+    assert decoded.dtype.names == cloud.dtype.names
+    for name in cloud.dtype.names or ():
+        assert decoded[name].tobytes() == cloud[name].tobytes()
+    coordinates = decode.xyz(decoded)
+    np.testing.assert_array_equal(coordinates, np.stack([cloud[n] for n in 'xyz'], -1))
+
+
+def test_big_endian_double_cloud() -> None:
+    cloud = np.zeros(3, [('x', '<f8'), ('y', '<f8'), ('z', '<f8')])
+    cloud['x'], cloud['y'], cloud['z'] = [1, 2, 3], 4, 5
+    message = messages.cloud_message(cloud, STAMP, 'lidar')
+    message.data = cloud.astype(cloud.dtype.newbyteorder('>')).view(np.uint8)
+    message.is_bigendian = True
+    decoded = decode.cloud_array(message)
+    np.testing.assert_array_equal(decode.xyz(decoded), [[1, 4, 5], [2, 4, 5], [3, 4, 5]])
+
+
+def test_organised_cloud_with_padded_rows() -> None:
+    cloud = np.zeros((2, 3), [('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
+    cloud['x'] = np.arange(6).reshape(2, 3)
+    message = messages.cloud_message(cloud, STAMP, 'lidar')
+    rows = cloud.view(np.uint8).reshape(2, -1)
+    message.row_step, message.data = 40, np.pad(rows, ((0, 0), (0, 4))).reshape(-1)
+    np.testing.assert_array_equal(decode.cloud_array(message)['x'], np.arange(6))
+
+
+def test_dense_flag_tells_of_nan() -> None:
+    cloud = np.zeros(3, [('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
+    assert messages.cloud_message(cloud, STAMP, 'lidar').is_dense
+    cloud['y'][1] = np.nan
+    assert not messages.cloud_message(cloud, STAMP, 'lidar').is_dense
+
+
+def test_contradicting_clouds_are_refused() -> None:
+    cloud = np.zeros(3, [('x', '<f4'), ('y', '<f4'), ('range', '<f4')])
+    message = messages.cloud_message(cloud, STAMP, 'lidar')
+    with pytest.raises(MessageError, match=r'lacks the field\(s\) z; it has x, y, range'):
+        decode.cloud_array(message)
+    message.width = 4
+    with pytest.raises(MessageError, match='truncated'):
+        decode.cloud_array(message, needs=())
+    message.point_step = 8
+    with pytest.raises(MessageError, match='do not fit'):
+        decode.cloud_array(message, needs=())
+    message.fields[0].datatype = 99
+    with pytest.raises(MessageError, match="'x' has unknown type 99"):
+        decode.cloud_array(message, needs=())
+    with pytest.raises(ValueError, match='named columns'):
+        messages.cloud_message(np.zeros((3, 3)), STAMP, 'lidar')
+
+
+@pytest.mark.parametrize('distortion', [(), (0.1, -0.2, 0.001, 0.002, 0.03)])
+def test_cameras_survive(distortion: tuple[float, ...]) -> None:
+    camera = Camera(640, 192, 500.5, 501.25, 320.5, 96.25, distortion)
+    message = round_trip(messages.camera_info_message(camera, STAMP, 'c'))
+    assert decode.camera_of(message) == camera
+    np.testing.assert_array_equal(message.p.reshape(3, 4)[:, :3], camera.matrix)
+
+
+def test_uncalibrated_and_fisheye_cameras_are_refused() -> None:
+    message = messages.camera_info_message(Camera(4, 3, 5, 5, 2, 1), STAMP, 'c')
+    message.k = np.zeros(9)
+    with pytest.raises(MessageError, match='calibrated'):
+        decode.camera_of(message)
+    message.distortion_model, message.d = 'equidistant', np.full(4, 0.1)
+    with pytest.raises(MessageError, match="'equidistant' is not supported"):
+        decode.camera_of(message)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+def test_transforms_survive(values: list[float]) -> None:
+    pose = from_euler(*values[:3], np.array(values[3:]))
+    message = round_trip(messages.transform_message(pose, STAMP, 'odom', 'base_link'))
+    np.testing.assert_allclose(decode.transform_matrix(message.transform), pose, atol=1e-12)
+    assert (message.header.frame_id, message.child_frame_id) == ('odom', 'base_link')
+
+
+def test_transform_without_rotation_is_refused() -> None:
+    message = messages.transform_message(np.eye(4), STAMP, 'a', 'b')
+    message.transform.rotation.w = 0.0
+    with pytest.raises(MessageError, match='no rotation'):
+        decode.transform_matrix(message.transform)
+
+
+def some_truth() -> ObjectTruth:
+    rng = np.random.default_rng(0)
+    poses = np.stack([from_euler(0, 0, yaw, rng.normal(size=3)) for yaw in (0.0, 1.0, 2.0)])
+    boxes = np.array([[1, 2, 30, 40], [-50, 3, 8, 9], [np.nan] * 4], np.float32)
+    vectors = rng.normal(size=(3, 3, 3))
+    return ObjectTruth(
+        row=np.arange(3, dtype=np.int32),
+        id=np.array([1, 7, 65535], np.uint16),
+        class_id=np.array([load_taxonomy().id_of(n) for n in ('car', 'pedestrian', 'car')], 'u1'),
+        family=('sedan', 'adult', 'van'),
+        size=np.array([[4, 2, 1.5], [0.5, 0.5, 1.8], [5, 2, 2]], np.float32),
+        world_T_object=poses,
+        velocity=vectors[0],
+        acceleration=vectors[1],
+        net_force=vectors[2],
+        angular_velocity=np.zeros((3, 3)),
+        visibility=np.array([1, 0, 0.25], np.float32),
+        box_amodal=boxes,
+        box_visible=boxes,
+        coverage=np.array([100, 50, 0], np.int32),
+    )
+
+
+def test_objects_survive_hidden_ones_too() -> None:
+    truth, taxonomy = some_truth(), load_taxonomy()
+    message = round_trip(messages.objects_message(truth, taxonomy, STAMP, 'odom'))
+    found = decode.detections_of(message, taxonomy)
+    assert [d.id for d in found] == ['1', '7', '65535']
+    for row, detection in enumerate(found):
+        assert detection.class_id == truth.class_id[row]
+        assert detection.score == 1.0
+        assert detection.visibility == pytest.approx(truth.visibility[row])
+        assert detection.box3d is not None
+        np.testing.assert_allclose(detection.box3d.parent_T_box, truth.world_T_object[row])
+        np.testing.assert_allclose(detection.box3d.size, truth.size[row])
+    first = message.detections[0].results
+    assert [result.hypothesis.class_id for result in first] == ['car', 'visibility']
+
+
+def test_amodal_boxes_survive_without_those_behind() -> None:
+    truth, taxonomy = some_truth(), load_taxonomy()
+    message = round_trip(messages.objects_2d_message(truth, taxonomy, STAMP, 'c'))
+    found = decode.detections_of(message, taxonomy)
+    assert [d.id for d in found] == ['1', '7']
+    np.testing.assert_allclose([d.box2d for d in found], truth.box_amodal[:2])
+
+
+def test_unknown_class_gets_the_ignore_id() -> None:
+    taxonomy = load_taxonomy()
+    message = messages.objects_message(some_truth(), taxonomy, STAMP, 'odom')
+    message.detections[0].results[0].hypothesis.class_id = 'dragon'
+    assert decode.detections_of(message, taxonomy)[0].class_id == taxonomy.ignore_id
+
+
+def test_object_states_have_every_column() -> None:
+    truth = some_truth()
+    cloud = messages.cloud_message(messages.object_states(truth), STAMP, 'odom')
+    rows = decode.cloud_array(round_trip(cloud))
+    np.testing.assert_array_equal(rows['id'], truth.id)
+    np.testing.assert_array_equal(rows['class'], truth.class_id)
+    np.testing.assert_allclose(decode.xyz(rows), truth.world_T_object[:, :3, 3], rtol=1e-6)
+    for names, values in (('vx vy vz', truth.velocity), ('fx fy fz', truth.net_force)):
+        np.testing.assert_allclose(
+            np.stack([rows[n] for n in names.split()], -1), values, rtol=1e-6
+        )
+
+
+def test_label_names_are_the_taxonomy() -> None:
+    taxonomy = load_taxonomy()
+    message = round_trip(messages.label_info_message(taxonomy, STAMP, 'c'))
+    assert {c.class_id: c.class_name for c in message.class_map} == dict(enumerate(taxonomy.names))
+
+
+def test_topic_table_is_consistent() -> None:
+    for topic in t_.TOPICS.values():
+        assert topic.type in typestore().types
+        assert t_.topic(topic.name.lstrip('/')) is topic
+    with pytest.raises(KeyError, match='unknown topic'):
+        t_.topic('/nothing')
+
+
+class _Spy:
+    """A simulation that notes what is asked of it."""
+
+    camera = Camera(4, 3, 5.0, 5.0, 2.0, 1.0)
+    base_T_camera = np.eye(4)
+    base_T_lidar = None
+
+    def __init__(self) -> None:
+        self.rendered: list[frozenset[str]] = []
+        self.scans = 0
+
+    def state(self, t: float) -> Any:
+        return type('State', (), {'world_T_base': np.eye(4), 'time': t})
+
+    def camera_frame(self, t: float, layers: frozenset[str]) -> Any:
+        self.rendered.append(layers)
+        rgb = np.zeros((3, 4, 3), np.uint8)
+        return type('Sample', (), {'rgb': rgb, 'depth': np.ones((3, 4), np.float32)})
+
+    def lidar_scan(self, t: float) -> Any:
+        self.scans += 1
+        points = np.zeros(2, [('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
+        return type('Scan', (), {'points': points})
+
+
+@pytest.mark.parametrize(
+    ('topics', 'rendered', 'scans'),
+    [
+        ([t_.TF, t_.CLOCK, t_.CAMERA_INFO], [], 0),
+        ([t_.IMAGE, t_.IMAGE_COMPRESSED], [frozenset({'rgb'})], 0),
+        ([t_.DEPTH, t_.POINTS], [frozenset({'depth'})], 1),
+    ],
+)
+def test_only_what_is_asked_for_is_made(
+    topics: list[t_.Topic], rendered: list[frozenset[str]], scans: int
+) -> None:
+    spy: Any = _Spy()
+    names = [topic.name for topic in topics]
+    made = list(messages.simulation_messages(spy, 0.5, names))
+    assert sorted(m.topic for m in made) == sorted(names)
+    assert {m.stamp for m in made} == {messages.START_STAMP + 500_000_000}
+    assert (spy.rendered, spy.scans) == (rendered, scans)
+
+
+def test_abandoned_iterator_makes_nothing_more() -> None:
+    spy: Any = _Spy()
+    made = messages.simulation_messages(spy, 0.0, [t_.CLOCK.name, t_.IMAGE.name, t_.POINTS.name])
+    assert next(made).topic == t_.CLOCK.name
+    assert not spy.rendered
+    assert next(made).topic == t_.IMAGE.name
+    assert not spy.scans
+
+
+def test_message_classes_are_named() -> None:
+    assert (
+        message_class('vision_msgs/msg/Detection3D').__msgtype__ == 'vision_msgs/msg/Detection3D'
+    )
