@@ -56,6 +56,6 @@ def generate_launch_description() -> LaunchDescription:
             launching.argument('record', '', 'folder of a new bag to record into'),
             launching.argument('rviz', 'false', 'show everything in rviz2'),
             OpaqueFunction(function=start),
-            launching.rviz(IfCondition(LaunchConfiguration('rviz')), 'true'),
+            launching.rviz(IfCondition(LaunchConfiguration('rviz')), True),
         ]
     )
