@@ -1,0 +1,217 @@
+"""The loop: exact resume, accumulation, averaging, schedules, stops, damaged states, DDP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_task import ToyData, ToyTask, toy_config
+
+from training.config import ScheduleConfig
+from training.engine.ema import Ema
+from training.engine.loop import fit
+from training.engine.sampler import StreamSampler
+from training.engine.schedule import learning_rate_factor
+from training.engine.state import StateError, list_states, load_state
+from training.engine.stopping import StopRequest
+
+
+def tensors_of(run: Path) -> dict[str, torch.Tensor]:
+    state = load_state(list_states(run)[-1])
+    moments = {
+        f'optimizer.{index}.{key}': value
+        for index, entry in state['optimizer']['state'].items()
+        for key, value in entry.items()
+    }
+    averages = {f'ema.{key}': value for key, value in state['ema'].items()}
+    return {**state['model'], **averages, **moments}
+
+
+def assert_same_bits(a: Path, b: Path) -> None:
+    first, second = tensors_of(a), tensors_of(b)
+    assert first.keys() == second.keys()
+    assert len(first) > 10
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+class Interrupted(Exception):
+    pass
+
+
+class CrashingTask(ToyTask):
+    """Fails in the middle of a step, as a power cut would."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.calls, self.at = 0, at
+
+    def forward(self, batch):
+        self.calls += 1
+        if self.calls > self.at:
+            raise Interrupted
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize(('accumulate', 'workers'), [(1, 0), (2, 0), (1, 1)])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, accumulate, workers):
+    straight = toy_config(tmp_path / 'straight', accumulate=accumulate)
+    fit(straight, ToyTask())
+    broken = toy_config(tmp_path / 'broken', accumulate=accumulate, workers=workers)
+    with pytest.raises(Interrupted):
+        fit(broken, CrashingTask(at=8 * accumulate))
+    assert [folder.name for folder in list_states(broken.output)] == ['step_00000005']
+    fit(broken, ToyTask(), resume=True)
+    assert_same_bits(straight.output, broken.output)
+
+
+def test_a_stop_request_saves_and_resumes_exactly(tmp_path):
+    straight = toy_config(tmp_path / 'straight')
+    fit(straight, ToyTask())
+    parts = toy_config(tmp_path / 'parts')
+    fit(parts, ToyTask(), max_minutes=0)
+    assert list_states(parts.output)[-1].name == 'step_00000001'
+    fit(parts, ToyTask(), resume=True)
+    assert_same_bits(straight.output, parts.output)
+    assert 'minutes are over' in (parts.output / 'train.log').read_text()
+
+
+def test_signals_ask_for_a_stop():
+    with StopRequest() as stop:
+        assert stop.reason() == ''
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert 'SIGTERM' in stop.reason()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_two_micro_batches_equal_one_large_batch(tmp_path):
+    whole = toy_config(tmp_path / 'whole', batch_size=8)
+    halves = toy_config(tmp_path / 'halves', batch_size=4, accumulate=2)
+    fit(whole, ToyTask(dropout=0.0))
+    fit(halves, ToyTask(dropout=0.0))
+    first, second = tensors_of(whole.output), tensors_of(halves.output)
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name], rtol=1e-4, atol=1e-6)
+
+
+def test_it_learns_and_logs(tmp_path):
+    config = toy_config(
+        tmp_path / 'run', steps=300, log={'scalars_every': 10}, checkpoint={'every_steps': 300}
+    )
+    folder = fit(config, ToyTask(dropout=0.0), command='the command')
+    lines = [
+        line for line in (config.output / 'train.log').read_text().splitlines() if 'loss' in line
+    ]
+    losses = [float(line.split('loss ')[1].split()[0]) for line in lines]
+    assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5])
+    assert list((config.output / 'tensorboard').glob('events*'))
+    assert (folder / 'weights.pt').exists()
+
+
+def test_the_average_is_its_formula():
+    net = torch.nn.Linear(2, 1)
+    ema = Ema(net, decay=0.9)
+    expected = net.weight.detach().clone().double()
+    for step in range(20):
+        with torch.no_grad():
+            net.weight.add_(torch.randn_like(net.weight))
+        ema.update(net, step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * net.weight.detach().double()
+    torch.testing.assert_close(ema.tensors['weight'].double(), expected, rtol=1e-5, atol=1e-6)
+    plain = net.weight.detach().clone()
+    with ema.applied(net):
+        assert torch.equal(net.weight, ema.tensors['weight'])
+    assert torch.equal(net.weight, plain)
+
+
+@given(st.sampled_from(['cosine', 'poly', 'constant']), st.integers(0, 20))
+def test_schedules_warm_up_and_decay(kind, warmup):
+    config = ScheduleConfig(kind=kind, warmup_steps=warmup, final_factor=0.1)
+    factors = [learning_rate_factor(config, step, 100) for step in range(100)]
+    rising, falling = factors[: warmup + 1], factors[warmup:]
+    assert rising == sorted(rising)
+    assert falling == sorted(falling, reverse=True)
+    assert max(factors) == pytest.approx(1)
+    assert factors[-1] == pytest.approx(1 if kind == 'constant' else 0.1, abs=0.03)
+
+
+def test_every_sample_comes_once_a_pass_on_all_processes():
+    streams = [iter(StreamSampler(12, 2, seed=5, rank=r, world_size=3)) for r in range(3)]
+    for _ in range(4):
+        items = [item for _ in range(2) for stream in streams for item in next(stream)]
+        assert sorted(index for _, index in items) == list(range(12))
+    later = next(iter(StreamSampler(12, 2, seed=5, first_batch=8, rank=1, world_size=3)))
+    assert later == next(streams[1])
+    with pytest.raises(ValueError, match='no training samples'):
+        StreamSampler(0, 1, seed=0)
+
+
+def test_a_used_folder_needs_resume_and_a_damaged_state_is_refused(tmp_path):
+    config = toy_config(tmp_path / 'run')
+    fit(config, ToyTask())
+    with pytest.raises(StateError, match='--resume'):
+        fit(config, ToyTask())
+    state = list_states(config.output)[-1]
+    weights = state / 'model.safetensors'
+    weights.write_bytes(weights.read_bytes()[:40])
+    with pytest.raises(StateError, match='remove this folder'):
+        fit(config, ToyTask(), resume=True)
+    record = json.loads((state / 'state.json').read_text())
+    (state / 'state.json').write_text(json.dumps({**record, 'version': 99}))
+    with pytest.raises(StateError, match='format version 99'):
+        load_state(state)
+
+
+def test_a_state_of_another_model_is_refused(tmp_path):
+    config = toy_config(tmp_path / 'run')
+    fit(config, ToyTask())
+    other = ToyTask()
+    other.net[0] = torch.nn.Linear(4, 6)
+    with pytest.raises(StateError, match='does not fit'):
+        fit(config, other, resume=True)
+
+
+def test_a_gradient_that_is_not_finite_is_reported(tmp_path):
+    class Broken(ToyTask):
+        def forward(self, batch):
+            result = super().forward(batch)
+            return {**result, 'loss': result['loss'] * float('nan')}
+
+    with pytest.raises(FloatingPointError, match='step 0 is not finite'):
+        fit(toy_config(tmp_path / 'run'), Broken())
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
+    command = [
+        sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2',
+        str(Path(__file__).with_name('toy_task.py')), str(tmp_path / 'two'), '4',
+    ]  # fmt: skip
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, 'PYTHONPATH': root, 'OMP_NUM_THREADS': '1'}
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    fit(toy_config(tmp_path / 'one', batch_size=8), ToyTask(dropout=0.0))
+    one, two = tensors_of(tmp_path / 'one'), tensors_of(tmp_path / 'two')
+    for name, value in one.items():
+        if not name.endswith('seen'):  # counts the samples of its own process
+            torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_samples_depend_on_position_only():
+    data = ToyData()
+    a = data.sample(3, np.random.default_rng([0, 1, 7]))
+    b = data.sample(3, np.random.default_rng([0, 1, 7]))
+    assert torch.equal(a['x'], b['x'])
