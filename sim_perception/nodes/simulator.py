@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import queue
 import sys
 import threading
@@ -60,9 +61,8 @@ def schedule(
 
     def every(period: float, topics: tuple[t_.Topic, ...]) -> Iterator[Moment]:
         names = frozenset(topic.name for topic in topics)
-        for i in itertools.count():
-            if i * period >= duration:
-                return
+        # The end itself is not part of the run, also when the division is not exact.
+        for i in range(math.ceil(duration / period - 1e-9)):
             yield Moment(round(i * period * 1e9), names)
 
     streams = [
