@@ -27,30 +27,41 @@ _LARGEST_SIDE = 16384
 class Lens:
     """The sample grid of a camera and its link to the pixels.
 
+    Pixel (x, y) is sub-sample (factor x, factor y); the others lie between pixels.
+
     Attributes:
-        camera: the camera, of ``rays``' size.
+        camera: the camera.
+        factor: sub-samples per pixel and axis.
         grid: the pinhole samples to draw.
         rays: (H * W, 2) float64 slopes of every pixel's viewing ray.
-        lookup: (H * W,) int32 the sample of each pixel, None when they are the same.
+        sub_rays: (factor^2 * H * W, 2) the same for every sub-sample.
+        lookup: (factor^2 * H * W,) int32 the sample of each sub-sample, None when equal.
     """
 
     camera: Camera
+    factor: int
     grid: Grid
     rays: F64
+    sub_rays: F64
     lookup: I32 | None
 
     def take(self, samples: npt.NDArray) -> npt.NDArray:
-        """Return (H * W,) values of the pixels from (h, w) values of the drawn samples."""
-        flat = samples.reshape(-1)
-        return flat if self.lookup is None else flat[self.lookup]
-
-    def weights(self) -> I32:
-        """Return (h, w) int32 how many pixels show each sample."""
+        """Return (factor H, factor W) values of the sub-samples from the drawn samples."""
         if self.lookup is None:
-            return np.ones((self.grid.height, self.grid.width), np.int32)
-        size = self.grid.height * self.grid.width
-        counts = np.bincount(self.lookup, minlength=size).astype(np.int32)
-        return counts.reshape(self.grid.height, self.grid.width)
+            return samples
+        shape = (self.camera.height * self.factor, self.camera.width * self.factor)
+        return samples.reshape(-1)[self.lookup].reshape(shape)
+
+    def coverage_grid(self) -> tuple[Grid, I32]:
+        """Return the samples to count objects' coverage on, and how many pixels show each."""
+        camera = self.camera
+        if self.lookup is None:
+            weights = np.ones((camera.height, camera.width), np.int32)
+            return _grid(camera), weights
+        shape = (camera.height * self.factor, camera.width * self.factor)
+        pixels = self.lookup.reshape(shape)[:: self.factor, :: self.factor].ravel()
+        counts = np.bincount(pixels, minlength=self.grid.height * self.grid.width)
+        return self.grid, counts.astype(np.int32).reshape(self.grid.height, self.grid.width)
 
     def project(self, slopes: F64) -> F64:
         """Return (n, 2) pixels of (n, 2) ray slopes, distorted.
@@ -59,7 +70,8 @@ class Lens:
         projected without distortion.
         """
         camera = self.camera
-        pixels = slopes * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+        pixels = slopes * [camera.fx, camera.fy]
+        pixels += [camera.cx, camera.cy]
         if camera.distortion:
             low, high = self.rays.min(0), self.rays.max(0)
             margin = (high - low) / 4
@@ -69,8 +81,12 @@ class Lens:
         return pixels
 
 
-def finer(camera: Camera, factor: int) -> Camera:
-    """Return the camera with ``factor`` samples per pixel and axis; sample 0 is pixel 0."""
+def _grid(camera: Camera) -> Grid:
+    return Grid(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
+
+
+def _finer(camera: Camera, factor: int) -> Camera:
+    """Return the camera of the sub-samples."""
     return replace(
         camera,
         width=camera.width * factor,
@@ -82,20 +98,22 @@ def finer(camera: Camera, factor: int) -> Camera:
     )
 
 
-def make_lens(camera: Camera) -> Lens:
-    """Prepare the sample grid of a camera.
+def make_lens(camera: Camera, factor: int = 1) -> Lens:
+    """Prepare the sample grid of a camera with ``factor`` sub-samples per pixel and axis.
 
     Raises:
         ValueError: if the distortion cannot be undone over the whole image.
     """
-    rays = np.ascontiguousarray(pixel_rays(camera)[..., :2].reshape(-1, 2))
+    fine = _finer(camera, factor)
+    sub_rays = pixel_rays(fine)[..., :2]
+    rays = np.ascontiguousarray(sub_rays[::factor, ::factor].reshape(-1, 2))
+    sub_rays = np.ascontiguousarray(sub_rays.reshape(-1, 2))
     if not camera.distortion:
-        grid = Grid(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
-        return Lens(camera, grid, rays, None)
-    if not np.isfinite(rays).all():
+        return Lens(camera, factor, _grid(fine), rays, sub_rays, None)
+    if not np.isfinite(sub_rays).all():
         raise ValueError(f'distortion {camera.distortion} cannot be undone; use smaller values')
     fx, fy = camera.fx * _OVERSAMPLING, camera.fy * _OVERSAMPLING
-    low, high = rays.min(0), rays.max(0)
+    low, high = sub_rays.min(0), sub_rays.max(0)
     cx, cy = 1.0 - low[0] * fx, 1.0 - low[1] * fy
     width = math.ceil((high[0] - low[0]) * fx) + 3
     height = math.ceil((high[1] - low[1]) * fy) + 3
@@ -104,7 +122,7 @@ def make_lens(camera: Camera) -> Lens:
             f'distortion {camera.distortion} spreads the image over {width}x{height} samples; '
             'use smaller values or a smaller image'
         )
-    column = np.rint(rays[:, 0] * fx + cx).astype(np.int32)
-    row = np.rint(rays[:, 1] * fy + cy).astype(np.int32)
+    column = np.rint(sub_rays[:, 0] * fx + cx).astype(np.int32)
+    row = np.rint(sub_rays[:, 1] * fy + cy).astype(np.int32)
     lookup = (row * width + column).astype(np.int32)
-    return Lens(camera, Grid(width, height, fx, fy, cx, cy), rays, lookup)
+    return Lens(camera, factor, Grid(width, height, fx, fy, cx, cy), rays, sub_rays, lookup)

@@ -52,7 +52,7 @@ def build_pyramids(textures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 @inlined
-def _bilinear(pyramid, offset, size, u, v, linear):  # type: ignore[no-untyped-def]
+def _bilinear(pyramids, texture, offset, size, u, v, linear):  # type: ignore[no-untyped-def]
     x = (u - math.floor(u)) * size - 0.5
     y = (v - math.floor(v)) * size - 0.5
     x0, y0 = math.floor(x), math.floor(y)
@@ -63,17 +63,17 @@ def _bilinear(pyramid, offset, size, u, v, linear):  # type: ignore[no-untyped-d
     c, d = offset + j1 * size + i0, offset + j1 * size + i1
     wa, wb = (1 - fx) * (1 - fy), fx * (1 - fy)
     wc, wd = (1 - fx) * fy, fx * fy
-    r = wa * linear[pyramid[a, 0]] + wb * linear[pyramid[b, 0]]
-    r += wc * linear[pyramid[c, 0]] + wd * linear[pyramid[d, 0]]
-    g = wa * linear[pyramid[a, 1]] + wb * linear[pyramid[b, 1]]
-    g += wc * linear[pyramid[c, 1]] + wd * linear[pyramid[d, 1]]
-    h = wa * linear[pyramid[a, 2]] + wb * linear[pyramid[b, 2]]
-    h += wc * linear[pyramid[c, 2]] + wd * linear[pyramid[d, 2]]
+    r = wa * linear[pyramids[texture, a, 0]] + wb * linear[pyramids[texture, b, 0]]
+    r += wc * linear[pyramids[texture, c, 0]] + wd * linear[pyramids[texture, d, 0]]
+    g = wa * linear[pyramids[texture, a, 1]] + wb * linear[pyramids[texture, b, 1]]
+    g += wc * linear[pyramids[texture, c, 1]] + wd * linear[pyramids[texture, d, 1]]
+    h = wa * linear[pyramids[texture, a, 2]] + wb * linear[pyramids[texture, b, 2]]
+    h += wc * linear[pyramids[texture, c, 2]] + wd * linear[pyramids[texture, d, 2]]
     return r, g, h
 
 
 @kernel
-def sample(pyramid, size, u, v, level, linear):  # type: ignore[no-untyped-def]
+def sample(pyramids, texture, size, u, v, level, linear):  # type: ignore[no-untyped-def]
     """Return linear RGB of a texture at (u, v) repeats and a fractional level of detail.
 
     Two levels are mixed only half-way between them, which hides the change and saves half of
@@ -90,10 +90,10 @@ def sample(pyramid, size, u, v, level, linear):  # type: ignore[no-untyped-def]
         offset += (size >> k) * (size >> k)
     r, g, b = 0.0, 0.0, 0.0
     if mix < 1.0:
-        r, g, b = _bilinear(pyramid, offset, size >> whole, u, v, linear)
+        r, g, b = _bilinear(pyramids, texture, offset, size >> whole, u, v, linear)
     if mix > 0.0:
         offset += (size >> whole) * (size >> whole)
-        r1, g1, b1 = _bilinear(pyramid, offset, size >> (whole + 1), u, v, linear)
+        r1, g1, b1 = _bilinear(pyramids, texture, offset, size >> (whole + 1), u, v, linear)
         r += (r1 - r) * mix
         g += (g1 - g) * mix
         b += (b1 - b) * mix

@@ -23,6 +23,8 @@ class PackedMeshes:
         density: (F,) float32 texture repeats per metre, for the level of detail.
         vertex_start, face_start: (meshes + 1,) int32 offsets.
         center, radius: bounding spheres in the meshes' frames.
+        extent: (meshes, 3) float32 size of the bounding boxes.
+        face_normal: (F, 3) float32 unit normals of the faces.
         hull_faces: (H, 3) int32 into the packed vertices: each mesh's convex hull.
         hull_start: (meshes + 1,) int32 offsets into ``hull_faces``.
         footprint: (meshes, 6) float32 x, y, z low and high of what is near the lowest point.
@@ -40,6 +42,8 @@ class PackedMeshes:
     face_start: I32
     center: F32
     radius: F32
+    extent: F32
+    face_normal: F32
     hull_faces: I32
     hull_start: I32
     footprint: F32
@@ -71,6 +75,13 @@ def _uv_density(mesh: Mesh) -> F32:
     uv1, uv2 = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     uv_area = np.abs(uv1[:, 0] * uv2[:, 1] - uv1[:, 1] * uv2[:, 0])
     return np.sqrt(uv_area / np.maximum(area, 1e-12)).astype(np.float32)
+
+
+def _face_normals(mesh: Mesh) -> F32:
+    corners = mesh.vertices[mesh.faces].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return (normals / np.maximum(length, 1e-30)).astype(np.float32)
 
 
 def _hull(mesh: Mesh) -> I32:
@@ -136,6 +147,8 @@ def pack_meshes(assets: Assets) -> PackedMeshes:
         face_start=_starts([len(m.faces) for m in meshes]),
         center=center,
         radius=np.array(radius, np.float32) * np.float32(1 + 1e-5),
+        extent=(high - low).astype(np.float32),
+        face_normal=np.concatenate([_face_normals(m) for m in meshes]),
         hull_faces=np.concatenate([h + v for h, v in zip(hulls, vertex_start)]).astype(np.int32),
         hull_start=_starts([len(h) for h in hulls]),
         footprint=np.stack([_footprint(m) for m in meshes]),
@@ -169,6 +182,18 @@ def pack_instances(scene: Scene, meshes: PackedMeshes) -> PackedInstances:
         raise ValueError('an instance refers to a mesh that is not in Assets.meshes')
     if len(mesh) and (owner.min() < -1 or owner.max() >= objects):
         raise ValueError('an instance refers to a row that is not in Objects')
+    return _number_faces(meshes, mesh, owner, objects)
+
+
+def select_instances(
+    meshes: PackedMeshes, instances: PackedInstances, members: npt.NDArray[np.integer]
+) -> PackedInstances:
+    """Return some of the instances, numbered anew."""
+    objects = len(instances.objects_start) - 1
+    return _number_faces(meshes, instances.mesh[members], instances.object[members], objects)
+
+
+def _number_faces(meshes: PackedMeshes, mesh: I32, owner: I32, objects: int) -> PackedInstances:
     counts = np.diff(meshes.face_start)[mesh]
     order = np.argsort(owner, kind='stable').astype(np.int32)
     return PackedInstances(

@@ -12,12 +12,11 @@ from sim_perception.simulator.camera_sensor import develop
 from sim_perception.simulator.flow import backward_flow
 from sim_perception.simulator.lens import make_lens
 from sim_perception.simulator.packing import pack_instances, packed_meshes
+from sim_perception.simulator.painter import Painter
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.raster import Rasterizer, camera_poses
 from sim_perception.simulator.scene import F32, F64, I32, Scene, WorldState
-from sim_perception.simulator.shading import Shader
 from sim_perception.simulator.surface import Surface, compute_surface
-from sim_perception.simulator.tracing import make_tracer
 from sim_perception.simulator.visibility import VisibilityCounter
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
@@ -82,15 +81,16 @@ class Renderer:
         self._workers = Workers(threads)
         self._meshes = packed_meshes(scene.assets)
         self._instances = pack_instances(scene, self._meshes)
-        self._lens = make_lens(camera)
+        self._lens = make_lens(camera, self._sub_samples(scene))
         self._rasterizer = Rasterizer(
             self._meshes, self._instances, self._lens.grid, self._workers
         )
         self._visibility = VisibilityCounter(
-            self._meshes, self._instances, self._lens.grid, self._lens.weights(), self._workers
+            self._meshes, self._instances, *self._lens.coverage_grid(), self._workers
         )
-        self._shader = Shader(scene, self._meshes, self._workers)
-        self._tracer = make_tracer(self._meshes, self._instances, self._workers, motion=False)
+        self._painter = Painter(
+            scene, self._meshes, self._instances, self._lens, self._workers
+        )
         self._sky_id = load_taxonomy().id_of('sky')
         self._last: tuple[F64, F32] | None = None
         self._object_ids = np.append(scene.objects.id, 0).astype(np.uint16)
@@ -120,16 +120,20 @@ class Renderer:
         flow_base = self._previous_depth(previous, base_T_camera) if 'flow' in layers else None
         inverse_depth, drawn = self._rasterizer.draw(poses)
         self._last = (poses, inverse_depth.copy())
-        numbers = self._lens.take(drawn)
+        sub_numbers = self._lens.take(drawn)
+        factor = self._lens.factor
+        numbers = np.ascontiguousarray(sub_numbers[::factor, ::factor]).reshape(-1)
         surface = Surface.empty(len(numbers))
-        rays = self._lens.rays
         compute_surface(
-            self._meshes, self._instances, poses, rays, numbers, surface, self._workers
+            self._meshes, self._instances, poses, self._lens.rays, numbers, surface, self._workers
         )
         height, width = self.camera.height, self.camera.width
         owner = np.append(self._instances.object, -1)[surface.instance].astype(np.int32)
         counted = self._visibility.count(poses, owner.reshape(height, width), self._lens.project)
-        rgb = self._rgb(state, world_T_camera, surface) if 'rgb' in layers else None
+        rgb = None
+        if 'rgb' in layers:
+            light = self._painter.paint(state, world_T_camera, poses, surface, sub_numbers)
+            rgb = develop(light, self.scene.sensor, round(state.time * 1e6), self._workers)
         flow = None
         if 'flow' in layers:
             flow = self._flow(poses, world_T_camera, previous, base_T_camera, flow_base, surface)
@@ -147,6 +151,13 @@ class Renderer:
             box_amodal=counted.box_amodal,
             box_visible=counted.box_visible,
         )
+
+    @staticmethod
+    def _sub_samples(scene: Scene) -> int:
+        factor = scene.sensor.supersampling
+        if factor not in (1, 2):
+            raise ValueError(f'sensor.supersampling must be 1 or 2, got {factor}')
+        return factor
 
     def _check(self, state: WorldState, layers: frozenset[str]) -> None:
         unknown = set(layers) - LAYERS
@@ -194,15 +205,3 @@ class Renderer:
         # Face -1 of the sky picks the last entry.
         table = np.append(self._meshes.semantic, np.uint8(self._sky_id))
         return table[surface.face].reshape(self.camera.height, self.camera.width)
-
-    def _rgb(
-        self, state: WorldState, world_T_camera: F64, surface: Surface
-    ) -> npt.NDArray[np.uint8]:
-        size = (self.camera.height, self.camera.width)
-        self._tracer.pose(state.world_T_instance)
-        lit = self._shader.sunlight(self._lens.rays, surface, world_T_camera, size, self._tracer)
-        light = self._shader.shade(
-            self._lens.rays, surface, lit, world_T_camera, self.camera.fx
-        )
-        seed = round(state.time * 1e6)
-        return develop(light.reshape(*size, 3), self.scene.sensor, seed, self._workers)

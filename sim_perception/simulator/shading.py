@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.simulator.kernels import kernel
-from sim_perception.simulator.mipmaps import LINEAR, build_pyramids, sample
+from sim_perception.simulator.ambient import AmbientGrid, openness
+from sim_perception.simulator.contact import darkness
+from sim_perception.simulator.kernels import inlined, kernel
+from sim_perception.simulator.look import Look
+from sim_perception.simulator.mipmaps import LINEAR, sample
 from sim_perception.simulator.packing import PackedMeshes
 from sim_perception.simulator.parallel import Workers
-from sim_perception.simulator.scene import F32, F64, I32, Material, Scene
+from sim_perception.simulator.reflections import Reflections, mirror_strength
+from sim_perception.simulator.scene import F32, F64
 from sim_perception.simulator.sky import (
     AMBIENT,
     FOG,
@@ -21,251 +26,186 @@ from sim_perception.simulator.sky import (
     SUN_COLOR,
     WETNESS,
     ZENITH,
-    make_clouds,
-    pack_light,
     sky_radiance,
 )
 from sim_perception.simulator.surface import Surface
-from sim_perception.simulator.tracing import Tracer
-
-TEXTURE, COLOR, SPECULAR, REFLECTIVITY, TINTED, TRANSLUCENCY, EMISSION, WETTABLE = (
-    0, 1, 4, 5, 6, 7, 8, 9,
-)  # fmt: skip
-_SHADOW_REACH = 250.0
-
-
-def pack_materials(materials: tuple[Material, ...]) -> F64:
-    """Return the (K, 10) material table for kernels."""
-    return np.array(
-        [
-            (
-                m.texture, *m.color, m.specular, m.reflectivity, m.tinted, m.translucency,
-                m.emission, m.wettable,
-            )
-            for m in materials
-        ],
-        np.float64,
-    ).reshape(-1, 10)  # fmt: skip
+from sim_perception.simulator.table import (
+    COLOR,
+    EMISSION,
+    REFLECTIVITY,
+    SPECULAR,
+    TEXTURE,
+    TINTED,
+    TRANSLUCENCY,
+    WETTABLE,
+)
 
 
-@kernel
-def _shadow_rays(
-    rays, first, last, width, depth, normal, rotation, position, light, softness, origins,
-    directions,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Prepare one ray to the sun per sample; zero direction where it faces away.
+@dataclass(frozen=True)
+class Surroundings:
+    """Light that reaches the samples of one frame.
 
-    The rays of a 3x3 block of pixels go to nine different parts of the sun's disc, so that
-    the mean over any 3x3 neighbourhood is a soft shadow without noise.
+    Attributes:
+        lit: (S,) share of the sun's disc.
+        reflections: what the samples mirror.
+        ambient: openness of the standing scene.
+        contact: darkness map of the ground; contact_origin: its place.
     """
-    sx, sy, sz = light[SUN], light[SUN + 1], light[SUN + 2]
-    # Two axes across the sun's direction.
-    flat = math.sqrt(sx * sx + sy * sy)
-    if flat > 1e-6:
-        ux, uy = -sy / flat, sx / flat
-    else:
-        ux, uy = 1.0, 0.0
-    vx, vy, vz = -sz * uy, sz * ux, sx * uy - sy * ux
-    for s in range(first, last):
-        directions[s, 0] = directions[s, 1] = directions[s, 2] = 0.0
-        z = depth[s]
-        if not z > 0.0:
-            continue
-        nx = rotation[0, 0] * normal[s, 0] + rotation[0, 1] * normal[s, 1] + rotation[0, 2] * normal[s, 2]  # noqa: E501  # fmt: skip
-        ny = rotation[1, 0] * normal[s, 0] + rotation[1, 1] * normal[s, 1] + rotation[1, 2] * normal[s, 2]  # noqa: E501  # fmt: skip
-        nz = rotation[2, 0] * normal[s, 0] + rotation[2, 1] * normal[s, 1] + rotation[2, 2] * normal[s, 2]  # noqa: E501  # fmt: skip
-        if nx * sx + ny * sy + nz * sz < -0.2:
-            continue
-        x, y = rays[s, 0] * z, rays[s, 1] * z
-        lift = 0.004 + 0.0006 * z
-        origins[s, 0] = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z + position[0] + nx * lift  # noqa: E501  # fmt: skip
-        origins[s, 1] = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z + position[1] + ny * lift  # noqa: E501  # fmt: skip
-        origins[s, 2] = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z + position[2] + nz * lift  # noqa: E501  # fmt: skip
-        cell = (s // width) % 3 * 3 + (s % width) % 3
-        radius = softness * math.sqrt((cell * 4 % 9 + 0.5) / 9.0)
-        angle = 2.399963 * cell
-        a, b = radius * math.cos(angle), radius * math.sin(angle)
-        directions[s, 0] = sx + a * ux + b * vx
-        directions[s, 1] = sy + a * uy + b * vy
-        directions[s, 2] = sz + b * vz
+
+    lit: F32
+    reflections: Reflections
+    ambient: AmbientGrid
+    contact: F32
+    contact_origin: F64
 
 
 @kernel
-def _soften(first, last, width, height, depth, normal, blocked, lit):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Average shadows over 3x3 pixels of the same surface."""
-    for y in range(first, last):
-        for x in range(width):
-            s = y * width + x
-            z = depth[s]
-            if not z > 0.0:
-                continue
-            total, count = 0, 0
-            for j in range(max(0, y - 1), min(height, y + 2)):
-                for i in range(max(0, x - 1), min(width, x + 2)):
-                    t = j * width + i
-                    near = abs(depth[t] - z) < 0.04 * z
-                    aligned = (
-                        normal[t, 0] * normal[s, 0]
-                        + normal[t, 1] * normal[s, 1]
-                        + normal[t, 2] * normal[s, 2]
-                    )
-                    if near and aligned > 0.7:
-                        total += blocked[t]
-                        count += 1
-            lit[s] = 1.0 - total / count if count else 1.0 - blocked[s]
+def _haze(dx, dy, dz, light, clouds):  # type: ignore[no-untyped-def]
+    """Return the sky's radiance behind the air in front of it."""
+    r, g, b = sky_radiance(dx, dy, dz, light, clouds)
+    haze = math.exp(-max(dz, 0.0) * 14.0) * min(1.0, light[FOG] * 50.0)
+    # Thick fog hides the whole sky.
+    haze = max(haze, min(1.0, max(0.0, light[FOG] * 40.0 - 0.4)))
+    return (
+        r + (light[HORIZON] - r) * haze,
+        g + (light[HORIZON + 1] - g) * haze,
+        b + (light[HORIZON + 2] - b) * haze,
+    )
+
+
+@kernel
+def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, linear):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Return the surface's linear colour; ``texels`` is the footprint of a pixel."""
+    r, g, b = material[COLOR], material[COLOR + 1], material[COLOR + 2]
+    texture = int(material[TEXTURE])
+    if texture >= 0:
+        level = math.log2(max(texels, 1e-3))
+        tr, tg, tb = sample(pyramids, texture, size, u, v, level, linear)
+        r, g, b = r * tr, g * tg, b * tb
+    if material[TINTED] > 0.0:
+        r, g, b = r * tint[instance, 0], g * tint[instance, 1], b * tint[instance, 2]
+    darken = 1.0 - 0.5 * wet
+    return r * darken, g * darken, b * darken
+
+
+@inlined
+def _highlight(material, wet, shine, lit):  # type: ignore[no-untyped-def]
+    """Return the sun's highlight for the cosine between sun and mirrored view."""
+    value = 0.0
+    if shine > 0.4 and lit > 0.0:
+        strength = material[SPECULAR] + 0.5 * wet
+        power = 90.0 if material[REFLECTIVITY] + wet > 0.0 else 14.0
+        value = 0.30 * lit * strength * math.exp(power * (shine - 1.0))
+    return value
 
 
 @kernel
 def _shade(
-    rays, first, last, depth, instance, face, normal, uv, occlusion, lit, rotation, focal,
-    face_material, density, materials, tint, pyramids, size, linear, light, clouds, out,
+    rays, first, last, depth, instance, face, normal, uv, occlusion, lit, mirror_index, mirrored,
+    rotation, position, focal, face_material, density, materials, tint, pyramids, size, linear,
+    light, clouds, ambient, frame, contact, contact_x, contact_y, out,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
+    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
+    r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    color, mirror = np.empty(3), np.empty(3)
     for s in range(first, last):
         rx, ry = rays[s, 0], rays[s, 1]
         length = math.sqrt(rx * rx + ry * ry + 1.0)
-        dx = (rotation[0, 0] * rx + rotation[0, 1] * ry + rotation[0, 2]) / length
-        dy = (rotation[1, 0] * rx + rotation[1, 1] * ry + rotation[1, 2]) / length
-        dz = (rotation[2, 0] * rx + rotation[2, 1] * ry + rotation[2, 2]) / length
+        scale = 1.0 / length
+        dx = (r00 * rx + r01 * ry + r02) * scale
+        dy = (r10 * rx + r11 * ry + r12) * scale
+        dz = (r20 * rx + r21 * ry + r22) * scale
         if instance[s] < 0:
-            r, g, b = sky_radiance(dx, dy, dz, light, clouds)
-            haze = math.exp(-max(dz, 0.0) * 14.0) * min(1.0, light[FOG] * 50.0)
-            out[s, 0] = r + (light[HORIZON] - r) * haze
-            out[s, 1] = g + (light[HORIZON + 1] - g) * haze
-            out[s, 2] = b + (light[HORIZON + 2] - b) * haze
+            out[s, 0], out[s, 1], out[s, 2] = _haze(dx, dy, dz, light, clouds)
             continue
-        z = depth[s]
-        m0, m1, m2 = normal[s, 0], normal[s, 1], normal[s, 2]
-        nx = rotation[0, 0] * m0 + rotation[0, 1] * m1 + rotation[0, 2] * m2
-        ny = rotation[1, 0] * m0 + rotation[1, 1] * m1 + rotation[1, 2] * m2
-        nz = rotation[2, 0] * m0 + rotation[2, 1] * m1 + rotation[2, 2] * m2
-        facing = max(0.02, -(nx * dx + ny * dy + nz * dz))
+        reach = depth[s] * length
+        m0, m1, m2 = float(normal[s, 0]), float(normal[s, 1]), float(normal[s, 2])
+        nx = r00 * m0 + r01 * m1 + r02 * m2
+        ny = r10 * m0 + r11 * m1 + r12 * m2
+        nz = r20 * m0 + r21 * m1 + r22 * m2
+        x, y, z = position[0] + reach * dx, position[1] + reach * dy, position[2] + reach * dz
+        cosine = nx * dx + ny * dy + nz * dz
+        facing = min(max(0.02, -cosine), 1.0)
         material = materials[face_material[face[s]]]
         wet = light[WETNESS] * material[WETTABLE]
-        r, g, b = material[COLOR], material[COLOR + 1], material[COLOR + 2]
-        texture = int(material[TEXTURE])
-        if texture >= 0:
-            texels = size * density[face[s]] * z / focal
-            level = math.log2(max(texels, 1e-3) / math.sqrt(facing))
-            tr, tg, tb = sample(
-                pyramids[texture], size, uv[s, 0], uv[s, 1], level, linear
-            )
-            r, g, b = r * tr, g * tg, b * tb
-        if material[TINTED] > 0:
-            k = instance[s]
-            r, g, b = r * tint[k, 0], g * tint[k, 1], b * tint[k, 2]
-        darken = 1.0 - 0.5 * wet
-        r, g, b = r * darken, g * darken, b * darken
-        sun = nx * light[SUN] + ny * light[SUN + 1] + nz * light[SUN + 2]
+        texels = size * density[face[s]] * depth[s] / (focal * math.sqrt(facing))
+        color[0], color[1], color[2] = _albedo(
+            material, uv[s, 0], uv[s, 1], texels, wet, tint, instance[s], pyramids, size, linear
+        )
         through = material[TRANSLUCENCY]
+        sun = nx * light[SUN] + ny * light[SUN + 1] + nz * light[SUN + 2]
         sun = max(sun, 0.0) * (1.0 - 0.5 * through) + 0.5 * through * (0.3 + abs(sun) * 0.7)
         sun *= lit[s]
-        up = 0.5 + 0.5 * nz
-        open_sky = light[AMBIENT] * occlusion[s]
-        emission = material[EMISSION] * light[LAMPS]
-        mirror = material[REFLECTIVITY] + 0.55 * wet * max(nz, 0.0)
-        fresnel = 0.0
-        if mirror > 0.0:
-            grazing = 1.0 - facing
-            grazing2 = grazing * grazing
-            fresnel = mirror * (0.05 + 0.95 * grazing2 * grazing2 * grazing)
-        # Mirrored direction, for highlight and sky.
-        along = 2.0 * (nx * dx + ny * dy + nz * dz)
-        qx, qy, qz = dx - along * nx, dy - along * ny, dz - along * nz
-        shine = max(0.0, qx * light[SUN] + qy * light[SUN + 1] + qz * light[SUN + 2])
-        strength = material[SPECULAR] + 0.5 * wet
-        power = 90.0 if mirror > 0.0 else 14.0
-        highlight = 0.0
-        if shine > 0.5 and lit[s] > 0.0:
-            highlight = lit[s] * strength * math.exp(power * (shine - 1.0)) * 0.30
-        mr, mg, mb = 0.0, 0.0, 0.0
-        if fresnel > 0.002:
-            mr, mg, mb = sky_radiance(qx, qy, max(qz, 0.02), light, clouds)
-            blend = min(1.0, max(0.0, qz * 6.0 + 0.3))
-            mr = light[GROUND] + (mr - light[GROUND]) * blend
-            mg = light[GROUND + 1] + (mg - light[GROUND + 1]) * blend
-            mb = light[GROUND + 2] + (mb - light[GROUND + 2]) * blend
-        clear = math.exp(-light[FOG] * z * length)
+        # Sky light: what the standing scene leaves open, then folds and contacts.
+        near = openness(
+            ambient, frame, x + nx * 0.8, y + ny * 0.8, z + nz * 0.8, nx, ny, nz
+        )
+        closed = occlusion[s] * (
+            1.0 - darkness(contact, contact_x, contact_y, x, y, z, max(nz, 0.0))
+        )
+        strength = mirror_strength(material, light[WETNESS], nz, facing)
+        qx, qy, qz = dx - 2 * cosine * nx, dy - 2 * cosine * ny, dz - 2 * cosine * nz
+        shine = qx * light[SUN] + qy * light[SUN + 1] + qz * light[SUN + 2]
+        highlight = _highlight(material, wet, shine, lit[s])
+        mirror[:] = 0.0
+        if mirror_index[s] >= 0:
+            for c in range(3):
+                mirror[c] = mirrored[mirror_index[s], c]
+        elif strength > 0.0:
+            # Faint mirrors do without a ray.
+            blend = min(1.0, max(0.0, qz * 4.0 + 0.3))
+            for c in range(3):
+                open_sky = 0.5 * (light[ZENITH + c] + light[HORIZON + c])
+                mirror[c] = light[GROUND + c] + (open_sky - light[GROUND + c]) * blend
+        clear = math.exp(-light[FOG] * reach)
+        high = 0.5 + 0.35 * nz
+        glow = material[EMISSION] * light[LAMPS]
         for c in range(3):
-            albedo = r if c == 0 else (g if c == 1 else b)
-            mirrored = mr if c == 0 else (mg if c == 1 else mb)
-            sky = 0.5 * (light[ZENITH + c] + light[HORIZON + c])
-            around = open_sky * (sky * up + light[GROUND + c] * (1.0 - up))
-            value = albedo * (around + sun * light[SUN_COLOR + c])
-            value = value * (1.0 - fresnel) + fresnel * mirrored * (0.3 + 0.7 * occlusion[s])
-            value += highlight * light[SUN_COLOR + c] + emission * albedo
+            sky = light[HORIZON + c] + (light[ZENITH + c] - light[HORIZON + c]) * high
+            around = sky * light[AMBIENT] * near + light[GROUND + c] * (1.0 - near)
+            value = color[c] * (around * closed + sun * light[SUN_COLOR + c])
+            value += strength * (mirror[c] * (0.3 + 0.7 * closed) - value)
+            value += highlight * light[SUN_COLOR + c] + glow * color[c]
             out[s, c] = value * clear + light[HORIZON + c] * (1.0 - clear)
 
 
-class Shader:
-    """Turns surfaces into linear RGB radiance for one scene."""
+def shade_samples(
+    rays: F64,
+    surface: Surface,
+    surroundings: Surroundings,
+    world_T_camera: F64,
+    focal: float,
+    look: Look,
+    meshes: PackedMeshes,
+    workers: Workers,
+) -> F32:
+    """Return (S, 3) float32 linear radiance.
 
-    def __init__(self, scene: Scene, meshes: PackedMeshes, workers: Workers) -> None:
-        environment = scene.environment
-        self._meshes, self._workers = meshes, workers
-        self._clouds = make_clouds(environment.cloud_seed)
-        self._light = pack_light(environment, self._clouds)
-        self._softness = environment.sun_softness
-        self._materials = pack_materials(scene.assets.materials)
-        self._tint = np.ascontiguousarray(scene.instances.tint, np.float32)
-        self._size = scene.assets.textures.shape[1]
-        self._pyramids = build_pyramids(scene.assets.textures)
-        self._sun_is_up = bool(max(environment.sun_color) > 0 and self._light[SUN + 2] > 0)
+    Args:
+        rays: (S, 2) slopes of the viewing rays.
+        surface: what the samples see.
+        surroundings: the light that reaches them.
+        world_T_camera: the camera's pose.
+        focal: pixels per unit of slope, for the textures' level of detail.
+        look: the scene's materials and sky.
+        meshes: the scene's meshes.
+        workers: threads.
+    """
+    out = np.empty((len(rays), 3), np.float32)
+    rotation = np.ascontiguousarray(world_T_camera[:3, :3])
+    position = np.ascontiguousarray(world_T_camera[:3, 3])
+    origin_x, origin_y = (float(v) for v in surroundings.contact_origin)
 
-    def sunlight(
-        self, rays: F64, surface: Surface, world_T_camera: F64, size: tuple[int, int],
-        tracer: Tracer,
-    ) -> F32:  # fmt: skip
-        """Return (S,) float32 the share of the sun's disc that each sample sees.
+    def part(first: int, last: int) -> None:
+        _shade(
+            rays, first, last, surface.depth, surface.instance, surface.face, surface.normal,
+            surface.uv, surface.occlusion, surroundings.lit, surroundings.reflections.index,
+            surroundings.reflections.color, rotation, position, focal, meshes.material,
+            meshes.density, look.materials, look.tint, look.pyramids, look.texture_size, LINEAR,
+            look.light, look.clouds, surroundings.ambient.values, surroundings.ambient.frame,
+            surroundings.contact, origin_x, origin_y, out,
+        )  # fmt: skip
 
-        Args:
-            rays: (S, 2) slopes of the viewing rays.
-            surface: what the samples see.
-            world_T_camera: the camera's pose.
-            size: height, width; S = height * width.
-            tracer: posed scene.
-        """
-        count = len(rays)
-        lit = np.zeros(count, np.float32)
-        if not self._sun_is_up:
-            return lit
-        height, width = size
-        origins, directions = np.empty((2, count, 3), np.float32)
-        rotation = np.ascontiguousarray(world_T_camera[:3, :3])
-        position = np.ascontiguousarray(world_T_camera[:3, 3])
-
-        def prepare(first: int, last: int) -> None:
-            _shadow_rays(
-                rays, first, last, width, surface.depth, surface.normal, rotation, position,
-                self._light, self._softness, origins, directions,
-            )  # fmt: skip
-
-        self._workers.split(prepare, count)
-        blocked = np.empty(count, np.uint8)
-        tracer.occluded(origins, directions, _SHADOW_REACH, blocked)
-
-        def soften(first: int, last: int) -> None:
-            _soften(
-                first, last, width, height, surface.depth, surface.normal, blocked, lit
-            )
-
-        self._workers.split(soften, height)
-        return lit
-
-    def shade(
-        self, rays: F64, surface: Surface, lit: F32, world_T_camera: F64, focal: float
-    ) -> F32:
-        """Return (S, 3) float32 linear radiance."""
-        out = np.empty((len(rays), 3), np.float32)
-        rotation = np.ascontiguousarray(world_T_camera[:3, :3])
-        meshes = self._meshes
-
-        def part(first: int, last: int) -> None:
-            _shade(
-                rays, first, last, surface.depth, surface.instance, surface.face,
-                surface.normal, surface.uv, surface.occlusion, lit, rotation, focal,
-                meshes.material, meshes.density, self._materials, self._tint, self._pyramids,
-                self._size, LINEAR, self._light, self._clouds, out,
-            )  # fmt: skip
-
-        self._workers.split(part, len(rays))
-        return out
+    workers.split(part, len(rays))
+    return out

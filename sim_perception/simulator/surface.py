@@ -51,6 +51,11 @@ class Surface:
             np.empty(count, np.float32),
         )
 
+    def copy_from(self, other: Surface, count: int) -> None:
+        """Copy the first ``count`` samples of another surface."""
+        for name in ('depth', 'instance', 'face', 'normal', 'uv', 'occlusion'):
+            getattr(self, name)[:count] = getattr(other, name)[:count]
+
     def part(self, first: int, last: int) -> Surface:
         """Return views of the samples [first, last)."""
         return Surface(
