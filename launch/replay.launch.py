@@ -26,7 +26,9 @@ def start(context: LaunchContext) -> list[Action]:
         parameters,
         on_exit=launching.stop_when_it_ends('depth_segmentation'),
     )
-    options = ['--rate', text('rate'), '--start-offset', text('start_offset')]
+    options = []
+    for name in ('rate', 'start_offset', 'delay'):
+        options += [f'--{name.replace("_", "-")}', text(name)]
     if IfCondition(LaunchConfiguration('loop')).evaluate(context):
         options.append('--loop')
     record = text('record')
@@ -45,6 +47,8 @@ def generate_launch_description() -> LaunchDescription:
             launching.argument('rate', '1.0', 'speed relative to the recording'),
             launching.argument('loop', 'false', 'play again and again'),
             launching.argument('start_offset', '0.0', 'seconds of the bag to skip'),
+            # Fast DDS often needs up to 3 s until a new publisher and its readers know each other.
+            launching.argument('delay', '3.0', 'seconds to wait before every playing of the bag'),
             launching.argument(
                 'image_transport',
                 'auto',

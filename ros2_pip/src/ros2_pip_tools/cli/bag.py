@@ -44,7 +44,9 @@ def _add_play(verbs: Any) -> None:
     parser.add_argument(
         '--start-offset', type=float, default=0.0, metavar='S', help='skip the beginning'
     )
-    parser.add_argument('-d', '--delay', type=float, default=0.0, metavar='S', help='wait before')
+    parser.add_argument(
+        '-d', '--delay', type=float, default=0.0, metavar='S', help='wait before every round'
+    )
     parser.add_argument('--topics', nargs='+', metavar='TOPIC', help='play only these')
     parser.add_argument('--exclude-topics', nargs='+', default=[], metavar='TOPIC')
     parser.add_argument(

@@ -34,7 +34,7 @@ class Playback:
         loop: play again and again; the clock jumps back then.
         clock_hz: how often to publish /clock [1/s], None for never.
         start_offset: how much of the beginning to skip [s of the bag].
-        delay: how long to wait before [s].
+        delay: how long to wait before every round [s].
         topics: play only these, None for all.
         exclude: do not play these.
         remap: rules 'old:=new'.
@@ -74,10 +74,10 @@ def play(reader: Reader, playback: Playback) -> None:
         clock = None
         if playback.clock_hz is not None:
             clock = _Clock(node, step_ns=round(1e9 * playback.rate / playback.clock_hz))
-        stop.wait(playback.delay)
         rounds = 0
         while not stop.is_set() and (playback.loop or rounds == 0):
             rounds += 1
+            stop.wait(playback.delay)
             _play_once(reader, topics, clock, begin, playback.rate, stop)
         if not stop.is_set():
             _flush([publisher for _, publisher in topics])

@@ -22,7 +22,7 @@ def add_spin_time(parser: Any) -> None:
     parser.add_argument(
         '--spin-time',
         type=float,
-        default=2.0,
+        default=3.0,
         metavar='S',
         help='seconds to wait for discovery (default: %(default)s)',
     )
