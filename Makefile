@@ -39,6 +39,7 @@ $(VENV)/.package: $(VENV)/bin/pip $(PACKAGE_FILES)
 $(VENV)/.runtime: $(VENV)/.package $(ROS2_PIP_FILES)
 	@echo 'building ros2_pip (messages and tools that PyPI lacks)'
 	$(PIP_INSTALL) ./ros2_pip
+	$(BIN)/python -m ros2_pip_tools.interfaces sim_perception/bags/msg
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
