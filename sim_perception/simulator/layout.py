@@ -199,7 +199,7 @@ def _draw_section(street: Street, cyclists: bool, rng: np.random.Generator) -> S
     parking = tuple(
         float(rng.uniform(2.05, 2.35)) if rng.random() < chance else 0.0 for _ in range(2)
     )
-    cycle = float(rng.uniform(1.5, 1.9)) if cyclists else 0.0
+    cycle = float(rng.uniform(1.5, 1.9)) if cyclists and rng.random() < 0.45 else 0.0
     return Section(
         hand,
         lanes,

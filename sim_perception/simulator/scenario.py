@@ -58,7 +58,7 @@ class Street(_Model):
     land_use: Annotated[tuple[LandUse, ...], BeforeValidator(_choices), Field(min_length=1)] = (
         'centre', 'residential', 'suburb')  # fmt: skip
     curviness: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.6)
-    lanes_per_direction: Annotated[Span, BeforeValidator(_Bounds(1, 3))] = (1, 2)
+    lanes_per_direction: Annotated[Span, BeforeValidator(_Bounds(1, 3))] = (1, 1.7)
     lane_width_m: Annotated[Span, BeforeValidator(_Bounds(2.6, 4.5))] = (3.0, 3.6)
     sidewalk_width_m: Annotated[Span, BeforeValidator(_Bounds(1.2, 8))] = (2.0, 4.5)
     setback_m: Annotated[Span, BeforeValidator(_Bounds(0, 30))] = (0.3, 6.0)

@@ -404,12 +404,11 @@ def draw_cyclists(scenario: Scenario, layout: Layout) -> list[Agent]:
     """Draw the riders on the cycle lanes."""
     rng = stream(scenario, 'cyclists')
     section = layout.section
-    if section.cycle == 0:
-        return []
     per_km = draw(rng, scenario.traffic.cyclists_per_km)
     agents = []
     for direction in (1, -1):
-        d = -direction * section.hand * (section.travel() + section.cycle / 2)
+        edge = section.cycle / 2 if section.cycle > 0 else -0.45
+        d = -direction * section.hand * (section.travel() + edge)
         s = layout.start + 10 + rng.exponential(30)
         while s < layout.end and per_km > 0:
             grid = np.arange(layout.start - 60, layout.end + 300, SPACING / 2)

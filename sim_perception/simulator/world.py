@@ -12,7 +12,7 @@ from sim_perception.simulator.meshes.street import street_meshes
 from sim_perception.simulator.population import Population, build_fleet, crossing_gaps
 from sim_perception.simulator.posing import Poser
 from sim_perception.simulator.scenario import Scenario
-from sim_perception.simulator.scene import Assets, Environment, Scene, WorldState
+from sim_perception.simulator.scene import Assets, Scene, WorldState
 from sim_perception.simulator.sensors import draw_environment, draw_sensor, stream
 from sim_perception.simulator.traffic import (
     TrafficResult,
@@ -38,9 +38,9 @@ class World:
         self._duration = scenario.duration_s
         environment = draw_environment(scenario)
         season = _season(scenario)
-        materials, textures = build_materials(
-            _look(scenario, environment, season), stream(scenario, 'look')
-        )
+        variety = scenario.randomisation
+        look = Look(scenario.domain, season, variety.color, variety.texture)
+        materials, textures = build_materials(look, stream(scenario, 'look'))
         self.layout = Layout(scenario)
         assembly = Assembly()
         for mesh in street_meshes(self.layout, stream(scenario, 'street')):
@@ -75,16 +75,6 @@ class World:
 def _season(scenario: Scenario) -> str:
     rng = stream(scenario, 'season')
     return scenario.weather.season[int(rng.integers(len(scenario.weather.season)))]
-
-
-def _look(scenario: Scenario, environment: Environment, season: str) -> Look:
-    return Look(
-        scenario.domain,
-        season,
-        scenario.randomisation.color,
-        scenario.randomisation.texture,
-        environment.lamps > 0.3,
-    )
 
 
 def _populate(scenario: Scenario, layout: Layout, assembly: Assembly) -> TrafficResult:
