@@ -159,7 +159,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     bare = bare_inference(checkpoint, options.inference_threads)
     os.environ['ROS_DOMAIN_ID'] = str(options.domain)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    os.environ['OMP_NUM_THREADS'] = str(options.inference_threads)
+    # As the launch files do.
+    os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = str(share_path('config', 'fastdds.xml'))
+    os.environ['MALLOC_MMAP_THRESHOLD_'] = str(32 * 2**20)
+    os.environ['MALLOC_TRIM_THRESHOLD_'] = str(64 * 2**20)
     processes = [
         start_node(
             'depth_segmentation',

@@ -6,16 +6,12 @@ while nobody subscribes to them.
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import math
 import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
@@ -29,6 +25,7 @@ from sim_perception.ros import qos
 from sim_perception.ros.lifecycle import ManagedNode, describe_error, run
 from sim_perception.ros.markers import box_markers
 from sim_perception.ros.parameters import SimulatorParameters
+from sim_perception.ros.schedule import schedule
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
@@ -45,34 +42,6 @@ _LIGHT = {t_.TF.name, t_.CLOCK.name}  # sent even when a frame is skipped
 _RENDERED_AHEAD = 2  # frames
 _TOLERATED_DELAY = 0.5  # frames
 _QUEUE_SIZE = 16  # moments
-
-
-class Moment(NamedTuple):
-    """A simulated time in nanoseconds and the topics that have a message then."""
-
-    time: int
-    topics: frozenset[str]
-
-
-def schedule(
-    duration: float, frame_period: float, scan_period: float | None, clock_rate: float
-) -> Iterator[Moment]:
-    """Yield the moments of one run in order of time; all durations in seconds."""
-
-    def every(period: float, topics: tuple[t_.Topic, ...]) -> Iterator[Moment]:
-        names = frozenset(topic.name for topic in topics)
-        # The end itself is not part of the run, also when the division is not exact.
-        for i in range(math.ceil(duration / period - 1e-9)):
-            yield Moment(round(i * period * 1e9), names)
-
-    streams = [
-        every(1 / clock_rate, (t_.CLOCK, t_.TF)),
-        every(frame_period, (t_.CLOCK, t_.TF, *t_.CAMERA_TOPICS)),
-    ]
-    if scan_period is not None:
-        streams.append(every(scan_period, (t_.CLOCK, t_.TF, t_.POINTS)))
-    for moment, group in itertools.groupby(heapq.merge(*streams), key=lambda m: m.time):
-        yield Moment(moment, frozenset().union(*(m.topics for m in group)))
 
 
 class SimulatorNode(ManagedNode[SimulatorParameters]):

@@ -23,10 +23,11 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP, simulation_messages
-from sim_perception.nodes.simulator import SimulatorNode, schedule
+from sim_perception.nodes.simulator import SimulatorNode
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points
 from sim_perception.ros.conversions import stamp_to_ns
+from sim_perception.ros.schedule import schedule
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 
@@ -69,6 +70,25 @@ def scenario_file(tmp_path_factory):
     }
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def test_rviz_shows_topics_that_exist(ros, scenario_file):
+    rviz = yaml.safe_load((ROOT / 'config' / 'rviz' / 'pipeline.rviz').read_text())
+    displays = rviz['Visualization Manager']['Displays']
+    shown = {d['Topic']['Value'] for d in displays if 'Topic' in d}
+    node = start(ros, '', scenario_file)
+    try:
+        node.trigger_configure()
+        offered = {
+            name for name, _ in node.get_publisher_names_and_types_by_node('simulator', '/')
+        }
+        own = {name for name in shown if not name.startswith('/depth_segmentation/')}
+        assert own <= offered
+        source = (ROOT / 'sim_perception' / 'nodes' / 'depth_segmentation.py').read_text()
+        for name in shown - own:
+            assert f"'{name.removeprefix('/depth_segmentation/')}'" in source
+    finally:
+        ros.remove(node)
 
 
 def start(ros, namespace, scenario_file, **parameters):
