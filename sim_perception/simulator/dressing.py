@@ -48,16 +48,13 @@ class Dresser:
         self._seed = int(shape.integers(2**31))
         bare = season == 'winter'
         habits = _TREES[layout.land_use]
-        self._trees = self._kit(
-            'tree',
-            6,
-            lambda k, r: vegetation.tree(
-                'bare'
-                if bare and habits[k % len(habits)] != 'conifer'
-                else habits[k % len(habits)],
-                r,
-            ),
-        )
+
+        def grow(k: int, r: np.random.Generator, detail: float) -> Mesh:
+            habit = habits[k % len(habits)]
+            return vegetation.tree('bare' if bare and habit != 'conifer' else habit, r, detail)
+
+        self._trees = self._kit('tree', 6, lambda k, r: grow(k, r, 1.0))
+        self._far_trees = self._kit('far tree', 5, lambda k, r: grow(k, r, 0.2))
         self._bushes = self._kit('bush', 3, lambda k, r: vegetation.bush(r))
         self._lamps = self._kit('lamp', 1, lambda k, r: furniture.lamp(r))
         self._signs = self._kit(
@@ -222,13 +219,15 @@ class Dresser:
                     self._barrier(rng, kind, length, s + length / 2, side * (edge + 0.45), turn)
                     s += length
                 s += float(rng.uniform(1, 6))
-        behind = 14 if self.layout.land_use == 'park' else 5
+        use = self.layout.land_use
+        behind = 14 if use == 'park' else 5
         for _ in range(int((b - a) / 30 * behind / 2)):
             if self.layout.land_use == 'centre' and rng.random() < 0.7:
                 continue
-            d = edge + float(rng.uniform(20, 50) if self.layout.land_use != 'park' else
-                             rng.uniform(3, 45))  # fmt: skip
-            self._put(self._trees.pick(rng), float(rng.uniform(a, b)), side * d,
+            far = float(rng.uniform(3, 45) if use == 'park' else rng.uniform(20, 50))
+            d = edge + far
+            kit = self._trees if far < 9 else self._far_trees
+            self._put(kit.pick(rng), float(rng.uniform(a, b)), side * d,
                       float(rng.uniform(0, 6.28)))  # fmt: skip
 
     def _barrier(
@@ -323,12 +322,12 @@ class Dresser:
                     self._put(mesh, float(s), d, self._facing(side), 0.0)
                 else:
                     for _ in range(3):
-                        self._put(self._trees.pick(rng), float(s + rng.uniform(-12, 12)),
+                        self._put(self._far_trees.pick(rng), float(s + rng.uniform(-12, 12)),
                                   d + side * float(rng.uniform(0, 9)), 0.0, 0.0)  # fmt: skip
         for d in np.arange(-60, 61, 9.0):
             s = layout.end + 45 + float(rng.uniform(0, 25))
             if abs(d) < 14 or not urban or rng.random() < 0.5:
-                self._put(self._trees.pick(rng), s, float(d), 0.0, -0.2)
+                self._put(self._far_trees.pick(rng), s, float(d), 0.0, -0.2)
             else:
                 mesh, _, _ = self._building(rng, layout.land_use)
                 self._put(mesh, s, float(d), -np.pi / 2, -0.2)

@@ -16,18 +16,19 @@ F64 = npt.NDArray[np.float64]
 HABITS = ('round', 'tall', 'spreading', 'conifer', 'small', 'bare')
 
 
-def tree(habit: str, rng: np.random.Generator) -> Mesh:
+def tree(habit: str, rng: np.random.Generator, detail: float = 1.0) -> Mesh:
     """Return a tree with its trunk's foot at the origin.
 
     Args:
         habit: one of ``HABITS``; 'bare' has branches but no leaves.
         rng: decides size, branches and leaves.
+        detail: share of the leaves; fewer leaves are larger.
     """
     builder = MeshBuilder(class_id('vegetation'))
     bark = Slot.BARK_0 + int(rng.integers(COUNTS['BARK']))
     leaf = Slot.LEAF_0 + int(rng.integers(COUNTS['LEAF']))
     if habit == 'conifer':
-        _conifer(builder, rng, bark, leaf)
+        _conifer(builder, rng, bark, leaf, detail)
         return builder.build()
     height = {
         'round': rng.uniform(6, 10), 'tall': rng.uniform(9, 14), 'spreading': rng.uniform(7, 11),
@@ -47,8 +48,9 @@ def tree(habit: str, rng: np.random.Generator) -> Mesh:
         if habit == 'bare':
             _twigs(builder, rng, foot, centre, height, bark)
     if habit != 'bare':
-        leaves = int((900 if habit == 'small' else 1700) * rng.uniform(0.8, 1.2))
-        size = (0.10, 0.22) if habit == 'small' else (0.16, 0.36)
+        leaves = int((900 if habit == 'small' else 1700) * rng.uniform(0.8, 1.2) * detail)
+        grow = detail**-0.4
+        size = (0.10 * grow, 0.22 * grow) if habit == 'small' else (0.16 * grow, 0.36 * grow)
         _crown(builder, rng, centres, radii, leaves, size, leaf)
     return builder.build()
 
@@ -93,7 +95,7 @@ def _crown(
     middle = centres.mean(0)
     reach = np.sqrt((((centres - middle) ** 2).sum(1)).max()) + radii.max()
     for centre, radius in zip(centres, radii, strict=True):
-        _core(builder, centre, 0.72 * radius, slot)
+        _core(builder, centre, 0.62 * radius, slot)
     k = rng.choice(len(centres), leaves, p=radii**2 / (radii**2).sum())
     direction = normalise(rng.normal(size=(leaves, 3)))
     depth = rng.random(leaves) ** 0.35
@@ -168,7 +170,9 @@ def _twigs(
                      sides=4, caps=False)  # fmt: skip
 
 
-def _conifer(builder: MeshBuilder, rng: np.random.Generator, bark: int, leaf: int) -> None:
+def _conifer(
+    builder: MeshBuilder, rng: np.random.Generator, bark: int, leaf: int, detail: float
+) -> None:
     height = float(rng.uniform(5, 12))
     builder.tube(np.array([[0, 0, 0], [0, 0, 0.5 * height], [0, 0, height]]),
                  np.array([0.02, 0.014, 0.002]) * height, bark, sides=7, caps=False)  # fmt: skip
@@ -185,7 +189,7 @@ def _conifer(builder: MeshBuilder, rng: np.random.Generator, bark: int, leaf: in
     )  # fmt: skip
     builder.add(cone.reshape(-1, 3), grid_faces(4, 11), leaf, uv=cone.reshape(-1, 3)[:, [0, 2]],
                 occlusion=0.35)  # fmt: skip
-    count = int(rng.integers(1300, 1900))
+    count = int(rng.integers(1300, 1900) * detail)
     level = 1 - np.sqrt(rng.random(count))
     turn = rng.uniform(0, 2 * np.pi, count)
     layer = 1 - 0.25 * ((level * 9) % 1.0)
@@ -195,7 +199,8 @@ def _conifer(builder: MeshBuilder, rng: np.random.Generator, bark: int, leaf: in
     )
     outward = normalise(np.column_stack([np.cos(turn), np.sin(turn), np.full(count, 0.35)]))
     shade = 0.45 + 0.55 * layer * np.clip(0.5 + level, 0, 1)
-    _leaves(builder, rng, place, outward, rng.uniform(0.14, 0.34, count), shade, leaf)
+    size = rng.uniform(0.14, 0.34, count) * detail**-0.4
+    _leaves(builder, rng, place, outward, size, shade, leaf)
 
 
 def bush(rng: np.random.Generator) -> Mesh:

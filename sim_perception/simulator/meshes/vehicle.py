@@ -144,7 +144,7 @@ _PANE = np.array([0.0, 0.07, 0.5, 0.90, 1.0])
 _FACE = np.array([0.0, 0.2, 0.4, 0.56, 0.72, 0.87])
 # How much tighter the greenhouse's corners are than the body's.
 _PANE_SHARPNESS = 1.7
-_ARCH = np.cos(np.linspace(0, np.pi, 9))
+_ARCH = np.cos(np.linspace(0, np.pi, 8))
 
 
 class _Loops:
@@ -491,7 +491,7 @@ def wheel(
 ) -> Mesh:
     """Return a wheel about the y axis whose outer face looks along ``side`` times y."""
     builder = MeshBuilder(class_id(semantic))
-    segments = 20
+    segments = 18
     angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     profile = np.array(
         [[0.62, -0.5], [0.93, -0.5], [1.0, -0.36], [1.0, 0.36], [0.94, 0.5], [0.66, 0.48]]
