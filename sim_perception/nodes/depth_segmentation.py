@@ -143,8 +143,7 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self._publish('depth/image', to_image(result.depth, '32FC1', item.header))
         self._publish('depth/camera_info', to_camera_info(camera, item.header))
         self._publish('segmentation/image', to_image(result.segmentation, 'mono8', item.header))
-        age = self.get_clock().now().nanoseconds - stamp
-        self.diagnostics.published(age * 1e-9, inference)
+        self.diagnostics.published(self.age(stamp), inference)
         self._publish_on_demand(item.header, image, camera, result)
 
     def _publish(self, name: str, message: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -223,6 +224,7 @@ class WorkerNode(ManagedNode[P]):
     def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
         super().__init__(name, parameters, **options)
         self._inbox: Newest[Any] = Newest()
+        self._received: list[Any] = [0, 0.0]
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._jumped = threading.Event()
@@ -243,8 +245,18 @@ class WorkerNode(ManagedNode[P]):
 
     def submit(self, item: Any) -> None:
         """Hand an input to the worker; replaces one that still waits."""
-        if self._inbox.put(item):
+        received = self.get_clock().now().nanoseconds, time.monotonic()
+        if self._inbox.put((item, *received)):
             self.diagnostics.dropped()
+
+    def age(self, stamp: int) -> float:
+        """Return how old the data in process are, in seconds; for use within ``process``.
+
+        That is their age when they came, by the node's clock, and the time since then by the
+        computer's: a simulated clock moves in steps that are too large to measure with.
+        """
+        clock, monotonic = self._received
+        return (clock - stamp) * 1e-9 + time.monotonic() - monotonic
 
     def start(self) -> None:
         """Start the worker."""
@@ -283,13 +295,14 @@ class WorkerNode(ManagedNode[P]):
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            item = self._inbox.take(0.1)
+            taken = self._inbox.take(0.1)
             if self._jumped.is_set():
                 self._jumped.clear()
                 self.stamps.reset()
                 self.reset()
-            if item is None:
+            if taken is None:
                 continue
+            item, *self._received = taken
             try:
                 self.process(item)
             # Bad data must not end the worker: report them and take the next.
