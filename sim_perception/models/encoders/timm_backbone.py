@@ -45,10 +45,16 @@ class TimmEncoder(Encoder):
 
     def stages(self) -> list[list[nn.Module]]:
         """Return the modules that compute each of the five feature maps, in order."""
-        ends = [str(layer) for layer in self.body.return_layers]
-        parts: list[list[nn.Module]] = [[]]
-        for name, module in self.body.named_children():
-            parts[-1].append(module)
-            if name in ends:
-                parts.append([])
-        return parts[: len(STRIDES)]
+        # timm flattens some names ('stages.0' -> 'stages_0'), so compare them all flattened.
+        ends = [name.replace('.', '_') for name in self.body.feature_info.module_name()]
+        parts: list[list[nn.Module]] = [[] for _ in STRIDES]
+        stage, entered = 0, False
+        for name, module in self.body.named_modules():
+            inside = f'{name.replace(".", "_")}_'.startswith(f'{ends[stage]}_')
+            if entered and not inside:
+                stage = min(stage + 1, len(STRIDES) - 1)
+                inside = f'{name.replace(".", "_")}_'.startswith(f'{ends[stage]}_')
+            entered = inside
+            if next(module.parameters(recurse=False), None) is not None:
+                parts[stage].append(module)
+        return parts
