@@ -197,7 +197,7 @@ def _draw_section(street: Street, cyclists: bool, rng: np.random.Generator) -> S
     lanes = int(round(draw(rng, street.lanes_per_direction)))
     chance = draw(rng, street.parking)
     parking = tuple(
-        float(rng.uniform(2.05, 2.35)) if rng.random() < chance else 0.0 for _ in range(2)
+        float(rng.uniform(2.15, 2.65)) if rng.random() < chance else 0.0 for _ in range(2)
     )
     cycle = float(rng.uniform(1.5, 1.9)) if cyclists and rng.random() < 0.45 else 0.0
     return Section(

@@ -212,10 +212,11 @@ class Population:
             if width == 0:
                 continue
             turn = 0.0 if -side * section.hand > 0 else np.pi
+            fitting = [k for k in tall if self._fleet[k].size[1] < width + 0.08]
             for a, b in layout.blocks(side):
                 s = a + 5 + rng.uniform(0, 4)
                 while s < b - 5:
-                    pool = tall if tall and rng.random() < large else cars
+                    pool = fitting if fitting and rng.random() < large else cars
                     k = pool[int(rng.integers(len(pool)))]
                     length, wide, _ = self._fleet[k].size
                     # Leave the crossing gaps and the block's end free.
@@ -226,7 +227,8 @@ class Population:
                     if s + length > b - 4:
                         break
                     if rng.random() < density:
-                        d = section.half(side) - max(wide / 2 + 0.12, width / 2)
+                        # Wide ones stand close to the curb, mirrors over the sidewalk.
+                        d = section.half(side) - max(wide / 2 - 0.08, width / 2)
                         x, y = layout.place(
                             s + length / 2, side * (d + float(rng.normal(0, 0.04)))
                         )

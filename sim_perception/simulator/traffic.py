@@ -407,7 +407,7 @@ def draw_cyclists(scenario: Scenario, layout: Layout) -> list[Agent]:
     per_km = draw(rng, scenario.traffic.cyclists_per_km)
     agents = []
     for direction in (1, -1):
-        edge = section.cycle / 2 if section.cycle > 0 else -0.45
+        edge = section.cycle / 2 if section.cycle > 0 else -0.8
         d = -direction * section.hand * (section.travel() + edge)
         s = layout.start + 10 + rng.exponential(30)
         while s < layout.end and per_km > 0:
