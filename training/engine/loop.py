@@ -94,6 +94,7 @@ def fit(
             due = run.step % config.checkpoint.every_steps == 0
             if due or reason or minutes >= config.checkpoint.every_minutes:
                 run.save()
+                run.ship(command)
                 last_saved = time.monotonic()
             if reason:
                 logger.info('stopping after step %d: %s; --resume goes on', run.step, reason)
@@ -157,6 +158,7 @@ class _Run:
         optimizer = torch.optim.AdamW(
             task.parameter_groups(config.optimizer), betas=config.optimizer.betas
         )
+        task.train()  # modules know parts that stay in evaluation mode, such as frozen norms
         base_rates = [group['lr'] for group in optimizer.param_groups]
         module, wrapped = fabric.setup(task, optimizer)
         ema = Ema(task, config.ema_decay)
@@ -258,7 +260,10 @@ class _Run:
         self.fabric.barrier()
 
     def ship(self, command: str) -> Path:
-        """Write the deployable checkpoint folder from the averaged weights."""
+        """Write the deployable checkpoint folder from the averaged weights.
+
+        It is there, ever newer, while training goes on.
+        """
         folder = self.config.output / 'checkpoint'
         if self.fabric.is_global_zero:
             record = {'command': command, 'step': self.step, 'steps': self.config.steps}

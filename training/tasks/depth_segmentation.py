@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.checkpoint import save_checkpoint
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
@@ -44,7 +44,11 @@ class LossConfig(Section):
 
 
 class DepthSegmentationTask(Task):
-    """SILog and gradient matching on log depth, bootstrapped cross-entropy on classes."""
+    """SILog and gradient matching on log depth, bootstrapped cross-entropy on classes.
+
+    The section ``model`` of its config holds the fields of ``DepthSegmentationConfig`` and
+    ``pretrained`` (ImageNet encoder) or ``init`` (an earlier checkpoint's folder).
+    """
 
     name: ClassVar[str] = 'depth_segmentation'
 
@@ -55,6 +59,7 @@ class DepthSegmentationTask(Task):
         self.loss_config: LossConfig = validated(LossConfig, config.loss, 'section loss')
         settings = dict(config.model)
         pretrained = bool(settings.pop('pretrained', True))
+        start = settings.pop('init', None)
         settings.setdefault('classes', len(self.taxonomy))
         if settings['classes'] != len(self.taxonomy):
             raise ConfigError(
@@ -66,6 +71,8 @@ class DepthSegmentationTask(Task):
             self.model = cast(DepthSegmentationNet, net)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'bad configuration in section model: {error}') from error
+        if start is not None:
+            self._start_from(Path(start))
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocess = PreprocessConfig(
             mean=self.model.encoder.mean, std=self.model.encoder.std
@@ -77,6 +84,14 @@ class DepthSegmentationTask(Task):
             except KeyError as error:
                 raise ConfigError(f'loss.class_weights: {error.args[0]}') from error
         self.register_buffer('class_weights', weights, persistent=False)
+
+    def _start_from(self, folder: Path) -> None:
+        """Take the weights of an earlier checkpoint (``model.init``)."""
+        try:
+            earlier = load_checkpoint(folder, network=self.name, taxonomy=self.taxonomy)
+            self.model.load_state_dict(earlier.net.state_dict())
+        except (CheckpointError, RuntimeError) as error:
+            raise ConfigError(f'model.init: {error}') from error
 
     def training_data(self) -> LabelledData:
         """Open the configured bags."""

@@ -1,0 +1,148 @@
+"""Simulated bags as a data set."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from sim_perception.bags import topics as t_
+from sim_perception.bags.errors import MissingTopicError
+from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.simulation import Simulation
+from training.datasets.open_bags import OpenBags, expand
+from training.datasets.sample import DatasetError, Sample
+from training.datasets.simulated import SimulatedBags
+from training.simulate import plan_bags, write_bag
+
+SCENARIO = """
+domain: clean
+duration_s: 0.3
+camera: {width: 64, height: 48}
+lidar: {rings: 4, columns: 32}
+"""
+
+
+@pytest.fixture(scope='module')
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two bags of three frames, one with raw, one with compressed images."""
+    folder = tmp_path_factory.mktemp('data')
+    scenario = folder / 'tiny.yaml'
+    scenario.write_text(SCENARIO)
+    layers = 'rgb,depth,semantic,instance,flow'
+    for seed, image_format in ((1, 'raw'), (2, 'jpeg')):
+        path = folder / 'bags' / f'bag_{seed}'
+        plan = plan_bags(str(scenario), seed, path, layers=layers, image_format=image_format)[0]
+        write_bag(plan, 1, lambda: None)
+    (folder / 'bags' / '.growing.partial').mkdir()
+    return folder / 'bags'
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(1)  # the parent's threads do not exist in a forked process
+
+
+def assert_same(a: Sample, b: Sample) -> None:
+    assert (a.name, a.index, a.stamp, a.camera) == (b.name, b.index, b.stamp, b.camera)
+    np.testing.assert_array_equal(a.image, b.image)
+    np.testing.assert_array_equal(a.depth, b.depth)
+    np.testing.assert_array_equal(a.semantic, b.semantic)
+
+
+def test_samples_are_the_simulation(bags: Path) -> None:
+    data = SimulatedBags([bags], layers=('instance', 'flow'))
+    assert len(data) == 6
+    assert [sample.name for sample in data] == [
+        f'bag_{bag}_{frame:04d}' for bag in (1, 2) for frame in range(3)
+    ]
+    simulation = Simulation(load_scenario(str(bags.parent / 'tiny.yaml'), seed=1), 1)
+    truth, sample = simulation.camera_frame(0.1), data[1]
+    assert sample.camera == simulation.camera
+    for mine, true in (
+        (sample.image, truth.rgb),
+        (sample.depth, truth.depth),
+        (sample.semantic, truth.semantic),
+        (sample.instance, truth.instance),
+        (sample.flow, truth.flow),
+    ):
+        assert mine is not None
+        assert true is not None
+        assert mine.dtype == true.dtype
+        np.testing.assert_array_equal(mine, true)
+    assert sample.normals is None
+    assert sample.stamp % 10**9 == 10**8
+    assert data[4].image.shape == (48, 64, 3)
+
+
+def test_loader_workers_open_their_own_readers(bags: Path) -> None:
+    data = SimulatedBags([bags])
+    here = [data[i] for i in range(6)]  # readers are open before the workers start
+    for method in ('fork', 'spawn'):
+        loader = DataLoader(
+            data,
+            batch_size=None,
+            num_workers=2,
+            multiprocessing_context=method,
+            worker_init_fn=_one_thread,
+        )
+        for mine, theirs in zip(here, loader, strict=True):
+            assert_same(mine, theirs)
+
+
+def test_data_set_is_small_when_sent_to_a_process(bags: Path) -> None:
+    data = SimulatedBags([bags])
+    before = data[0]
+    sent = pickle.dumps(data)
+    assert len(sent) < 5000
+    assert_same(pickle.loads(sent)[0], before)
+
+
+def test_stride_takes_every_other_frame(bags: Path) -> None:
+    assert [s.index for s in SimulatedBags([bags / 'bag_1'], stride=2)] == [0, 2]
+
+
+def test_only_some_readers_stay_open(bags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('training.datasets.open_bags._MAX_OPEN', 1)
+    readers = OpenBags(expand([bags]))
+    first = readers[0]
+    assert readers[0] is first
+    assert readers[1] is not first
+    assert readers[0] is not first
+    assert readers[0].image(t_.DEPTH.name, 0).shape == (48, 64)
+
+
+def test_patterns_find_bags_once_and_skip_growing_ones(
+    bags: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [bags / 'bag_1', bags / 'bag_2']
+    assert expand([bags]) == both
+    assert expand([str(bags / 'bag_*'), bags / 'bag_1']) == both
+    monkeypatch.chdir(bags.parent)
+    assert expand(['bags/bag_*']) == [Path('bags/bag_1'), Path('bags/bag_2')]
+    with pytest.raises(DatasetError, match=r'no bag at .*nothing'):
+        expand([bags / 'nothing*'])
+
+
+def test_bag_without_labels_says_so(bags: Path, tmp_path: Path) -> None:
+    scenario = str(bags.parent / 'tiny.yaml')
+    plan = plan_bags(scenario, 0, tmp_path / 'bag', layers='rgb,depth')[0]
+    write_bag(plan, 1, lambda: None)
+    with pytest.raises(MissingTopicError, match=r'/ground_truth/semantic; it has .*/depth \(3\)'):
+        SimulatedBags([plan.path])
+    with pytest.raises(DatasetError, match=r"unknown layers \['heat'\]"):
+        SimulatedBags([bags], layers=('heat',))
+
+
+def test_cut_bag_gives_its_first_frames(bags: Path, tmp_path: Path) -> None:
+    shutil.copytree(bags / 'bag_1', tmp_path / 'bag_1')
+    file = tmp_path / 'bag_1' / 'bag_1.mcap'
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * 0.75)])
+    cut, whole = SimulatedBags([tmp_path / 'bag_1']), SimulatedBags([bags / 'bag_1'])
+    assert 1 <= len(cut) < 3
+    for number in range(len(cut)):
+        assert_same(cut[number], whole[number])
