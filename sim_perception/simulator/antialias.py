@@ -53,6 +53,11 @@ def _sources(
             if odd_i == 0 and odd_j == 0:
                 source[j, i] = (j >> 1) * width + (i >> 1)
                 continue
+            # Inside a face all neighbours agree; the pixel to the left or above will do.
+            i0, j0 = i - odd_i, j - odd_j
+            if numbers[j0, i0] == numbers[j, i]:
+                source[j, i] = (j0 >> 1) * width + (i0 >> 1)
+                continue
             found = -1
             for corner in range(4):
                 # Neighbours that are pixels: 2 beside or above, 4 on the diagonals.

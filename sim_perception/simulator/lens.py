@@ -52,16 +52,20 @@ class Lens:
         shape = (self.camera.height * self.factor, self.camera.width * self.factor)
         return samples.reshape(-1)[self.lookup].reshape(shape)
 
-    def coverage_grid(self) -> tuple[Grid, I32]:
-        """Return the samples to count objects' coverage on, and how many pixels show each."""
-        camera = self.camera
+    @property
+    def step(self) -> int:
+        """Every how many drawn samples per axis there can be a pixel."""
+        return self.factor if self.lookup is None else 1
+
+    def weights(self) -> I32:
+        """Return (h / step, w / step) int32 how many pixels show each such sample."""
+        height, width = self.camera.height, self.camera.width
         if self.lookup is None:
-            weights = np.ones((camera.height, camera.width), np.int32)
-            return _grid(camera), weights
-        shape = (camera.height * self.factor, camera.width * self.factor)
+            return np.ones((height, width), np.int32)
+        shape = (height * self.factor, width * self.factor)
         pixels = self.lookup.reshape(shape)[:: self.factor, :: self.factor].ravel()
         counts = np.bincount(pixels, minlength=self.grid.height * self.grid.width)
-        return self.grid, counts.astype(np.int32).reshape(self.grid.height, self.grid.width)
+        return counts.astype(np.int32).reshape(self.grid.height, self.grid.width)
 
     def project(self, slopes: F64) -> F64:
         """Return (n, 2) pixels of (n, 2) ray slopes, distorted.

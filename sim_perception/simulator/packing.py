@@ -27,6 +27,8 @@ class PackedMeshes:
         face_normal: (F, 3) float32 unit normals of the faces.
         hull_faces: (H, 3) int32 into the packed vertices: each mesh's convex hull.
         hull_start: (meshes + 1,) int32 offsets into ``hull_faces``.
+        hull_vertices: packed vertices that are corners of their mesh's hull.
+        hull_vertex_start: (meshes + 1,) int32 offsets into ``hull_vertices``.
         footprint: (meshes, 6) float32 x, y, z low and high of what is near the lowest point.
     """
 
@@ -46,6 +48,8 @@ class PackedMeshes:
     face_normal: F32
     hull_faces: I32
     hull_start: I32
+    hull_vertices: I32
+    hull_vertex_start: I32
     footprint: F32
 
 
@@ -130,6 +134,7 @@ def pack_meshes(assets: Assets) -> PackedMeshes:
     center = ((low + high) / 2).astype(np.float32)
     radius = [np.linalg.norm(m.vertices - c, axis=1).max() for m, c in zip(meshes, center)]
     hulls = [_hull(m) for m in meshes]
+    corners = [np.unique(h).astype(np.int32) for h in hulls]
 
     def per_vertex(name: str) -> F32:
         return np.concatenate([getattr(m, name) for m in meshes]).astype(np.float32)
@@ -151,6 +156,8 @@ def pack_meshes(assets: Assets) -> PackedMeshes:
         face_normal=np.concatenate([_face_normals(m) for m in meshes]),
         hull_faces=np.concatenate([h + v for h, v in zip(hulls, vertex_start)]).astype(np.int32),
         hull_start=_starts([len(h) for h in hulls]),
+        hull_vertices=np.concatenate([c + v for c, v in zip(corners, vertex_start)]),
+        hull_vertex_start=_starts([len(c) for c in corners]),
         footprint=np.stack([_footprint(m) for m in meshes]),
     )
 

@@ -2,7 +2,9 @@
 
 Edges are solved per row in float64 from float32 screen coordinates, where every product is
 exact, so neighbouring faces leave no cracks. The nearest face wins, on a tie the one with
-the lower number: the result does not depend on drawing order or thread count.
+the lower number: the result does not depend on drawing order or thread count. To that end a
+sample holds one integer key, inverse depth above, inverted face number below, and the largest
+key wins.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba.core import types
+from numba.extending import intrinsic
 
 from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
@@ -22,6 +26,8 @@ from sim_perception.simulator.scene import F32, F64, I32
 NEAR = 0.1
 #: Slack of a row's ends in samples: far below any visible size, far above rounding.
 EDGE = 1e-9
+#: Rows of fewer samples are tested one by one, which is cheaper than dividing.
+_FEW = 8
 #: Face number of samples that show the sky.
 NOTHING = np.int32(2**31 - 1)
 
@@ -44,7 +50,7 @@ class Grid:
 
 
 @kernel
-def project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # type: ignore[no-untyped-def]  # fmt: skip
+def _project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # type: ignore[no-untyped-def]  # fmt: skip
     """Write x, y, 1/z of vertices [start, stop) to ``screen``; 1/z = -1 behind ``near``.
 
     Returns:
@@ -109,103 +115,164 @@ def clip_face(vertices, face, pose, intrinsics, near, polygon):  # type: ignore[
 
 
 @inlined
-def narrow(a, e, low, high):  # type: ignore[no-untyped-def]
+def _narrow(a, inverse_a, e, low, high):  # type: ignore[no-untyped-def]
     """Shrink [low, high] to where ``a x + e >= 0``; low > high when nowhere."""
     if a > 0.0:
-        low = max(low, -e / a)
+        low = max(low, -e * inverse_a)
     elif a < 0.0:
-        high = min(high, -e / a)
+        high = min(high, -e * inverse_a)
     elif e < 0.0:
         high = low - 1.0
     return low, high
 
 
+@intrinsic
+def _bits(typing, value):  # type: ignore[no-untyped-def]
+    """Return the bits of a float32 as int32; they sort like the value if it is positive."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.bitcast(arguments[0], context.get_value_type(types.int32))
+
+    return types.int32(types.float32), codegen
+
+
+@intrinsic
+def _value(typing, bits):  # type: ignore[no-untyped-def]
+    """Return the float32 whose bits are given as int32."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+
+    return types.float32(types.int32), codegen
+
+
 @kernel
-def draw_triangle(x0, y0, i0, x1, y1, i1, x2, y2, i2, number, depth, faces):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Draw the screen triangle with corners (x, y, 1/z), float64, into inverse depth, faces."""
-    height, width = depth.shape
+def draw_triangle(
+    x0, y0, i0, x1, y1, i1, x2, y2, i2, number, keys, stamp, step, mask, weights
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Draw the screen triangle with corners (x, y, 1/z), all float64, into the samples' keys.
+
+    With a positive stamp, pixels are stamped too, hidden or not.
+
+    Returns:
+        The weight of the newly stamped pixels.
+    """
+    height, width = keys.shape
     top = max(0, math.ceil(min(y0, y1, y2)))
     bottom = min(height - 1, math.floor(max(y0, y1, y2)))
+    if top > bottom:
+        return 0
     left = max(0, math.ceil(min(x0, x1, x2)))
     right = min(width - 1, math.floor(max(x0, x1, x2)))
-    if top > bottom or left > right:
-        return
+    if left > right:
+        return 0
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     if area == 0.0:
-        return
+        return 0
     # Twice the barycentric areas, made positive inside: w = a x + e.
     sign = 1.0 if area > 0.0 else -1.0
     a0, a1, a2 = sign * (y1 - y2), sign * (y2 - y0), sign * (y0 - y1)
+    b0, b1, b2 = sign * (x2 - x1), sign * (x0 - x2), sign * (x1 - x0)
     scale = sign / area
     slope = (a0 * i0 + a1 * i1 + a2 * i2) * scale
+    added = 0
+    rest = np.int64(NOTHING) - number
+    small = right - left < _FEW
+    # Samples on a shared edge must not fall between two faces by rounding.
+    t0, t1, t2 = -EDGE * abs(a0), -EDGE * abs(a1), -EDGE * abs(a2)
+    v0, v1, v2 = 0.0, 0.0, 0.0
+    if not small:
+        v0, v1, v2 = 1.0 / a0, 1.0 / a1, 1.0 / a2
     for y in range(top, bottom + 1):
-        e0 = sign * ((x2 - x1) * (y - y1)) - a0 * x1
-        e1 = sign * ((x0 - x2) * (y - y2)) - a1 * x2
-        e2 = sign * ((x1 - x0) * (y - y0)) - a2 * x0
-        low, high = narrow(a0, e0, float(left), float(right))
-        low, high = narrow(a1, e1, low, high)
-        low, high = narrow(a2, e2, low, high)
-        # Samples on a shared edge must not fall between two faces by rounding.
-        first, last = math.ceil(low - EDGE), math.floor(high + EDGE)
+        e0 = b0 * (y - y1) - a0 * x1
+        e1 = b1 * (y - y2) - a1 * x2
+        e2 = b2 * (y - y0) - a2 * x0
+        first, last = left, right
+        if small:
+            while first <= right and not (
+                a0 * first + e0 >= t0 and a1 * first + e1 >= t1 and a2 * first + e2 >= t2
+            ):
+                first += 1
+            while last >= first and not (
+                a0 * last + e0 >= t0 and a1 * last + e1 >= t1 and a2 * last + e2 >= t2
+            ):
+                last -= 1
+        else:
+            low, high = _narrow(a0, v0, e0, float(left), float(right))
+            low, high = _narrow(a1, v1, e1, low, high)
+            low, high = _narrow(a2, v2, e2, low, high)
+            first, last = math.ceil(low - EDGE), math.floor(high + EDGE)
         base = (e0 * i0 + e1 * i1 + e2 * i2) * scale
+        row = keys[y]
         for x in range(first, last + 1):
-            inverse = np.float32(base + slope * x)
-            if inverse >= depth[y, x] and (inverse > depth[y, x] or number < faces[y, x]):
-                depth[y, x] = inverse
-                faces[y, x] = number
+            key = (np.int64(_bits(np.float32(base + slope * x))) << 32) | rest
+            row[x] = max(row[x], key)
+        if stamp > 0 and y % step == 0:
+            j = y // step
+            for i in range((first + step - 1) // step, last // step + 1):
+                if mask[j, i] != stamp:
+                    mask[j, i] = stamp
+                    added += weights[j, i]
+    return added
 
 
 @kernel
 def draw_instances(
-    vertices, faces, vertex_start, face_start, mesh_of, face_base, poses,
-    order, first, last, intrinsics, near, screen, depth, numbers,
+    vertices, faces, vertex_start, face_start, mesh_of, owner, face_base, poses,
+    order, first, last, intrinsics, near, screen, keys, step, mask, weights, coverage,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Draw instances ``order[first:last]``; ``screen`` is scratch for one mesh's vertices."""
+    """Draw instances ``order[first:last]`` and add up their objects' coverage.
+
+    ``screen`` is scratch for one mesh's vertices, ``mask`` for the objects' pixels. The
+    instances of an object must follow each other.
+    """
     polygon = np.empty((4, 3), np.float32)
     for position in range(first, last):
         instance = order[position]
         mesh = mesh_of[instance]
         start = vertex_start[mesh]
         pose = poses[instance]
-        if not project_vertices(
+        if not _project_vertices(
             vertices, start, vertex_start[mesh + 1], pose, intrinsics, near, screen
         ):
             continue
         number = face_base[instance]
+        stamp = owner[instance] + 1
+        added = 0
         for face in range(face_start[mesh], face_start[mesh + 1]):
             a, b, c = faces[face, 0] - start, faces[face, 1] - start, faces[face, 2] - start
             za, zb, zc = float(screen[a, 2]), float(screen[b, 2]), float(screen[c, 2])
             if za > 0.0 and zb > 0.0 and zc > 0.0:
-                draw_triangle(
+                added += draw_triangle(
                     float(screen[a, 0]), float(screen[a, 1]), za,
                     float(screen[b, 0]), float(screen[b, 1]), zb,
-                    float(screen[c, 0]), float(screen[c, 1]), zc, number, depth, numbers,
+                    float(screen[c, 0]), float(screen[c, 1]), zc,
+                    number, keys, stamp, step, mask, weights,
                 )  # fmt: skip
             elif za > 0.0 or zb > 0.0 or zc > 0.0:
                 corners = clip_face(vertices, faces[face], pose, intrinsics, near, polygon)
                 for k in range(2, corners):
-                    draw_triangle(
+                    added += draw_triangle(
                         float(polygon[0, 0]), float(polygon[0, 1]), float(polygon[0, 2]),
                         float(polygon[k - 1, 0]), float(polygon[k - 1, 1]),
                         float(polygon[k - 1, 2]), float(polygon[k, 0]), float(polygon[k, 1]),
-                        float(polygon[k, 2]), number, depth, numbers,
+                        float(polygon[k, 2]), number, keys, stamp, step, mask, weights,
                     )  # fmt: skip
             number += 1
+        if stamp > 0:
+            coverage[stamp - 1] += added
 
 
 @kernel
-def merge_rows(depths, numbers, first, last):  # type: ignore[no-untyped-def]
-    """Merge the layers' rows [first, last) into layer 0."""
-    width = depths.shape[2]
-    for layer in range(1, depths.shape[0]):
-        for y in range(first, last):
-            for x in range(width):
-                z = depths[layer, y, x]
-                if z >= depths[0, y, x] and (
-                    z > depths[0, y, x] or numbers[layer, y, x] < numbers[0, y, x]
-                ):
-                    depths[0, y, x] = z
-                    numbers[0, y, x] = numbers[layer, y, x]
+def _merge_rows(keys, first, last, inverse_depth, numbers):  # type: ignore[no-untyped-def]
+    """Merge the layers' rows [first, last) and take the keys apart."""
+    for y in range(first, last):
+        for x in range(keys.shape[2]):
+            key = keys[0, y, x]
+            for layer in range(1, keys.shape[0]):
+                key = max(key, keys[layer, y, x])
+            numbers[y, x] = np.int64(NOTHING) - (key & np.int64(0xFFFFFFFF))
+            inverse_depth[y, x] = _value(np.int32(key >> 32))
 
 
 def visible_instances(
@@ -213,7 +280,7 @@ def visible_instances(
 ) -> I32:
     """Return the instances whose bounding sphere meets the view frustum, near ones first."""
     center = meshes.center[instances.mesh]
-    rotation, translation = camera_T_instance[:, :3, :3], camera_T_instance[:, :3, 3]
+    rotation, translation = camera_T_instance[:, :, :3], camera_T_instance[:, :, 3]
     x, y, z = (np.einsum('nij,nj->ni', rotation, center) + translation).T
     radius = meshes.radius[instances.mesh]
     keep = z > NEAR - radius
@@ -230,68 +297,109 @@ def visible_instances(
     return chosen[np.argsort(z[chosen], kind='stable')].astype(np.int32)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn scene; the arrays are overwritten by the next one.
+
+    Attributes:
+        inverse_depth: (h, w) float32, 0 in the sky.
+        numbers: (h, w) int32 scene-wide face numbers, ``NOTHING`` in the sky.
+        coverage: (M,) int32 pixels of every object, hidden or not.
+    """
+
+    inverse_depth: F32
+    numbers: I32
+    coverage: I32
+
+
 class Rasterizer:
     """Draws all instances of a scene into one grid; buffers are kept between frames."""
 
     def __init__(
-        self, meshes: PackedMeshes, instances: PackedInstances, grid: Grid, workers: Workers
+        self,
+        meshes: PackedMeshes,
+        instances: PackedInstances,
+        grid: Grid,
+        step: int,
+        weights: I32,
+        workers: Workers,
     ) -> None:
+        """Reserve buffers.
+
+        Args:
+            meshes: the scene's meshes.
+            instances: the scene's instances.
+            grid: the samples to draw.
+            step: every how many samples per axis coverage is counted.
+            weights: (h / step, w / step) int32 how many pixels show such a sample.
+            workers: threads.
+        """
         self.grid = grid
-        self._meshes = meshes
-        self._instances = instances
-        self._workers = workers
+        self._meshes, self._instances, self._workers = meshes, instances, workers
+        self._step, self._weights = step, weights
         size = (workers.threads, grid.height, grid.width)
-        self._depth: F32 = np.empty(size, np.float32)
-        self._faces: I32 = np.empty(size, np.int32)
+        self._keys = np.empty(size, np.int64)
+        self._inverse_depth: F32 = np.empty(size[1:], np.float32)
+        self._numbers: I32 = np.empty(size[1:], np.int32)
+        self._mask: I32 = np.empty((workers.threads, *weights.shape), np.int32)
         largest = int(np.diff(meshes.vertex_start).max())
         self._screen = np.empty((workers.threads, largest, 3), np.float32)
 
-    def draw(self, camera_T_instance: F64) -> tuple[F32, I32]:
+    def draw(self, camera_T_instance: F64) -> Drawing:
         """Draw the scene.
 
         Args:
-            camera_T_instance: (N, 4, 4) poses in the optical frame.
-
-        Returns:
-            (H, W) float32 inverse depth, 0 for the sky, and (H, W) int32 scene-wide face
-            numbers, ``NOTHING`` for the sky. Both are overwritten by the next call.
+            camera_T_instance: (N, 3, 4) poses in the optical frame.
         """
         meshes, instances = self._meshes, self._instances
-        order = visible_instances(meshes, instances, camera_T_instance, self.grid)
-        faces = np.diff(instances.face_base)[order] if len(order) else np.zeros(0, np.int32)
-        pieces = 6 * self._workers.threads if self._workers.threads > 1 else 1
-        ends = np.searchsorted(np.cumsum(faces), np.arange(1, pieces) / pieces * faces.sum())
-        bounds = np.concatenate([[0], ends, [len(order)]])
+        order, bounds = self._schedule(camera_T_instance)
+        coverage = np.zeros(len(instances.objects_start) - 1, np.int32)
         free = list(range(self._workers.threads))
         intrinsics = self.grid.intrinsics
-        poses = np.ascontiguousarray(camera_T_instance[:, :3])
-        self._depth[:] = 0.0
-        self._faces[:] = NOTHING
+        self._keys[:] = 0
+        self._mask[:] = 0
 
         def piece(index: int) -> None:
             layer = free.pop()
             draw_instances(
                 meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start,
-                instances.mesh, instances.face_base, poses, order, bounds[index],
-                bounds[index + 1], intrinsics, NEAR, self._screen[layer],
-                self._depth[layer], self._faces[layer],
+                instances.mesh, instances.object, instances.face_base, camera_T_instance, order,
+                bounds[index], bounds[index + 1], intrinsics, NEAR, self._screen[layer],
+                self._keys[layer], self._step, self._mask[layer], self._weights, coverage,
             )  # fmt: skip
             free.append(layer)
 
-        self._workers.run(piece, pieces)
-        if self._workers.threads > 1:
-            self._workers.split(self._merge, self.grid.height)
-        return self._depth[0], self._faces[0]
+        self._workers.run(piece, len(bounds) - 1)
+        self._workers.split(self._merge, self.grid.height)
+        return Drawing(self._inverse_depth, self._numbers, coverage)
+
+    def _schedule(self, camera_T_instance: F64) -> tuple[I32, npt.NDArray[np.integer]]:
+        """Return what to draw, objects kept together, and where to cut it into pieces."""
+        instances = self._instances
+        order = visible_instances(self._meshes, instances, camera_T_instance, self.grid)
+        owner = instances.object[order]
+        # The first of an object's instances stands for all; background stands alone.
+        rank = np.arange(len(order))
+        leader = np.full(len(instances.objects_start) - 1, len(order))
+        np.minimum.at(leader, owner[owner >= 0], rank[owner >= 0])
+        rank = np.where(owner >= 0, np.append(leader, 0)[owner], rank)
+        together = np.argsort(rank, kind='stable')
+        order, rank = order[together], rank[together]
+        heads = np.flatnonzero(np.diff(rank, prepend=-1))
+        work = np.cumsum(np.append(0, np.diff(instances.face_base)[order]))
+        pieces = 6 * self._workers.threads if self._workers.threads > 1 else 1
+        goals = np.searchsorted(work[heads], np.arange(1, pieces) / pieces * work[-1])
+        ends = np.append(heads, len(order))[goals]
+        return order, np.concatenate([[0], ends, [len(order)]])
 
     def _merge(self, first: int, last: int) -> None:
-        merge_rows(self._depth, self._faces, first, last)
+        _merge_rows(self._keys, first, last, self._inverse_depth, self._numbers)
 
 
 def camera_poses(world_T_camera: F64, world_T_instance: npt.NDArray[np.floating]) -> F64:
-    """Return (N, 4, 4) ``camera_T_instance``; subtracts positions first to keep precision."""
+    """Return (N, 3, 4) ``camera_T_instance``; subtracts positions first to keep precision."""
     rotation = world_T_camera[:3, :3].T
-    poses = np.zeros((len(world_T_instance), 4, 4))
-    poses[:, :3, :3] = rotation @ world_T_instance[:, :3, :3]
-    poses[:, :3, 3] = (world_T_instance[:, :3, 3] - world_T_camera[:3, 3]) @ rotation.T
-    poses[:, 3, 3] = 1.0
+    poses = np.empty((len(world_T_instance), 3, 4))
+    poses[:, :, :3] = rotation @ world_T_instance[:, :3, :3]
+    poses[:, :, 3] = (world_T_instance[:, :3, 3] - world_T_camera[:3, 3]) @ rotation.T
     return poses

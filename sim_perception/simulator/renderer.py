@@ -17,7 +17,7 @@ from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.raster import Rasterizer, camera_poses
 from sim_perception.simulator.scene import F32, F64, I32, Scene, WorldState
 from sim_perception.simulator.surface import Surface, compute_surface
-from sim_perception.simulator.visibility import VisibilityCounter
+from sim_perception.simulator.visibility import measure_visibility
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 
@@ -83,11 +83,9 @@ class Renderer:
         self._instances = pack_instances(scene, self._meshes)
         self._lens = make_lens(camera, self._sub_samples(scene))
         self._rasterizer = Rasterizer(
-            self._meshes, self._instances, self._lens.grid, self._workers
-        )
-        self._visibility = VisibilityCounter(
-            self._meshes, self._instances, *self._lens.coverage_grid(), self._workers
-        )
+            self._meshes, self._instances, self._lens.grid, self._lens.step,
+            self._lens.weights(), self._workers,
+        )  # fmt: skip
         self._painter = Painter(
             scene, self._meshes, self._instances, self._lens, self._workers
         )
@@ -116,11 +114,11 @@ class Renderer:
         """
         self._check(state, layers)
         world_T_camera = state.world_T_base @ base_T_camera
-        poses = camera_poses(world_T_camera, state.world_T_instance)[:, :3]
+        poses = camera_poses(world_T_camera, state.world_T_instance)
         flow_base = self._previous_depth(previous, base_T_camera) if 'flow' in layers else None
-        inverse_depth, drawn = self._rasterizer.draw(poses)
-        self._last = (poses, inverse_depth.copy())
-        sub_numbers = self._lens.take(drawn)
+        drawing = self._rasterizer.draw(poses)
+        self._last = (poses, drawing.inverse_depth.copy())
+        sub_numbers = self._lens.take(drawing.numbers)
         factor = self._lens.factor
         numbers = np.ascontiguousarray(sub_numbers[::factor, ::factor]).reshape(-1)
         surface = Surface.empty(len(numbers))
@@ -129,7 +127,10 @@ class Renderer:
         )
         height, width = self.camera.height, self.camera.width
         owner = np.append(self._instances.object, -1)[surface.instance].astype(np.int32)
-        counted = self._visibility.count(poses, owner.reshape(height, width), self._lens.project)
+        counted = measure_visibility(
+            self._meshes, self._instances, self._lens, poses, owner.reshape(height, width),
+            drawing.coverage,
+        )  # fmt: skip
         rgb = None
         if 'rgb' in layers:
             light = self._painter.paint(state, world_T_camera, poses, surface, sub_numbers)
@@ -177,10 +178,9 @@ class Renderer:
         if previous is None:
             return None
         world_T_camera = previous.world_T_base @ base_T_camera
-        poses = camera_poses(world_T_camera, previous.world_T_instance)[:, :3]
+        poses = camera_poses(world_T_camera, previous.world_T_instance)
         if self._last is None or not np.array_equal(self._last[0], poses):
-            inverse_depth, _ = self._rasterizer.draw(poses)
-            return poses, inverse_depth.copy()
+            return poses, self._rasterizer.draw(poses).inverse_depth.copy()
         return self._last
 
     def _flow(
