@@ -116,6 +116,12 @@ def start_node(name: str, **parameters: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, start_new_session=True)
 
 
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return the CPU time that a process has used so far."""
+    fields = Path(f'/proc/{process.pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
     """Interrupt the processes and wait for their end."""
     for process in processes:
@@ -188,8 +194,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 raise RuntimeError('no depth arrived; see the messages of the nodes above')
         recorder.spin(options.warm_up)
         begin = time.time()
+        used = [cpu_seconds(process) for process in processes]
         recorder.spin(options.seconds)
+        used = [cpu_seconds(process) - u for process, u in zip(processes, used, strict=True)]
         figures = evaluate(recorder, begin, time.time(), bare)
+        for name, seconds in zip(('node', 'simulator'), used, strict=True):
+            figures[f'{name}_cpu_ms_per_frame'] = seconds / figures['frames'] * 1e3
     finally:
         stop(processes)
         recorder.close()

@@ -164,6 +164,11 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
                 if wanted - _LIGHT and time.monotonic() + usual > due + tolerance:
                     self.diagnostics.dropped()
                     wanted &= _LIGHT
+                    self.get_logger().warning(
+                        f'frames are skipped: rendering takes {usual * 1e3:.0f} ms; choose a '
+                        'smaller image, more threads, a lower rate, or rate 0',
+                        throttle_duration_sec=30.0,
+                    )
             clock = time.perf_counter()
             messages = list(
                 simulation_messages(simulation, moment.time * 1e-9, wanted, start, p.jpeg_quality)

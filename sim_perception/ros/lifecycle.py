@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import rclpy
-from rclpy.clock import Clock, JumpThreshold
+from rclpy.clock import Clock, ClockChange, JumpThreshold
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -256,7 +256,8 @@ class WorkerNode(ManagedNode[P]):
         computer's: a simulated clock moves in steps that are too large to measure with.
         """
         clock, monotonic = self._received
-        return (clock - stamp) * 1e-9 + time.monotonic() - monotonic
+        # 0 is a simulated clock that has not started.
+        return ((clock - stamp) * 1e-9 if clock else 0.0) + time.monotonic() - monotonic
 
     def start(self) -> None:
         """Start the worker."""
@@ -287,7 +288,7 @@ class WorkerNode(ManagedNode[P]):
     def _on_clock_jump(self, jump: Any) -> None:
         self._inbox.clear()
         self._jumped.set()
-        if jump.delta.nanoseconds < 0:
+        if jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE and jump.delta.nanoseconds < 0:
             self.report(
                 f'the clock jumped back by {-jump.delta.nanoseconds * 1e-9:.1f} s (a looped '
                 'bag?); starting afresh'
