@@ -33,6 +33,7 @@ from sim_perception.types import Camera, DepthSegmentation, Frame
 
 NAME = 'depth_segmentation'
 INFO_TOPIC = 'camera/camera_info'
+_WARM_UP_CAMERA = Camera(640, 192, 370.0, 370.0, 319.5, 95.5)
 IMAGE_TOPICS = {
     'raw': ('camera/image_raw', Image),
     'compressed': ('camera/image_raw/compressed', CompressedImage),
@@ -66,10 +67,10 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
             folder,
             device=parameters.device,
             precision=parameters.precision,
+            backend=parameters.backend,
             threads=parameters.threads or None,
         )
-        camera = Camera(640, 192, 370.0, 370.0, 319.5, 95.5)
-        self._engine.infer(Frame(1, np.zeros((192, 640, 3), np.uint8), camera))
+        self._engine.warm_up(_WARM_UP_CAMERA)
         self._palette = self._engine.taxonomy.palette()
         for name, message_type, profile in (
             ('depth/image', Image, qos.output_qos()),

@@ -94,6 +94,11 @@ class DepthSegmentationParameters:
     autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
     checkpoint: str = parameter('', 'checkpoint folder; empty is the one that is shipped')
     device: str = parameter('auto', "'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'")
+    backend: str = parameter(
+        'torch',
+        "what runs the network; 'onnxruntime' needs a checkpoint with model.onnx",
+        choices=('torch', 'onnxruntime'),
+    )
     precision: str = parameter(
         'auto', 'number type of the network', choices=('auto', 'float32', 'bfloat16', 'float16')
     )
