@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.recfunctions import repack_fields
 from sensor_msgs.msg import PointCloud2, PointField
 from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
@@ -99,8 +100,9 @@ def to_cloud(points: Array, header: Header) -> PointCloud2:
     """Return a cloud message of a 1-D or 2-D structured array, or of (N, 3) x, y, z."""
     if points.dtype.names is None:
         return point_cloud2.create_cloud_xyz32(header, points.astype(np.float32, copy=False))
-    fields = point_fields(points.dtype)
-    return point_cloud2.create_cloud(header, fields, points, points.dtype.itemsize)
+    # Without padding, because older distros' create_cloud cannot be told of any.
+    points = repack_fields(points)
+    return point_cloud2.create_cloud(header, point_fields(points.dtype), points)
 
 
 #: Columns of a coloured cloud as rviz reads them: rgb is 0x00RRGGBB in a float's bits.

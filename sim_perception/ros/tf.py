@@ -31,11 +31,16 @@ class TransformLookup:
 
     Call ``lookup`` from a worker thread, never from a callback of the node's executor: that
     would keep the listener from receiving what it waits for.
+
+    Args:
+        node: receives the transforms.
+        timeout: longest wait of a look-up, seconds.
+        cache_time: how long transforms are kept, seconds.
     """
 
-    def __init__(self, node: Node, timeout: float = 0.1) -> None:
+    def __init__(self, node: Node, timeout: float = 0.1, cache_time: float = 10.0) -> None:
         self._timeout = timeout
-        self.buffer = Buffer()
+        self.buffer = Buffer(cache_time=Duration(seconds=cache_time))
         self._listener = TransformListener(self.buffer, node)
 
     def lookup(self, target: str, source: str, stamp: int) -> Transform:

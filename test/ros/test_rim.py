@@ -44,7 +44,7 @@ class ProbeNode(WorkerNode[ProbeParameters]):
 
     def setup(self):
         self.output = qos.advertise(self, String, '~/count', qos.output_qos())
-        self.transforms = TransformLookup(self, timeout=0.2)
+        self.transforms = TransformLookup(self, timeout=0.2, cache_time=10_000.0)
 
     def teardown(self):
         if hasattr(self, 'transforms'):
@@ -113,7 +113,6 @@ class Probe:
 
     def move(self, *seconds):
         """Say where the base is at these times: x is the time."""
-        self.node.transforms.buffer._cache_time = 10**13  # keep the whole test's span
         for second in seconds:
             self.dynamic.sendTransform(self.transform('odom', 'base_link', second, second))
         arrived = lambda: self.node.transforms.buffer.can_transform(  # noqa: E731

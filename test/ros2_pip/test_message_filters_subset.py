@@ -58,20 +58,6 @@ def test_approximate_synchroniser_takes_the_nearest_within_the_slop():
     assert sets == [['b', 'c'], ['a', 'e']]
 
 
-def test_a_raising_callback_does_not_silence_the_synchroniser():
-    left, right = message_filters.SimpleFilter(), message_filters.SimpleFilter()
-    sync = message_filters.TimeSynchronizer([left, right], 2)
-
-    def fail(*_):
-        raise RuntimeError('first call fails')
-
-    sync.registerCallback(fail)
-    left.signalMessage(image(1))
-    with pytest.raises(RuntimeError):
-        right.signalMessage(image(1))
-    assert not sync.lock.locked()
-
-
 def test_cache_answers_by_time_and_refuses_headerless_messages():
     source = message_filters.SimpleFilter()
     cache = message_filters.Cache(source, cache_size=3)

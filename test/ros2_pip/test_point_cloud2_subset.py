@@ -22,7 +22,7 @@ def test_a_structured_cloud_survives_the_round_trip():
     points = np.zeros(5, dtype)
     points['x'], points['ring'] = np.arange(5), np.arange(5) * 7
     points['y'][2] = np.nan
-    cloud = point_cloud2.create_cloud(Header(frame_id='lidar'), FIELDS, points, step=24)
+    cloud = point_cloud2.create_cloud(Header(frame_id='lidar'), FIELDS, points, point_step=24)
     assert (cloud.point_step, cloud.row_step, cloud.width) == (24, 120, 5)
     back = point_cloud2.read_points(cloud)
     np.testing.assert_array_equal(back['ring'], points['ring'])

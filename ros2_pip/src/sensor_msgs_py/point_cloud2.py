@@ -101,14 +101,14 @@ def create_cloud(
     header: Header,
     fields: Iterable[PointField],
     points: np.ndarray | Iterable,
-    step: int | None = None,
+    point_step: int | None = None,
 ) -> PointCloud2:
     """Build a cloud from a structured array, an (N, fields) array or a list of tuples.
 
     Two-dimensional structured arrays (three-dimensional plain ones) give organised clouds.
     """
     fields = list(fields)
-    dtype = dtype_from_fields(fields, point_step=step)
+    dtype = dtype_from_fields(fields, point_step=point_step)
     if not isinstance(points, np.ndarray):
         points = np.array([tuple(point) for point in points], dtype=dtype)
     elif points.dtype.names is None:
@@ -140,12 +140,10 @@ def create_cloud(
     return cloud
 
 
-def create_cloud_xyz32(
-    header: Header, points: np.ndarray | Iterable, step: int | None = None
-) -> PointCloud2:
+def create_cloud_xyz32(header: Header, points: np.ndarray | Iterable) -> PointCloud2:
     """Build a cloud with float32 fields x, y and z."""
     fields = [
         PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
         for i, name in enumerate('xyz')
     ]
-    return create_cloud(header, fields, points, step)
+    return create_cloud(header, fields, points)
