@@ -70,6 +70,7 @@ class BagPlan:
         topics: names of the topics to write.
         frame_rate_hz: camera frames per second of simulated time.
         lidar_rate_hz: scans per second; 0 for none.
+        pose_rate_hz: ego poses per second besides those at frames and scans; 0 for none.
         jpeg_quality: of the compressed image topic.
         storage: ``mcap`` or ``sqlite3``.
     """
@@ -79,6 +80,7 @@ class BagPlan:
     topics: tuple[str, ...]
     frame_rate_hz: float
     lidar_rate_hz: float
+    pose_rate_hz: float
     jpeg_quality: int
     storage: str
 
@@ -179,6 +181,7 @@ def plan_bags(
                 f"frame rate {frame_rate:g} Hz must be above 0 and at most the scenario's "
                 f'{loaded.frame_rate_hz:g} Hz; raise frame_rate_hz in the scenario instead'
             )
+        thinned = frame_rate is not None and frame_rate < loaded.frame_rate_hz
         path = out if count == 1 else out / f'{loaded.name}_{number:06d}'
         plans.append(
             BagPlan(
@@ -187,6 +190,8 @@ def plan_bags(
                 topics=topics,
                 frame_rate_hz=frame_rate or loaded.frame_rate_hz,
                 lidar_rate_hz=_lidar_rate(loaded, topics, frame_rate),
+                # Sparse frames are for training on single images: no motion between them.
+                pose_rate_hz=0.0 if thinned else _POSE_RATE_HZ,
                 jpeg_quality=jpeg_quality,
                 storage=storage,
             )
@@ -209,7 +214,7 @@ def _schedule(plan: BagPlan) -> Iterator[tuple[float, set[str]]]:
     for times, topics in (
         (plan.frame_times, camera),
         (plan.lidar_times, {t_.POINTS.name}),
-        ([*_raster(_POSE_RATE_HZ, duration), duration], set()),
+        ([*_raster(plan.pose_rate_hz, duration), duration], set()),
     ):
         for moment in times:
             due.setdefault(round(moment, 9), {t_.TF.name}).update(topics)

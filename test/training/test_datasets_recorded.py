@@ -28,6 +28,10 @@ DATA = Path(__file__).parents[2] / '../shared/data'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')
 
 
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(1)
+
+
 # Image folders ------------------------------------------------------------------------------
 
 
@@ -201,7 +205,7 @@ def test_lidar_becomes_sparse_depth(tmp_path: Path) -> None:
     # Both points lie on the optical axis; the nearer one wins.
     assert (rows.tolist(), columns.tolist()) == ([15], [20])
     assert sample.depth[15, 20] == pytest.approx(10)
-    loader = DataLoader(data, batch_size=None, num_workers=1, multiprocessing_context='spawn')
+    loader = DataLoader(data, batch_size=None, num_workers=1, worker_init_fn=_one_thread)
     for theirs, mine in zip(loader, data, strict=True):
         np.testing.assert_array_equal(theirs.depth, mine.depth)
 
@@ -255,8 +259,7 @@ def test_video_by_index(video: Path) -> None:
         data[10]
     thinned = VideoFile(video, stride=4)
     assert [sample.index for sample in thinned] == [0, 4, 8]
-    # Forked processes hang in OpenCV's threads; loaders for training switch those off.
-    loader = DataLoader(data, batch_size=None, num_workers=2, multiprocessing_context='spawn')
+    loader = DataLoader(data, batch_size=None, num_workers=2, worker_init_fn=_one_thread)
     assert [round(s.image.mean() / 20) for s in loader] == list(range(10))
 
 
@@ -265,6 +268,21 @@ def test_no_video(tmp_path: Path) -> None:
     for name in ('x.mp4', 'absent.mp4'):
         with pytest.raises(DatasetError, match='missing or no readable video'):
             VideoFile(tmp_path / name)
+
+
+def test_forked_workers_do_not_wait_for_threads_of_their_parent(video: Path) -> None:
+    image = np.zeros((2000, 2000, 3), np.uint8)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    cv2.GaussianBlur(image, (0, 0), 2)  # starts OpenCV's threads here
+    data = VideoFile(video)
+    loader = DataLoader(
+        data, batch_size=None, num_workers=1, multiprocessing_context='fork',
+        worker_init_fn=_one_thread, timeout=60,
+    )  # fmt: skip
+    assert len(list(loader)) == 10
+    assert cv2.getNumThreads() == 3
+    cv2.setNumThreads(before)
 
 
 # Real data ----------------------------------------------------------------------------------

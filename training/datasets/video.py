@@ -13,6 +13,8 @@ from torch.utils.data import Dataset
 from sim_perception.types import Camera
 from training.datasets.sample import DatasetError, LabelSpace, Sample
 
+_INHERITED: list[Any] = []
+
 
 class VideoFile(Dataset[Sample]):
     """The frames of a video, by index; reading in order is fastest.
@@ -42,6 +44,8 @@ class VideoFile(Dataset[Sample]):
     def _open(self) -> Any:
         """Return this process's own decoder."""
         if self._capture is None or self._process != os.getpid():
+            # To close a decoder after a fork would be to wait for threads that are not there.
+            _INHERITED.append(self._capture)
             self._capture = cv2.VideoCapture(str(self.path))
             self._process, self._next = os.getpid(), 0
             if not self._capture.isOpened():
