@@ -3,7 +3,7 @@
 Training it on few CPU cores (``python -m benchmark training_step`` measures yours): bfloat16
 autocast is two to three times as fast as float32 where the CPU has instructions for it; each
 frozen encoder stage saves time in every step, and at equal numbers of steps costs little or
-nothing (two stages: +35 % images per second, three: +55 %); PyTorch with one thread does more per
+nothing (two stages: +20 % images per second or more, three: +40 %); PyTorch with one thread does more per
 core than with two, and keeps its speed on a busy machine, where threads wait for each other.
 """
 
