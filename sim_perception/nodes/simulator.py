@@ -13,8 +13,8 @@ import time
 from importlib import import_module
 from typing import Any
 
-import rclpy
 from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
 from rclpy.serialization import deserialize_message
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
@@ -219,7 +219,13 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         if self.parameters.exit_at_end:
             for publisher in self._outputs.values():
                 publisher.wait_for_all_acked(Duration(seconds=1))
-            rclpy.try_shutdown(context=self.context)
+            if self.executor is not None:
+                self.executor.create_task(_end_process)
+
+
+def _end_process() -> None:
+    # Raised on the executor's thread: shutting ROS down from another one would race with it.
+    raise ExternalShutdownException
 
 
 def main(arguments: list[str] | None = None) -> int:
