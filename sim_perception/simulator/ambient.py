@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim_perception.simulator.kernels import inlined
-from sim_perception.simulator.packing import PackedInstances, PackedMeshes, select_instances
-from sim_perception.simulator.parallel import Workers
+from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.scene import F32, F64
-from sim_perception.simulator.tracing import make_tracer
+from sim_perception.simulator.tracing import Tracer
 
 _CELL = 1.5
 _LEVEL = 2.5
@@ -86,7 +85,7 @@ def open_grid() -> AmbientGrid:
 
 
 def bake_ambient(
-    meshes: PackedMeshes, instances: PackedInstances, world_T_instance: F64, workers: Workers
+    meshes: PackedMeshes, instances: PackedInstances, world_T_instance: F64, tracer: Tracer
 ) -> AmbientGrid:
     """Measure the openness of the background.
 
@@ -94,14 +93,12 @@ def bake_ambient(
         meshes: the scene's meshes.
         instances: the scene's instances.
         world_T_instance: (N, 4, 4) poses.
-        workers: threads.
+        tracer: posed scene.
     """
     members = np.flatnonzero(instances.object < 0)
     tall = meshes.extent[instances.mesh[members], 2] > 0.5
     if not tall.any():
         return open_grid()
-    tracer = make_tracer(meshes, select_instances(meshes, instances, members), workers, motion=False)
-    tracer.pose(world_T_instance[members])
     centers = world_T_instance[members[tall], :2, 3]
     low, high = centers.min(0) - _MARGIN, centers.max(0) + _MARGIN
     cell = np.maximum(_CELL, (high - low) / _MOST_CELLS)
@@ -121,7 +118,7 @@ def bake_ambient(
         # All points of one direction follow each other: packets stay coherent.
         rays = np.repeat(directions.astype(np.float32), len(part), 0)
         blocked = np.empty(len(rays), np.uint8)
-        tracer.occluded(np.tile(part, (_RAYS, 1)), rays, _REACH, blocked)
+        tracer.occluded(np.tile(part, (_RAYS, 1)), rays, _REACH, blocked, background_only=True)
         values[first : first + _CHUNK] = (1 - blocked.reshape(_RAYS, -1)).T @ weights
     grid = values.reshape(_LEVELS, ny, nx, 5)
     _fill_buried(grid)

@@ -117,45 +117,63 @@ class LidarScan:
 
 
 def twist_motion(velocity: F64, angular: F64, times: F64) -> tuple[F64, F64]:
-    """Return (T, 3, 3) rotations and (T, 3) displacements of a constant twist.
+    """Return (T, 3, 3) rotations and (T, 3) displacements of constant twists.
 
     Args:
-        velocity: (3,) of the moving origin at time 0, in the fixed frame.
-        angular: (3,) angular velocity, in the fixed frame.
+        velocity: (3,) or (T, 3) of the moving origin at time 0, in the fixed frame.
+        angular: (3,) or (T, 3) angular velocity, in the fixed frame.
         times: (T,) seconds.
     """
-    rate = float(np.linalg.norm(angular))
-    x, y, z = angular
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    a = (rate * times)[:, None, None]
+    shape = (len(times), 3)
+    x, y, z = np.broadcast_to(angular, shape).T
+    zero = np.zeros(len(times))
+    cross = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1)
+    rate = np.sqrt(x * x + y * y + z * z)
+    angle = rate * times
+    # sin(a)/a, (1 - cos a)/a^2, (a - sin a)/a^3 without loss for small angles.
+    tiny = angle < 1e-4
+    a = np.where(tiny, 1.0, angle)
+    first = np.where(tiny, 1.0, np.sin(a) / a)
+    second = np.where(tiny, 0.5, (1 - np.cos(a)) / a**2)
+    third = np.where(tiny, 1 / 6, (a - np.sin(a)) / a**3)
     t = times[:, None, None]
-    if rate < 1e-9:
-        rotation = np.eye(3) + t * cross
-        integral = t * np.eye(3) + t * t / 2 * cross
-    else:
-        square = cross @ cross
-        rotation = np.eye(3) + np.sin(a) / rate * cross + (1 - np.cos(a)) / rate**2 * square
-        integral = (
-            t * np.eye(3) + (1 - np.cos(a)) / rate**2 * cross + (a - np.sin(a)) / rate**3 * square
-        )
-    return rotation, integral @ velocity
+    square = cross @ cross
+    eye = np.eye(3)
+    rotation = eye + (t * first[:, None, None]) * cross + (t * t * second[:, None, None]) * square
+    integral = t * (
+        eye + (t * second[:, None, None]) * cross + (t * t * third[:, None, None]) * square
+    )
+    shift = (integral @ np.broadcast_to(velocity, shape)[:, :, None])[:, :, 0]
+    return rotation, shift
 
 
 def moved_instances(scene: Scene, state: WorldState, duration: float) -> F64:
     """Return (N, 4, 4) instance poses after ``duration`` seconds of the objects' velocities."""
     poses = np.array(state.world_T_instance, np.float64)
-    times = np.array([duration])
-    for row in range(len(scene.objects.id)):
-        velocity, angular = state.velocity[row], state.angular_velocity[row]
-        if not velocity.any() and not angular.any():
-            continue
-        rotation, shift = twist_motion(velocity, angular, times)
-        members = scene.instances.object == row
-        center = state.world_T_object[row, :3, 3]
-        offset = poses[members, :3, 3] - center
-        poses[members, :3, 3] = center + shift[0] + offset @ rotation[0].T
-        poses[members, :3, :3] = rotation[0] @ poses[members, :3, :3]
+    moving = (state.velocity != 0).any(1) | (state.angular_velocity != 0).any(1)
+    if not moving.any():
+        return poses
+    rows = np.flatnonzero(moving)
+    rotation, shift = twist_motion(
+        state.velocity[rows], state.angular_velocity[rows], np.full(len(rows), duration)
+    )
+    owner = scene.instances.object
+    members = np.flatnonzero((owner >= 0) & np.append(moving, False)[owner])
+    place = np.searchsorted(rows, owner[members])
+    rotation, shift = rotation[place], shift[place]
+    center = state.world_T_object[owner[members], :3, 3]
+    offset = poses[members, :3, 3] - center
+    poses[members, :3, 3] = center + shift + (rotation @ offset[:, :, None])[:, :, 0]
+    poses[members, :3, :3] = rotation @ poses[members, :3, :3]
     return poses
+
+
+@inlined
+def _slot(column, ring, columns, rings):  # type: ignore[no-untyped-def]
+    """Return a ray's place in tracing order: neighbouring columns of a ring in one packet."""
+    block = column // 8
+    width = min(8, columns - 8 * block)
+    return block * 8 * rings + ring * width + column - 8 * block
 
 
 @kernel
@@ -165,7 +183,7 @@ def _aim(beams, poses, first, last, origins, directions, times, fractions):  # t
     for column in range(first, last):
         pose = poses[column]
         for ring in range(rings):
-            i = column * rings + ring
+            i = _slot(column, ring, len(beams), rings)
             for row in range(3):
                 origins[i, row] = pose[row, 3]
                 directions[i, row] = (
@@ -211,7 +229,7 @@ def _plane(start, end, fraction, vertices, a, b, c, origin, dx, dy, dz):  # type
 
 @kernel
 def _measure(
-    first, last, beams, poses, fractions, distance, instance, face, start, end, vertices, faces,
+    first, last, beams, poses, fractions, instance, face, start, end, vertices, faces,
     face_start, mesh_of, material, reflectance, sensor, weather, seed, table, found,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Turn hits of columns [first, last) into range and intensity; range 0 is no return."""
@@ -226,27 +244,29 @@ def _measure(
             found[i, 0] = found[i, 1] = 0.0
             place = np.uint32(i * 8) ^ seed
             reach, strength, power = np.inf, 0.0, 0.0
-            if instance[i] >= 0:
+            hit = _slot(column, ring, len(beams), rings)
+            if instance[hit] >= 0:
                 u, v, w = beams[column, ring, 0], beams[column, ring, 1], beams[column, ring, 2]
                 dx = pose[0, 0] * u + pose[0, 1] * v + pose[0, 2] * w
                 dy = pose[1, 0] * u + pose[1, 1] * v + pose[1, 2] * w
                 dz = pose[2, 0] * u + pose[2, 1] * v + pose[2, 2] * w
-                k = instance[i]
-                f = face_start[mesh_of[k]] + face[i]
+                k = instance[hit]
+                f = face_start[mesh_of[k]] + face[hit]
                 reach, cosine = _plane(
                     start[k], end[k], fractions[column], vertices, faces[f, 0], faces[f, 1],
                     faces[f, 2], origin, dx, dy, dz,
                 )  # fmt: skip
                 m = material[f]
-                air = math.exp(-2.0 * fog * reach)
+                air = math.exp(-2.0 * fog * reach) if fog > 0.0 else 1.0
                 # Rough surfaces return more than Lambert's law says at grazing incidence.
                 power = (reflectance[m, 0] * math.sqrt(cosine) + 4.0 * reflectance[m, 1]) * air
                 strength = (
                     reflectance[m, 0] * (0.3 + 0.7 * cosine) / (1.0 + reach * reach / 14400.0)
                     + 0.9 * reflectance[m, 1] * cosine
                 ) * air
-                power *= limit * limit / max(reach * reach, 1e-6)
-            chance = 1.0 - math.exp(-0.6931 / 0.1 * power) if limit < 1e9 else 1.0
+                power = power * limit * limit / max(reach * reach, 1e-6)
+            # Strong returns are certain; spare them the exponential.
+            chance = 1.0 if power > 4.0 else 1.0 - math.exp(-6.931 * power)
             if uniform(place) >= chance * (1.0 - dropout):
                 reach = np.inf
             # Drops and droplets in front of the surface.
@@ -346,14 +366,14 @@ class Lidar:
             )  # fmt: skip
 
         self._workers.split(aim, spec.columns)
-        distance, instance, face = self._tracer.first_hits(
+        _, instance, face = self._tracer.first_hits(
             self._origins, self._directions, self._times, spec.max_range * 1.01
         )
         meshes, key = self._meshes, salt(seed)
 
         def measure(first: int, last: int) -> None:
             _measure(
-                first, last, self._beams, poses, fractions, distance, instance, face, start, end,
+                first, last, self._beams, poses, fractions, instance, face, start, end,
                 meshes.vertices, meshes.faces, meshes.face_start, self._instances.mesh,
                 meshes.material, self._reflectance, self._sensor, self._weather, key, NORMAL,
                 self._found,

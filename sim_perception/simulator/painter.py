@@ -118,6 +118,6 @@ class Painter:
         """Return the ambient grid, measured anew only if the background has changed."""
         background = poses[self._instances.object < 0]
         if self._ambient is None or not np.array_equal(self._ambient[0], background):
-            grid = bake_ambient(self._meshes, self._instances, poses, self._workers)
+            grid = bake_ambient(self._meshes, self._instances, poses, self._tracer)
             self._ambient = (background, grid)
         return self._ambient[1]

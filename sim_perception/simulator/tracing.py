@@ -1,7 +1,7 @@
 """Rays against the scene: Embree from the `embreex` wheel.
 
-The wheel's library is called directly from compiled loops in packets of 8, with instances
-instead of copies and with linear motion inside a scan. Where the library or one of its
+The wheel's library is called directly from compiled loops in packets of 8, with objects as
+instances and with linear motion inside a scan. Where the library or one of its
 symbols cannot be found, the wheel's Python interface does the same work, slower and with
 objects standing still during a scan.
 """
@@ -9,10 +9,12 @@ objects standing still during a scan.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import logging
+import weakref
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from sim_perception.simulator.kernels import inlined, kernel
-from sim_perception.simulator.packing import PackedInstances, PackedMeshes
+from sim_perception.simulator.packing import PackedInstances, PackedMeshes, select_instances
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, F64, I32
 
@@ -29,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 _FLOAT3, _UINT3, _MATRIX = 0x9003, 0x5003, 0x9234
 _TRIANGLES, _INSTANCE = 0, 121
 _DYNAMIC = 1
+_COHERENT, _ALL_FEATURES = 1 << 16, 0xFFFFFFFF
 _PACKET = 8
 #: Embree's RTCRayHit8 holds 12 ray fields and 9 hit fields of one word per lane.
 _WORDS = 21 * _PACKET
@@ -69,8 +72,15 @@ class Tracer(Protocol):
     def pose(self, world_T_instance: F64, end: F64 | None = None) -> None:
         """Place the instances: (N, 4, 4) at time 0 and, if they move, at time 1."""
 
-    def occluded(self, origins: F32, directions: F32, far: float, out: npt.NDArray) -> None:
-        """Write 1 to ``out`` (n,) uint8 for rays that meet something, else 0.
+    def occluded(
+        self,
+        origins: F32,
+        directions: F32,
+        far: float,
+        out: npt.NDArray[np.uint8],
+        background_only: bool = False,
+    ) -> None:
+        """Write 1 to ``out`` (n,) for rays that meet something, else 0.
 
         Rays with a zero direction are skipped and get 0.
         """
@@ -117,7 +127,8 @@ def _fill(ray, word, lane, origin, direction, time, far):  # type: ignore[no-unt
 
 @kernel
 def _trace(
-    functions, scenes, origins, directions, times, far, first, last, distance, instance, face, tables
+    functions, scenes, origins, directions, times, far, first, last, distance, instance, face,
+    of_face, face_base, members,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Nearest hits of packets [first, last) in both scenes (standing, moving)."""
     ray = _aligned(_WORDS)
@@ -142,12 +153,17 @@ def _trace(
                 continue
             for lane in range(used):
                 word[_GEOMETRY + lane] = -1
-            _call4(functions[0], valid.ctypes.data, scenes[which], ray.ctypes.data, 0)
+            _call4(functions[0], valid.ctypes.data, scenes[which], ray.ctypes.data, functions[4])
             for lane in range(used):
                 if word[_GEOMETRY + lane] != -1:
                     i = base + lane
-                    instance[i] = tables[which, word[_INSTANCE_ID + lane]]
-                    face[i] = word[_FACE + lane]
+                    number = word[_FACE + lane]
+                    if which == 0:
+                        instance[i] = of_face[number]
+                        face[i] = number - face_base[of_face[number]]
+                    else:
+                        instance[i] = members[word[_INSTANCE_ID + lane]]
+                        face[i] = number
         for lane in range(used):
             i = base + lane
             distance[i] = ray[_FAR + lane] if instance[i] >= 0 else np.float32(np.inf)
@@ -177,7 +193,7 @@ def _shadow(functions, scenes, origins, directions, far, first, last, out):  # t
         for which in range(2):
             if scenes[which] == 0 or active == 0:
                 continue
-            _call4(functions[1], valid.ctypes.data, scenes[which], ray.ctypes.data, 0)
+            _call4(functions[1], valid.ctypes.data, scenes[which], ray.ctypes.data, functions[4])
             for lane in range(_PACKET):
                 # Embree sets tfar to -inf where the ray is blocked.
                 if valid[lane] != 0 and ray[_FAR + lane] < 0.0:
@@ -187,12 +203,12 @@ def _shadow(functions, scenes, origins, directions, far, first, last, out):  # t
 
 
 @kernel
-def _place(functions, geometries, members, start, end, steps):  # type: ignore[no-untyped-def]
-    """Give each member geometry its column-major 3x4 transform at its 1 or 2 time steps."""
+def _place(functions, geometries, start, end, steps):  # type: ignore[no-untyped-def]
+    """Give each geometry its column-major 3x4 transform at its 1 or 2 time steps."""
     matrix = np.empty(12, np.float32)
     for slot in range(len(geometries)):
         for step in range(steps):
-            pose = start[members[slot]] if step == 0 else end[members[slot]]
+            pose = start[slot] if step == 0 else end[slot]
             for column in range(4):
                 for row in range(3):
                     matrix[column * 3 + row] = pose[row, column]
@@ -236,9 +252,14 @@ class _Embree:
         self.device = self.call('rtcNewDevice', b'threads=1,set_affinity=0,isa=avx2')
         if not self.device:
             raise OSError('Embree could not create a device')
+        # RTCIntersectArguments and RTCOccludedArguments: flags and features, then pointers.
+        self._arguments = np.zeros(16, np.int64)
+        self._arguments.view(np.uint32)[:2] = _COHERENT, _ALL_FEATURES
         names = ('rtcIntersect8', 'rtcOccluded8', 'rtcSetGeometryTransform', 'rtcCommitGeometry')
         self.functions = np.array(
-            [ctypes.cast(getattr(self._library, n), ctypes.c_void_p).value for n in names], np.int64
+            [ctypes.cast(getattr(self._library, n), ctypes.c_void_p).value for n in names]
+            + [self._arguments.ctypes.data],
+            np.int64,
         )
 
     def call(self, name: str, *arguments: object) -> int:
@@ -266,17 +287,57 @@ def _embree() -> _Embree:
     return _Embree()
 
 
-class _Group:
-    """One top-level scene over some of the instances."""
+class _Standing:
+    """The background as one flat mesh: faster to hit than instances, rebuilt if it changes."""
 
-    def __init__(
-        self, embree: _Embree, members: I32, scenes: list[int], dynamic: bool, steps: int
-    ) -> None:
+    def __init__(self, embree: _Embree, vertices: F32, faces: I32) -> None:
         self._embree = embree
-        self.members = members
+        self.scene = embree.mesh_scene(vertices, faces)
+
+    def __del__(self) -> None:
+        self._embree.call('rtcReleaseScene', self.scene)
+
+
+#: Standing scenes in use, so that the camera and the LiDAR of one scene share theirs.
+_STANDING: weakref.WeakValueDictionary[bytes, _Standing] = weakref.WeakValueDictionary()
+
+
+def _standing(
+    embree: _Embree, meshes: PackedMeshes, instances: PackedInstances, poses: F64
+) -> _Standing:
+    digest = hashlib.sha256(poses.tobytes())
+    digest.update(instances.mesh.tobytes())
+    digest.update(meshes.vertices.tobytes())
+    key = digest.digest()
+    standing = _STANDING.get(key)
+    if standing is None:
+        standing = _Standing(embree, *flatten(meshes, instances, poses))
+        _STANDING[key] = standing
+    return standing
+
+
+def flatten(meshes: PackedMeshes, instances: PackedInstances, poses: F64) -> tuple[F32, I32]:
+    """Return world vertices and faces of all instances; faces in scene-wide order."""
+    counts = np.diff(meshes.vertex_start)[instances.mesh]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    vertices = np.empty((starts[-1], 3), np.float32)
+    faces = np.empty((instances.face_base[-1], 3), np.int32)
+    for k, (mesh, pose) in enumerate(zip(instances.mesh, poses)):
+        first, last = meshes.vertex_start[mesh], meshes.vertex_start[mesh + 1]
+        local = meshes.vertices[first:last]
+        vertices[starts[k] : starts[k + 1]] = local @ pose[:3, :3].T + pose[:3, 3]
+        mine = meshes.faces[meshes.face_start[mesh] : meshes.face_start[mesh + 1]]
+        faces[instances.face_base[k] : instances.face_base[k + 1]] = mine - first + starts[k]
+    return vertices, faces
+
+
+class _Moving:
+    """The objects as instances of their meshes, placed anew for every frame."""
+
+    def __init__(self, embree: _Embree, scenes: list[int], steps: int) -> None:
+        self._embree, self._steps = embree, steps
         self.scene = embree.call('rtcNewScene', embree.device)
-        if dynamic:
-            embree.call('rtcSetSceneFlags', self.scene, _DYNAMIC)
+        embree.call('rtcSetSceneFlags', self.scene, _DYNAMIC)
         geometries = []
         for scene in scenes:
             geometry = embree.call('rtcNewGeometry', embree.device, _INSTANCE)
@@ -286,16 +347,13 @@ class _Group:
             embree.call('rtcReleaseGeometry', geometry)  # the scene keeps it
             geometries.append(geometry)
         self._geometries = np.array(geometries, np.int64)
-        self._steps = steps
 
     def pose(self, start: F64, end: F64) -> None:
-        """Place the members and rebuild the top level."""
-        functions = self._embree.functions
-        _place(functions, self._geometries, self.members, start, end, self._steps)
+        """Place the instances and rebuild the top level."""
+        _place(self._embree.functions, self._geometries, start, end, self._steps)
         self._embree.call('rtcCommitScene', self.scene)
 
-    def release(self) -> None:
-        """Free the scene."""
+    def __del__(self) -> None:
         self._embree.call('rtcReleaseScene', self.scene)
 
 
@@ -305,48 +363,55 @@ class EmbreeTracer:
     def __init__(
         self, meshes: PackedMeshes, instances: PackedInstances, workers: Workers, motion: bool
     ) -> None:
-        embree = _embree()
-        self._embree = embree
-        self._workers = workers
-        scenes = _mesh_scenes(embree, meshes)
-        self._groups: list[_Group | None] = []
-        self._tables = np.zeros((2, max(1, len(instances.mesh))), np.int32)
-        for which, mask in enumerate((instances.object < 0, instances.object >= 0)):
-            members = np.flatnonzero(mask).astype(np.int32)
-            self._tables[which, : len(members)] = members
-            used = [scenes[m] for m in instances.mesh[members]]
-            steps = 2 if motion and which == 1 else 1
-            self._groups.append(
-                _Group(embree, members, used, which == 1, steps) if used else None
-            )
-        self._scenes = np.array([g.scene if g else 0 for g in self._groups], np.int64)
-        self._background: F64 | None = None
-
-    def __del__(self) -> None:
-        for group in getattr(self, '_groups', []):
-            if group is not None:
-                group.release()
+        embree = self._embree = _embree()
+        self._workers, self._meshes = workers, meshes
+        self._standing_members = np.flatnonzero(instances.object < 0).astype(np.int32)
+        self._moving_members = np.flatnonzero(instances.object >= 0).astype(np.int32)
+        background = self._background = select_instances(
+            meshes, instances, self._standing_members
+        )
+        # From a face of the flat background to the scene's instance and its first face.
+        self._of_face = self._standing_members[background.of_face]
+        self._face_base = np.zeros(len(instances.mesh) + 1, np.int32)
+        self._face_base[self._standing_members] = background.face_base[:-1]
+        self._standing: _Standing | None = None
+        self._standing_poses: F64 | None = None
+        self._moving: _Moving | None = None
+        if len(self._moving_members):
+            used = instances.mesh[self._moving_members]
+            scenes = _mesh_scenes(embree, meshes, np.unique(used))
+            steps = 2 if motion else 1
+            self._moving = _Moving(embree, [scenes[m] for m in used], steps)
+        self._scenes = np.zeros(2, np.int64)
 
     def pose(self, world_T_instance: F64, end: F64 | None = None) -> None:
         """See ``Tracer.pose``; the background is rebuilt only when it has changed."""
-        start = np.ascontiguousarray(world_T_instance, np.float64)
-        end = start if end is None else np.ascontiguousarray(end, np.float64)
-        standing, moving = self._groups
-        if standing is not None:
-            poses = start[standing.members]
-            if self._background is None or not np.array_equal(self._background, poses):
-                standing.pose(start, start)
-                self._background = poses
-        if moving is not None:
-            moving.pose(start, end)
+        start = np.asarray(world_T_instance, np.float64)
+        end = start if end is None else np.asarray(end, np.float64)
+        poses = start[self._standing_members]
+        if len(poses) and (
+            self._standing_poses is None or not np.array_equal(self._standing_poses, poses)
+        ):
+            self._standing = _standing(self._embree, self._meshes, self._background, poses)
+            self._standing_poses = poses
+            self._scenes[0] = self._standing.scene
+        if self._moving is not None:
+            self._moving.pose(start[self._moving_members], end[self._moving_members])
+            self._scenes[1] = self._moving.scene
 
-    def occluded(self, origins: F32, directions: F32, far: float, out: npt.NDArray) -> None:
+    def occluded(
+        self,
+        origins: F32,
+        directions: F32,
+        far: float,
+        out: npt.NDArray[np.uint8],
+        background_only: bool = False,
+    ) -> None:
         """See ``Tracer.occluded``."""
+        scenes = self._scenes * [1, 0] if background_only else self._scenes
 
         def part(first: int, last: int) -> None:
-            _shadow(
-                self._embree.functions, self._scenes, origins, directions, far, first, last, out
-            )
+            _shadow(self._embree.functions, scenes, origins, directions, far, first, last, out)
 
         self._workers.split(part, -(-len(origins) // _PACKET))
 
@@ -361,71 +426,90 @@ class EmbreeTracer:
         def part(first: int, last: int) -> None:
             _trace(
                 self._embree.functions, self._scenes, origins, directions, times, far,
-                first, last, distance, instance, face, self._tables,
+                first, last, distance, instance, face, self._of_face, self._face_base,
+                self._moving_members,
             )  # fmt: skip
 
         self._workers.split(part, -(-count // _PACKET))
         return distance, instance, face
 
 
-_MESH_SCENES: dict[int, tuple[PackedMeshes, list[int]]] = {}
+_MESH_SCENES: dict[int, tuple[weakref.ref[PackedMeshes], dict[int, int]]] = {}
 
 
-def _mesh_scenes(embree: _Embree, meshes: PackedMeshes) -> list[int]:
-    """Return one Embree scene per mesh, shared by all tracers of one mesh library.
+def _mesh_scenes(
+    embree: _Embree, meshes: PackedMeshes, wanted: npt.NDArray[np.integer]
+) -> dict[int, int]:
+    """Return Embree scenes by mesh, shared by all tracers of one mesh library.
 
-    Only the newest few libraries are kept; instances hold references to what they use.
+    They are released with the library; instances keep what they use alive.
     """
     key = id(meshes)
     if key not in _MESH_SCENES:
-        scenes = [
-            embree.mesh_scene(meshes.vertices[v0:v1], meshes.faces[f0:f1] - v0)
-            for v0, v1, f0, f1 in zip(
-                meshes.vertex_start[:-1], meshes.vertex_start[1:],
-                meshes.face_start[:-1], meshes.face_start[1:],
-            )
-        ]  # fmt: skip
-        while len(_MESH_SCENES) >= 2:
-            _, old = _MESH_SCENES.pop(next(iter(_MESH_SCENES)))
-            for scene in old:
+
+        def release(_: object) -> None:
+            for scene in _MESH_SCENES.pop(key)[1].values():
                 embree.call('rtcReleaseScene', scene)
-        _MESH_SCENES[key] = (meshes, scenes)
-    return _MESH_SCENES[key][1]
+
+        _MESH_SCENES[key] = (weakref.ref(meshes, release), {})
+    scenes = _MESH_SCENES[key][1]
+    for mesh in wanted:
+        if int(mesh) not in scenes:
+            v0, v1 = meshes.vertex_start[mesh], meshes.vertex_start[mesh + 1]
+            f0, f1 = meshes.face_start[mesh], meshes.face_start[mesh + 1]
+            scenes[int(mesh)] = embree.mesh_scene(meshes.vertices[v0:v1], meshes.faces[f0:f1] - v0)
+    return scenes
 
 
 class PythonTracer:
-    """The slow tracer over embreex's Python interface: one flat mesh, rebuilt at each pose."""
+    """The slow tracer over embreex's Python interface: flat meshes, rebuilt at each pose."""
 
     def __init__(self, meshes: PackedMeshes, instances: PackedInstances) -> None:
-        self._meshes = meshes
-        self._instances = instances
-        self._scene: object = None
+        self._meshes, self._instances = meshes, instances
+        background = np.flatnonzero(instances.object < 0)
+        self._background = (background, select_instances(meshes, instances, background))
+        self._poses: F64 = np.zeros((0, 4, 4))
 
     def pose(self, world_T_instance: F64, end: F64 | None = None) -> None:
         """See ``Tracer.pose``; motion is replaced by the pose half-way."""
+        self._poses = world_T_instance if end is None else (world_T_instance + end) / 2
+
+    def _scene(self, instances: PackedInstances, poses: F64) -> Any:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 
-        poses = world_T_instance if end is None else (world_T_instance + end) / 2
-        meshes, parts = self._meshes, []
-        for mesh, pose in zip(self._instances.mesh, poses):
-            start = meshes.vertex_start[mesh]
-            vertices = meshes.vertices[start : meshes.vertex_start[mesh + 1]]
-            faces = meshes.faces[meshes.face_start[mesh] : meshes.face_start[mesh + 1]] - start
-            parts.append((vertices @ pose[:3, :3].T + pose[:3, 3])[faces])
-        self._scene = EmbreeScene()
-        TriangleMesh(self._scene, np.concatenate(parts).astype(np.float32))
+        vertices, faces = flatten(self._meshes, instances, poses)
+        scene = EmbreeScene()
+        TriangleMesh(scene, vertices[faces])
+        return scene
 
-    def occluded(self, origins: F32, directions: F32, far: float, out: npt.NDArray) -> None:
+    def occluded(
+        self,
+        origins: F32,
+        directions: F32,
+        far: float,
+        out: npt.NDArray[np.uint8],
+        background_only: bool = False,
+    ) -> None:
         """See ``Tracer.occluded``."""
-        distance, _, _ = self.first_hits(origins, directions, np.zeros(len(out), np.float32), far)
-        out[:] = np.isfinite(distance) & directions.any(1)
+        members, background = self._background
+        if background_only:
+            scene = self._scene(background, self._poses[members])
+        else:
+            scene = self._scene(self._instances, self._poses)
+        active = directions.any(1)
+        out[:] = 0
+        hits = scene.run(
+            np.ascontiguousarray(origins[active]), np.ascontiguousarray(directions[active]),
+            output=True,
+        )  # fmt: skip
+        out[active] = (hits['primID'] >= 0) & (hits['tfar'] < far)
 
     def first_hits(
         self, origins: F32, directions: F32, times: F32, far: float
     ) -> tuple[F32, I32, I32]:
         """See ``Tracer.first_hits``."""
-        hits = self._scene.run(  # type: ignore[attr-defined]
+        hits = self._scene(self._instances, self._poses).run(
             np.ascontiguousarray(origins), np.ascontiguousarray(directions), output=True
         )
         number = hits['primID']
