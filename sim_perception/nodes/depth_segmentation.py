@@ -27,7 +27,7 @@ from sim_perception.ros.conversions import (
     to_rgb,
 )
 from sim_perception.ros.detections import to_label_info
-from sim_perception.ros.lifecycle import StampGuard, WorkerNode, run
+from sim_perception.ros.lifecycle import StampGuard, WorkerNode, node_main
 from sim_perception.ros.parameters import DepthSegmentationParameters
 from sim_perception.types import Camera, DepthSegmentation, Frame
 
@@ -139,7 +139,8 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         check_camera_fits(camera, image)
         stamp = stamp_to_ns(item.header.stamp)
         begin = time.perf_counter()
-        result = self._engine.infer(Frame(stamp, image, camera, item.header.frame_id))
+        frame = Frame(stamp, image, camera, item.header.frame_id)
+        result = self._engine.infer(frame, mask_sky=True)
         inference = time.perf_counter() - begin
         self._publish('depth/image', to_image(result.depth, '32FC1', item.header))
         self._publish('depth/camera_info', to_camera_info(camera, item.header))
@@ -172,7 +173,7 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node."""
-    return run(DepthSegmentationNode, arguments=arguments)
+    return node_main(DepthSegmentationNode, __doc__, DepthSegmentationParameters, arguments)
 
 
 if __name__ == '__main__':

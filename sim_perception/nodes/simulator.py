@@ -22,7 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP, simulation_messages, static_messages
 from sim_perception.ros import qos
-from sim_perception.ros.lifecycle import ManagedNode, describe_error, run
+from sim_perception.ros.lifecycle import ManagedNode, describe_error, node_main
 from sim_perception.ros.markers import box_markers
 from sim_perception.ros.parameters import SimulatorParameters
 from sim_perception.ros.schedule import schedule
@@ -230,7 +230,7 @@ def _end_process() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node."""
-    return run(SimulatorNode, arguments=arguments)
+    return node_main(SimulatorNode, __doc__, SimulatorParameters, arguments)
 
 
 if __name__ == '__main__':

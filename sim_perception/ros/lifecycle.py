@@ -7,6 +7,7 @@ with cause and remedy, and the node goes on.
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import threading
@@ -21,12 +22,14 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
 
 from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.diagnostics import Diagnostics
 from sim_perception.ros.parameters import (
     ParameterError,
     declare_parameters,
+    parameter_help,
     read_parameters,
 )
 
@@ -316,6 +319,20 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, ValueError | FileNotFoundError) and str(error):
         return str(error)
     return f'{type(error).__name__}: {error}'
+
+
+def node_main(
+    factory: Callable[[], Node], description: str | None, parameters: type, argv: list[str] | None
+) -> int:
+    """Run one node as an executable with ``--help``; returns the exit status."""
+    argv = sys.argv if argv is None else argv
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=parameter_help(parameters),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(remove_ros_args(argv)[1:])
+    return run(factory, arguments=argv)
 
 
 def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> int:

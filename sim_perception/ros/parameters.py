@@ -247,6 +247,19 @@ def parameter_table(cls: type) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def parameter_help(cls: type) -> str:
+    """Return the parameters as plain text for ``--help``."""
+    lines = ['ROS parameters (--ros-args -p NAME:=VALUE):']
+    for field in dataclasses.fields(cls):
+        allowed = _allowed(field).replace('`', '')
+        lines.append(
+            f'  {field.name}: {_TYPE_NAMES[type(field.default)]} = {field.default!r}'
+            + (f' [{allowed}]' if allowed else '')
+        )
+        lines.append(f'      {field.metadata["description"]}')
+    return '\n'.join(lines)
+
+
 def parameter_yaml(node_name: str, cls: type) -> str:
     """Return the text of a node's ``.param.yaml``: every default with its description."""
     lines = [

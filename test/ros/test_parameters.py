@@ -1,5 +1,7 @@
 """Dataclass, ROS parameters, YAML file and README agree; wrong values are refused."""
 
+import dataclasses
+import importlib
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,18 @@ def test_the_tables_are_printed_and_the_files_written(capsys, tmp_path):
     assert all(parameter_table(cls) in printed for cls in NODES.values())
     assert main(['--write', str(tmp_path)]) == 0
     assert {p.name for p in tmp_path.iterdir()} == {f'{name}.param.yaml' for name in NODES}
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_help_names_every_parameter(name, capsys):
+    module = importlib.import_module(f'sim_perception.nodes.{name}')
+    with pytest.raises(SystemExit) as end:
+        module.main([name, '--help'])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(NODES[name]):
+        assert f'  {field.name}: ' in text
+        assert field.metadata['description'] in text
 
 
 @pytest.mark.ros

@@ -208,6 +208,26 @@ def test_a_clock_that_jumps_back_starts_afresh(probe):
     assert probe.expect_good()
 
 
+def test_diagnostics_count_and_name_losses_with_their_remedy(probe):
+    diagnostics = probe.node.diagnostics
+    values = lambda status: {v.key: v.value for v in status.values}  # noqa: E731
+    lost = int(values(diagnostics.status())['lost in transport'])
+    diagnostics.lost('/rim/points', 3)
+    status = diagnostics.status()
+    assert status.level == DiagnosticStatus.ERROR
+    assert 'lost in transport; if they are large, use the shipped Fast DDS' in status.message
+    assert int(values(status)['lost in transport']) == lost + 3
+    for age in (0.1, 0.2, 0.3):
+        diagnostics.published(age=age, work=2 * age)
+    diagnostics._ages.extend([0.2] * 300)
+    diagnostics._work.extend([0.4] * 300)
+    status = diagnostics.status()
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message.startswith('recovered from')
+    assert values(status)['age p50 [ms]'] == '200.0'
+    assert values(status)['inference p95 [ms]'] == '400.0'
+
+
 def test_incompatible_qos_is_explained_once_with_both_sides(ros):
     log = ros.collect(Log, '/rosout')
     reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
