@@ -217,18 +217,32 @@ def cloud_array(message: Any, needs: tuple[str, ...] = ('x', 'y', 'z')) -> Array
     return points if order == '<' else points.astype(dtype.newbyteorder('='))
 
 
-def xyz(points: Array) -> npt.NDArray[np.float32]:
-    """Return the (N, 3) float32 coordinates of a structured cloud; a view if it is packed."""
+def columns(points: Array, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    """Return (N, len(names)) float32 columns of a structured cloud.
+
+    A view if the columns are float32 and lie side by side, as coordinates mostly do.
+    """
     fields: Any = points.dtype.fields or {}
-    packed = [fields[name] for name in 'xyz']
-    offsets = [entry[1] for entry in packed]
-    if all(entry[0] == np.dtype('<f4') for entry in packed) and offsets == [
-        offsets[0], offsets[0] + 4, offsets[0] + 8,
-    ]:  # fmt: skip
-        coordinates = np.dtype({'names': ['p'], 'formats': [('<f4', (3,))],
-                                'offsets': [offsets[0]], 'itemsize': points.itemsize})  # fmt: skip
-        return points.view(coordinates)['p']
-    return np.stack([points[name] for name in 'xyz'], -1).astype(np.float32)
+    kinds = {fields[name][0] for name in names}
+    offsets = [fields[name][1] for name in names]
+    if kinds == {np.dtype('<f4')} and offsets == list(
+        range(offsets[0], offsets[0] + 4 * len(names), 4)
+    ):
+        together = np.dtype(
+            {
+                'names': ['p'],
+                'formats': [('<f4', (len(names),))],
+                'offsets': [offsets[0]],
+                'itemsize': points.itemsize,
+            }
+        )
+        return points.view(together)['p']
+    return np.stack([points[name] for name in names], -1).astype(np.float32)
+
+
+def xyz(points: Array) -> npt.NDArray[np.float32]:
+    """Return the (N, 3) float32 coordinates of a structured cloud; a view where possible."""
+    return columns(points, ('x', 'y', 'z'))
 
 
 def transform_matrix(transform: Any) -> Array:

@@ -1,8 +1,6 @@
 """Write rosbag2 bags: MCAP with zstd chunks, or sqlite3. No ROS needed.
 
-The MCAP file itself is written by Foxglove's reference library; rosbags adds
-``metadata.yaml``. Every big message gets a chunk of its own, so that reading one topic at
-one time decompresses nothing else, and every chunk carries a checksum.
+rosbags writes ``metadata.yaml`` and sqlite3 files, ``mcap_writer`` the MCAP file.
 """
 
 from __future__ import annotations
@@ -14,8 +12,6 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from mcap.writer import CompressionType
-from mcap.writer import Writer as McapFileWriter
 from rosbags.interfaces import (
     Connection,
     Qos,
@@ -28,6 +24,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as Rosbag2Writer
 
+from sim_perception.bags.mcap_writer import McapWriter
 from sim_perception.bags.messages import StampedMessage
 from sim_perception.bags.topics import QosHint, Topic
 from sim_perception.bags.topics import topic as find_topic
@@ -37,8 +34,6 @@ from sim_perception.bags.typestore import typestore
 #: not open every message to find one by its stamp.
 STAMPED = 'sim_perception.log_time_is_stamp'
 
-_OWN_CHUNK_BYTES = 32 * 1024
-_CHUNK_BYTES = 256 * 1024
 _FOREVER = QosTime(9223372036, 854775807)
 
 
@@ -62,22 +57,16 @@ def qos_profile(hint: QosHint) -> Qos:
 
 
 class _McapStorage:
-    """Storage plugin for the rosbags writer: an MCAP file with checksums and small chunks."""
+    """Storage plugin for the rosbags writer: this package's MCAP layout."""
 
     def __init__(self, path: Path, compression: CompressionMode) -> None:
         self.path = path / f'{path.name}.mcap'
-        self._stream = self.path.open('xb')
-        kind = (
-            CompressionType.NONE if compression is CompressionMode.NONE else CompressionType.ZSTD
-        )
-        self._writer = McapFileWriter(self._stream, chunk_size=_CHUNK_BYTES, compression=kind)
-        self._writer.start(profile='ros2', library='sim_perception')
+        self._writer = McapWriter(self.path, compression is CompressionMode.STORAGE)
         self._schemas: dict[str, int] = {}
         self._channels: dict[int, int] = {}
 
     def add_msgtype(self, connection: Connection) -> None:
-        definition = connection.msgdef.data.encode()
-        schema = self._writer.register_schema(connection.msgtype, 'ros2msg', definition)
+        schema = self._writer.add_schema(connection.msgtype, connection.msgdef.data)
         self._schemas[connection.msgtype] = schema
 
     def add_connection(self, connection: Connection, offered_qos_profiles: str) -> None:
@@ -85,28 +74,19 @@ class _McapStorage:
             'offered_qos_profiles': offered_qos_profiles,
             'topic_type_hash': connection.digest,
         }
-        self._channels[connection.id] = self._writer.register_channel(
-            connection.topic, 'cdr', self._schemas[connection.msgtype], metadata
+        self._channels[connection.id] = self._writer.add_channel(
+            connection.topic, self._schemas[connection.msgtype], metadata
         )
 
     def write(self, connection: Connection, timestamp: int, data: bytes | memoryview) -> None:
-        alone = len(data) >= _OWN_CHUNK_BYTES
-        if alone:
-            self._writer.flush()
-        self._writer.add_message(
-            self._channels[connection.id], log_time=timestamp, data=data, publish_time=timestamp
-        )
-        if alone:
-            self._writer.flush()
+        self._writer.write(self._channels[connection.id], timestamp, data)
 
     def close(self, version: int, metadata: str) -> None:
-        self._writer.flush()
         self._writer.add_metadata('rosbag2', {'serialized_metadata': metadata})
         self._writer.finish()
-        self._stream.close()
 
     def abort(self) -> None:
-        self._stream.close()
+        self._writer.abort()
 
 
 class _Rosbag2Writer(Rosbag2Writer):
