@@ -71,6 +71,7 @@ class DepthSegmentationEngine:
         self.preprocess = preprocess
         self.metrics = metrics or {}
         self._limits = net.config.min_depth, net.config.max_depth
+        self._sky = taxonomy.id_of('sky') if 'sky' in taxonomy.names else None
         if backend is None:
             if _checked_threads(threads) is not None:
                 torch.set_num_threads(cast(int, threads))
@@ -128,21 +129,25 @@ class DepthSegmentationEngine:
             backend=_onnx_backend(loaded, device, precision, threads) if onnx else None,
         )
 
-    def infer(self, frame: Frame, confidence: bool = False) -> DepthSegmentation:
+    def infer(
+        self, frame: Frame, *, confidence: bool = False, mask_sky: bool = False
+    ) -> DepthSegmentation:
         """Return depth and classes at the frame's own size.
 
         Args:
             frame: the image; with an unknown camera, depth is metric only as far as the default
                 focal length (``PreprocessConfig.default_focal_ratio``) is right.
             confidence: also return the winning class's probability (slower).
+            mask_sky: set depth to NaN where the winning class is sky, which has no depth. Without
+                it the network's guess stays, as scoring against sparse truth wants it.
 
         Raises:
             ValueError: for a malformed image or a camera of another image size.
         """
-        return self.infer_batch([frame], confidence)[0]
+        return self.infer_batch([frame], confidence=confidence, mask_sky=mask_sky)[0]
 
     def infer_batch(
-        self, frames: Sequence[Frame], confidence: bool = False
+        self, frames: Sequence[Frame], *, confidence: bool = False, mask_sky: bool = False
     ) -> list[DepthSegmentation]:
         """Return depth and classes of several frames of one size; see ``infer``.
 
@@ -152,10 +157,14 @@ class DepthSegmentationEngine:
         inputs = preprocess(frames, self.preprocess)
         log_depth, logits = self._backend.run(inputs.image, inputs.focal)
         height, width = frames[0].image.shape[:2]
-        return [
+        results = [
             self._result(d[0], s, (height, width), confidence)
             for d, s in zip(log_depth.numpy(), logits.permute(0, 2, 3, 1).numpy(), strict=True)
         ]
+        if mask_sky and self._sky is not None:
+            for result in results:
+                result.depth[result.segmentation == self._sky] = np.nan
+        return results
 
     def warm_up(self, camera: Camera) -> None:
         """Run once at a camera's size, so that the first real frame is not the slow one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def random_image(width, height, seed=0):
 )
 def test_any_image_size_gives_valid_outputs_of_that_size(engine, width, height, focal, confidence):
     camera = None if focal is None else Camera(width, height, focal, focal, width / 2, height / 2)
-    result = engine.infer(Frame(0, random_image(width, height), camera), confidence)
+    result = engine.infer(Frame(0, random_image(width, height), camera), confidence=confidence)
     assert result.depth.shape == result.segmentation.shape == (height, width)
     assert result.depth.dtype == np.float32
     assert result.segmentation.dtype == np.uint8
@@ -58,6 +60,28 @@ def test_any_image_size_gives_valid_outputs_of_that_size(engine, width, height, 
 def test_uniform_images_are_no_trouble(engine, value):
     result = engine.infer(Frame(0, np.full((40, 70, 3), value, np.uint8)))
     assert np.isfinite(result.depth).all()
+
+
+def test_sky_has_no_depth_if_so_wanted(engine):
+    frame = Frame(0, random_image(200, 150))
+    plain = engine.infer(frame)
+    some_class = int(np.bincount(plain.segmentation.ravel()).argmax())
+    classes = list(engine.taxonomy.classes)
+    classes[some_class] = replace(classes[some_class], name='sky')
+    classes[engine.taxonomy.id_of('sky')] = replace(classes[some_class], name='elsewhere')
+    taxonomy = replace(engine.taxonomy, classes=tuple(classes))
+    other = DepthSegmentationEngine(
+        engine._backend.net,
+        taxonomy,
+        engine.preprocess,
+        backend=engine._backend,
+    )
+    masked = other.infer(frame, mask_sky=True)
+    sky = plain.segmentation == some_class
+    assert sky.any()
+    assert np.isnan(masked.depth[sky]).all()
+    assert np.array_equal(masked.depth[~sky], plain.depth[~sky])
+    assert np.array_equal(other.infer(frame).depth, plain.depth)
 
 
 def test_depth_follows_the_calibration(engine):

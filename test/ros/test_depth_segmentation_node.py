@@ -290,9 +290,9 @@ def test_overload_drops_old_images_and_counts_them(bench, monkeypatch):
     engine, gate = bench.node._engine, __import__('threading').Event()
     infer = engine.infer
 
-    def slow(frame):
+    def slow(frame, **options):
         gate.wait(30)
-        return infer(frame)
+        return infer(frame, **options)
 
     monkeypatch.setattr(engine, 'infer', slow)
     received = bench.node.diagnostics.total('in')
