@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -49,6 +50,15 @@ class Ros2:
         process = self.start(*words, **options)
         output, _ = process.communicate(timeout=deadline)
         return process.returncode, output
+
+    def lines(self, process, deadline=DEADLINE):
+        """Yield the lines a process prints; a silent one is ended at the deadline."""
+        watchdog = threading.Timer(deadline, os.killpg, (process.pid, signal.SIGKILL))
+        watchdog.start()
+        try:
+            yield from process.stdout
+        finally:
+            watchdog.cancel()
 
     def interrupt(self, process, deadline=DEADLINE):
         """Send Ctrl-C to one process; return its exit code and all its output."""

@@ -98,19 +98,26 @@ def topic_type(node: Node, topic: str, timeout: float | None = None) -> str:
     return types[0]
 
 
-def matching_qos(node: Node, topic: str, depth: int = 10) -> QoSProfile:
-    """Return a subscription's QoS that all present publishers of a topic can serve."""
+def matching_qos(node: Node, topic: str, depth: int = 10, wait: float = 3.0) -> QoSProfile:
+    """Return a subscription's QoS that all present publishers of a topic can serve.
+
+    Where no publisher is discovered within `wait` seconds, it is one that any can serve.
+    """
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-    offers = [info.qos_profile for info in node.get_publishers_info_by_topic(topic)]
+    infos = spin_until(node, lambda: node.get_publishers_info_by_topic(topic), wait)
+    offers = [info.qos_profile for info in infos]
     reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
-    latched = bool(offers) and all(
-        offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers
-    )
+    latched = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+    known = bool(offers)
     return QoSProfile(
         depth=depth,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        reliability=ReliabilityPolicy.RELIABLE
+        if known and reliable
+        else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL
+        if known and latched
+        else DurabilityPolicy.VOLATILE,
     )
 
 

@@ -1,0 +1,44 @@
+"""A lifecycle node with a parameter that publishes counters, a latched text and a detection."""
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String, UInt8MultiArray
+from std_msgs.msg import UInt32 as Counter
+from vision_msgs.msg import Detection3D
+
+RATE = 20.0
+
+
+def main():
+    rclpy.init()
+    node = LifecycleNode('talker', namespace='demo')
+    node.declare_parameter('gain', 1.5)
+    node.declare_parameter('names', ['a', 'b'])
+    best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    counter = node.create_publisher(Counter, '/count', 100)
+    array = node.create_publisher(UInt8MultiArray, '/array', best_effort)
+    detection = node.create_publisher(Detection3D, '/detection', 10)
+    latch = node.create_publisher(String, '/latched', latched)
+    for publisher in (counter, array, detection, latch):
+        publisher.on_activate(None) if hasattr(publisher, 'on_activate') else None
+    latch.publish(String(data='for late listeners'))
+    message = Counter()
+
+    def tick():
+        counter.publish(message)
+        message.data += 1
+        array.publish(UInt8MultiArray(data=bytes(range(200))))
+        detection.publish(Detection3D(id='7'))
+
+    node.create_timer(1 / RATE, tick)
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    rclpy.try_shutdown()
+
+
+main()
