@@ -6,62 +6,62 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from torch import nn
-
-from training.config import TrainConfig
 
 DEPTH_KEYS = ('abs_rel', 'prior_abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled', 'miou')
+CARD_SETTINGS = (
+    'task', 'seed', 'steps', 'batch_size', 'accumulate', 'ema_decay', 'optimizer', 'schedule',
+    'model', 'loss', 'data',
+)  # fmt: skip
 
 
-def write_card(
-    net: nn.Module,
-    config: TrainConfig,
-    record: Mapping[str, Any],
-    evaluations: Mapping[str, Mapping[str, Any]] | None = None,
-) -> str:
-    """Return the Markdown card.
+def write_card(metrics: Mapping[str, Any]) -> str:
+    """Return the Markdown card of a checkpoint from its ``metrics.json``.
 
     Args:
-        net: the trained network.
-        config: of the run.
-        record: ``command``, ``step``, ``steps``, ``samples`` of the run.
-        evaluations: results of ``evaluate`` by data SPEC, or None before there are any.
+        metrics: ``training`` (``parameters``, ``step``, ``command``, ``config``; ``earlier`` is
+            the same of the run it started from) and perhaps ``evaluations``, results of
+            ``evaluate`` by data SPEC.
     """
-    count = sum(parameter.numel() for parameter in net.parameters())
-    settings = {
-        key: config.model_dump(mode='json')[key]
-        for key in (
-            'task',
-            'seed',
-            'batch_size',
-            'accumulate',
-            'optimizer',
-            'model',
-            'loss',
-            'data',
-        )
-    }
+    training = metrics['training']
     lines = [
-        f'# {config.task}',
+        f'# {training["config"]["task"]}',
         '',
-        f'{count / 1e6:.2f} M parameters, trained for {record["step"]} steps of '
-        f'{config.batch_size * config.accumulate} random views of simulated '
-        'images with exact truth. No label of any real image was used. The encoder starts from '
-        'ImageNet weights; the weights here are the exponential moving average.',
-        '',
-        '```',
-        str(record['command']),
-        '```',
+        f'Depth and semantic classes of one image; {training["parameters"] / 1e6:.2f} M '
+        'parameters. Trained on simulated images and their exact truth alone: no label of any '
+        'real image was used. The encoder started from ImageNet weights. The weights are the '
+        'exponential moving average over the run.',
         '',
     ]
-    if evaluations:
-        lines += _table(evaluations)
-    lines += ['## Settings', '', '```yaml', yaml.safe_dump(settings, sort_keys=False), '```', '']
+    lines += _table(metrics.get('evaluations', {}))
+    lines += ['## Training', '']
+    runs: list[Mapping[str, Any]] = []
+    run: Mapping[str, Any] | None = training
+    while run:
+        runs.insert(0, run)
+        run = run.get('earlier')
+    for number, run in enumerate(runs, start=1):
+        config = run['config']
+        samples = run['step'] * config['batch_size'] * config['accumulate']
+        lines += [
+            f'Run {number} of {len(runs)}: {run["step"]} steps, {samples} random views of '
+            f'{run["samples"]} images.',
+            '',
+            '```',
+            run['command'],
+            '```',
+            '',
+            '```yaml',
+            yaml.safe_dump({k: config[k] for k in CARD_SETTINGS}, sort_keys=False).rstrip(),
+            '```',
+            '',
+        ]
     return '\n'.join(lines)
 
 
 def _table(evaluations: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a Markdown table of results; priors look at the truth, never at an image."""
+    if not evaluations:
+        return []
     rows = [
         '## Results',
         '',
@@ -71,10 +71,10 @@ def _table(evaluations: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for spec, scores in evaluations.items():
         cells = [f'{scores[key]:.3f}' if key in scores else '' for key in DEPTH_KEYS]
         rows.append(f'| `{spec}` | {scores["frames"]} | ' + ' | '.join(cells) + ' |')
-    rows += [
+    return [
+        *rows,
         '',
         '`prior_abs_rel` is the better of the best constant depth and a static grid of medians, '
-        'both fitted to the same truth. Full results and commands: `metrics.json`.',
+        'both fitted to the same truth. All results and their commands: `metrics.json`.',
         '',
     ]
-    return rows

@@ -83,12 +83,23 @@ def evaluate(
         int | None, typer.Option(help='At most so many frames, spread evenly.', min=1)
     ] = None,
     device: Annotated[str, typer.Option(help='auto, cpu or cuda.')] = 'auto',
+    record: Annotated[
+        bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
+    ] = False,
 ) -> None:
     """Score a checkpoint on simulated or real data and print it beside naive priors."""
     from training.evaluate import evaluate as run
 
     _known_task(task)
-    run(checkpoint, data, json_file=json, pictures=pictures, limit=limit, device=device)
+    run(
+        checkpoint,
+        data,
+        json_file=json,
+        pictures=pictures,
+        limit=limit,
+        device=device,
+        record=record,
+    )
 
 
 @app.command()

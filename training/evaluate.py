@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,9 @@ from rich.progress import track
 from rich.table import Table
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
+from training.card import write_card
+from training.command import command_line
 from training.datasets.sample import Sample
 from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
@@ -26,6 +28,7 @@ def evaluate(
     pictures: Path | None = None,
     limit: int | None = None,
     device: str = 'auto',
+    record: bool = False,
 ) -> dict[str, Any]:
     """Score a checkpoint, print a table, and write the scores as JSON.
 
@@ -36,6 +39,7 @@ def evaluate(
         pictures: folder for one PNG per frame, or None.
         limit: greatest number of frames, spread evenly.
         device: ``auto``, ``cpu`` or ``cuda``.
+        record: also keep the scores in the checkpoint's ``metrics.json`` and card.
 
     Raises:
         DatasetError, BagError: for unusable data.
@@ -48,19 +52,30 @@ def evaluate(
         yield from track(frames, description=spec, total=total, console=Console(stderr=True))
 
     scores = evaluate_engine(engine, data, pictures=pictures, track=progress)
-    record = {
+    result = {
         'task': 'depth_segmentation',
         'data': spec,
         'frames': len(data),
         'checkpoint': str(checkpoint),
-        'command': 'python -m training ' + ' '.join(sys.argv[1:]),
+        'command': command_line(),
         **scores,
     }
     print_scores(spec, scores)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(record, indent=2) + '\n')
-    return record
+        json_file.write_text(json.dumps(result, indent=2) + '\n')
+    if record:
+        _keep(checkpoint, spec, result)
+    return result
+
+
+def _keep(checkpoint: Path, spec: str, result: dict[str, Any]) -> None:
+    """Add a result to the checkpoint's metrics and rewrite its card."""
+    metrics = load_checkpoint(checkpoint).metrics
+    kept = {key: value for key, value in result.items() if key not in ('checkpoint', 'data')}
+    metrics.setdefault('evaluations', {})[spec] = kept
+    card = write_card(metrics) if 'training' in metrics else None
+    update_checkpoint(checkpoint, metrics=metrics, card=card)
 
 
 def print_scores(title: str, scores: dict[str, float]) -> None:

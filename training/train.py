@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.logging import RichHandler
 
+from training.command import command_line
 from training.config import ConfigError, TrainConfig, load_config
 from training.engine.loop import fit
 from training.tasks import build_task
-
-
-def command_line() -> str:
-    """Return the command that started this process, as a person would type it."""
-    return 'python -m training ' + shlex.join(sys.argv[1:])
 
 
 def train(

@@ -99,7 +99,7 @@ def test_the_run_folder_says_how_it_was_made(checkpoint):
     assert loaded.metrics['training']['step'] == 4
     assert loaded.metrics['training']['config']['task'] == 'depth_segmentation'
     card = (checkpoint / 'README.md').read_text()
-    assert 'No label of any real image' in card
+    assert 'no label of any real image' in card.replace('\n', ' ')
     settings = yaml.safe_load(card.split('```yaml')[1].split('```')[0])
     assert settings['task'] == 'depth_segmentation'
 
@@ -112,6 +112,9 @@ def test_a_run_can_start_from_a_checkpoint(bag, checkpoint, tmp_path):
     before, after = load_checkpoint(checkpoint).net, load_checkpoint(folder).net
     for name, value in before.state_dict().items():
         torch.testing.assert_close(after.state_dict()[name], value, rtol=0, atol=2e-3)
+    card = (folder / 'README.md').read_text()
+    assert 'Run 1 of 2: 4 steps' in card
+    assert 'Run 2 of 2: 1 steps' in card
     with pytest.raises(ConfigError, match=r'model\.init'):
         train('depth_segmentation', 'smoke', [*changes, f'model.init={tmp_path}'])
 
@@ -124,12 +127,16 @@ def test_evaluation_on_simulated_data(scenario, bag, checkpoint, tmp_path):
             json_file=tmp_path / 'scores.json',
             pictures=tmp_path / 'pictures',
             limit=2,
+            record=True,
         )
         assert json.loads((tmp_path / 'scores.json').read_text()) == scores
         assert scores['frames'] == 2
         assert {'abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled', 'miou'} <= scores.keys()
         assert 0 < scores['prior_abs_rel'] <= scores['prior_constant_abs_rel']
         assert 0 <= scores['iou_road'] <= 1
+        assert f'| `{spec}` | 2 |' in (checkpoint / 'README.md').read_text()
+        kept = load_checkpoint(checkpoint).metrics['evaluations'][spec]
+        assert kept['abs_rel'] == scores['abs_rel']
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 4
 
 
@@ -160,9 +167,7 @@ def test_evaluation_on_stereo_pairs(checkpoint, tmp_path):
         (sequence / side).mkdir(parents=True)
         cv2.imwrite(str(sequence / side / '000000.png'), texture[:, 20 + shift : 260 + shift])
     focal, baseline = 200.0, 0.5
-    rows = [
-        f'P{k}: {focal} 0 120 {-focal * baseline * k} 0 {focal} 48 0 0 0 1 0' for k in (0, 1)
-    ]
+    rows = [f'P{k}: {focal} 0 120 {-focal * baseline * k} 0 {focal} 48 0 0 0 1 0' for k in (0, 1)]
     (sequence / 'calib.txt').write_text('\n'.join(rows) + '\n')
     (sample,) = open_spec(f'kitti_stereo:{tmp_path}')
     assert np.nanmedian(sample.depth) == pytest.approx(focal * baseline / 20, rel=0.01)

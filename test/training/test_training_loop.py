@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,34 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
     for name, value in one.items():
         if not name.endswith('seen'):  # counts the samples of its own process
             torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_whole_process_group_ends_in_a_saved_state(tmp_path):
+    script, output = Path(__file__).with_name('toy_task.py'), tmp_path / 'run'
+    root = str(Path(__file__).resolve().parents[2])
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(output), '4', '1000000', '1'],
+        env={**os.environ, 'PYTHONPATH': root, 'OMP_NUM_THREADS': '1'},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list_states(output) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, messages = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, messages[-2000:]
+    log = (output / 'train.log').read_text()
+    assert 'received SIGINT' in log
+    step = int(log.rsplit('stopping after step ')[1].split(':')[0])
+    assert list_states(output)[-1].name == f'step_{step:08d}'
 
 
 def test_samples_depend_on_position_only():

@@ -60,7 +60,10 @@ def toy_config(output: Path, **changes) -> TrainConfig:
     return TrainConfig.model_validate({**settings, **changes})
 
 
-if __name__ == '__main__':  # started by torchrun
+if __name__ == '__main__':  # toy_task.py OUTPUT BATCH_SIZE [STEPS WORKERS]
     from training.engine.loop import fit
 
-    fit(toy_config(Path(sys.argv[1]), batch_size=int(sys.argv[2])), ToyTask(dropout=0.0))
+    numbers = [int(text) for text in sys.argv[2:]]
+    names = ('batch_size', 'steps', 'workers')
+    changes = dict(zip(names, numbers, strict=False))
+    fit(toy_config(Path(sys.argv[1]), **changes), ToyTask(dropout=0.0))

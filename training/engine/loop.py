@@ -21,7 +21,7 @@ from sim_perception.inference.backend import has_fast_bfloat16
 from training.config import TrainConfig
 from training.engine.ema import Ema
 from training.engine.run_log import RunLog
-from training.engine.sampler import StreamSampler, make_loader
+from training.engine.sampler import StreamSampler, TrainingData, make_loader
 from training.engine.schedule import learning_rate_factor
 from training.engine.state import StateError, list_states, load_state, save_state
 from training.engine.stopping import StopRequest
@@ -61,13 +61,14 @@ def fit(
             f'{config.output} already holds a run: use --resume, or another output=FOLDER'
         )
     fabric = make_fabric(config)
-    run = _Run.begin(config, task, fabric)
-    batches = _batches(config, task, fabric, run.step)
+    data = task.training_data()
+    run = _Run.begin(config, task, fabric, len(data), command)
+    batches = _batches(config, data, fabric, run.step)
     stop = StopRequest(max_minutes)
     with RunLog(config, run.step, enabled=fabric.is_global_zero) as log, stop:
         logger.info(
-            '%s: steps %d to %d, %d process(es) on %s, %s',
-            *(config.task, run.step, config.steps, fabric.world_size, fabric.device),
+            '%s: %d samples, steps %d to %d, %d process(es) on %s, %s',
+            *(config.task, len(data), run.step, config.steps, fabric.world_size, fabric.device),
             fabric._precision.precision,
         )
         last_saved = time.monotonic()
@@ -94,13 +95,13 @@ def fit(
             due = run.step % config.checkpoint.every_steps == 0
             if due or reason or minutes >= config.checkpoint.every_minutes:
                 run.save()
-                run.ship(command)
+                run.ship()
                 last_saved = time.monotonic()
             if reason:
                 logger.info('stopping after step %d: %s; --resume goes on', run.step, reason)
                 break
         run.save()
-    return run.ship(command)
+    return run.ship()
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -123,10 +124,10 @@ def make_fabric(config: TrainConfig) -> Fabric:
     return fabric
 
 
-def _batches(config: TrainConfig, task: Task, fabric: Fabric, step: int) -> Iterator[Batch]:
+def _batches(
+    config: TrainConfig, data: TrainingData, fabric: Fabric, step: int
+) -> Iterator[Batch]:
     """Return the endless micro-batches from a step on."""
-    data = task.training_data()
-    logger.info('%d training samples', len(data))
     sampler = StreamSampler(
         len(data),
         config.batch_size,
@@ -151,9 +152,13 @@ class _Run:
     base_rates: list[float]
     ema: Ema
     step: int
+    samples: int
+    command: str
 
     @classmethod
-    def begin(cls, config: TrainConfig, task: Task, fabric: Fabric) -> _Run:
+    def begin(
+        cls, config: TrainConfig, task: Task, fabric: Fabric, samples: int, command: str
+    ) -> _Run:
         """Set up, and restore the newest state if there is one."""
         optimizer = torch.optim.AdamW(
             task.parameter_groups(config.optimizer), betas=config.optimizer.betas
@@ -166,11 +171,12 @@ class _Run:
         step = 0
         if states:
             state = load_state(states[-1])
-            if state['world_size'] != fabric.world_size:
-                raise StateError(
-                    f'{states[-1]} was written by {state["world_size"]} process(es), now there '
-                    f'are {fabric.world_size}: the samples would differ'
-                )
+            for name, now in (('world_size', fabric.world_size), ('samples', samples)):
+                if state[name] != now:
+                    raise StateError(
+                        f'{states[-1]} was written with {name} {state[name]}, now it is {now}: '
+                        'the order of the samples would change; restore it, or start a new run'
+                    )
             try:
                 task.load_state_dict(state['model'])
                 optimizer.load_state_dict(state['optimizer'])
@@ -181,7 +187,7 @@ class _Run:
                     'resume with the config the run was started with'
                 ) from error
             step = int(state['step'])
-        return cls(config, fabric, task, module, wrapped, base_rates, ema, step)
+        return cls(config, fabric, task, module, wrapped, base_rates, ema, step, samples, command)
 
     def set_learning_rate(self) -> float:
         """Set this step's learning rate; return its factor on the base rates."""
@@ -253,20 +259,21 @@ class _Run:
                 extra={
                     'config': self.config.model_dump(mode='json'),
                     'world_size': self.fabric.world_size,
+                    'samples': self.samples,
                 },
                 keep=self.config.checkpoint.keep,
             )
             logger.info('saved %s', folder)
         self.fabric.barrier()
 
-    def ship(self, command: str) -> Path:
+    def ship(self) -> Path:
         """Write the deployable checkpoint folder from the averaged weights.
 
         It is there, ever newer, while training goes on.
         """
         folder = self.config.output / 'checkpoint'
         if self.fabric.is_global_zero:
-            record = {'command': command, 'step': self.step, 'steps': self.config.steps}
+            record = {'command': self.command, 'step': self.step, 'samples': self.samples}
             with self.ema.applied(self.task):
                 self.task.save_checkpoint(folder, self.config, record)
         self.fabric.barrier()

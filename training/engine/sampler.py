@@ -6,6 +6,7 @@ do not depend on the number of workers.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -74,10 +75,15 @@ class _Stream(Dataset[dict[str, Any]]):
         return self.data.sample(index, np.random.default_rng([self.seed, 1, position]))
 
 
-def _one_thread(_worker: int) -> None:
-    """Keep a loader process from starting threads of its own beside the others'."""
+def _prepare_worker(_worker: int) -> None:
+    """Keep a loader process to one thread, and alive until the loop has stopped in order.
+
+    Ctrl-C and a scheduler's SIGTERM reach every process of the group.
+    """
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
@@ -91,7 +97,7 @@ def make_loader(
         batch_sampler=sampler,
         num_workers=workers,
         pin_memory=pin_memory,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
         persistent_workers=workers > 0,
         # forking a process whose OpenCV or OpenMP threads have run can hang the child
         multiprocessing_context='spawn' if workers > 0 else None,

@@ -71,6 +71,7 @@ class DepthSegmentationTask(Task):
             self.model = cast(DepthSegmentationNet, net)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'bad configuration in section model: {error}') from error
+        self._earlier: dict[str, Any] | None = None
         if start is not None:
             self._start_from(Path(start))
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -90,6 +91,7 @@ class DepthSegmentationTask(Task):
         try:
             earlier = load_checkpoint(folder, network=self.name, taxonomy=self.taxonomy)
             self.model.load_state_dict(earlier.net.state_dict())
+            self._earlier = earlier.metrics.get('training')
         except (CheckpointError, RuntimeError) as error:
             raise ConfigError(f'model.init: {error}') from error
 
@@ -170,12 +172,19 @@ class DepthSegmentationTask(Task):
 
     def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
         """Write the deployable checkpoint folder with its card."""
-        settings = config.model_dump(mode='json')
+        training = {
+            **record,
+            'parameters': sum(parameter.numel() for parameter in self.model.parameters()),
+            'config': config.model_dump(mode='json'),
+        }
+        if self._earlier is not None:
+            training['earlier'] = self._earlier
+        metrics = {'training': training}
         save_checkpoint(
             folder,
             self.model,
             taxonomy=self.taxonomy,
             preprocess=self.preprocess.to_dict(),
-            metrics={'training': {**record, 'config': settings}},
-            card=write_card(self.model, config, record),
+            metrics=metrics,
+            card=write_card(metrics),
         )
