@@ -245,19 +245,6 @@ def xyz(points: Array) -> npt.NDArray[np.float32]:
     return columns(points, ('x', 'y', 'z'))
 
 
-def transform_matrix(transform: Any) -> Array:
-    """Return the 4x4 matrix of a ``geometry_msgs/Transform``.
-
-    Raises:
-        MessageError: if the quaternion is zero or anything is not finite.
-    """
-    t, q = transform.translation, transform.rotation
-    values = np.array([t.x, t.y, t.z, q.x, q.y, q.z, q.w])
-    if not np.isfinite(values).all() or not values[3:].any():
-        raise MessageError(f'transform is not finite or has no rotation: {values.tolist()}')
-    return from_quaternion(values[3:], values[:3])
-
-
 def _class_and_visibility(results: Any, taxonomy: Taxonomy) -> tuple[int, float, float | None]:
     """Split hypotheses into class id, score and visible fraction."""
     class_id, score, visibility = taxonomy.ignore_id, 0.0, None

@@ -11,6 +11,8 @@ import yaml
 from sim_perception.bags.errors import BagError
 
 _SUFFIXES = ('.mcap', '.db3')
+# Safe, and in C where PyYAML was built so: QoS profiles make metadata long.
+_LOADER: Any = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def find_files(path: Path) -> BagLayout:
     metadata = path / 'metadata.yaml'
     if metadata.exists():
         try:
-            return _from_metadata(path, yaml.safe_load(metadata.read_text()))
+            return _from_metadata(path, yaml.load(metadata.read_text(), _LOADER))
         except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             problem = f'{metadata} is damaged ({error!r}); the storage files themselves are used'
     else:

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.bags.decode import transform_matrix
-from sim_perception.bags.errors import TransformError
-from sim_perception.geometry.transforms import interpolate, invert
+from sim_perception.bags.errors import MessageError, TransformError
+from sim_perception.geometry.transforms import (
+    from_quaternion,
+    interpolate,
+    invert,
+    to_quaternion,
+)
 
 Array = npt.NDArray[np.floating]
 
 
 @dataclass
 class _Edge:
-    """The poses of one frame in its parent, by stamp; a single one if static."""
+    """The poses of one frame in its parent, sorted by stamp; a single one if static.
+
+    A pose is kept as translation and quaternion, and made a matrix when it is looked up.
+    """
 
     parent: str
     static: bool
     stamps: list[int] = field(default_factory=list)
-    poses: list[Array] = field(default_factory=list)
+    poses: list[tuple[float, ...]] = field(default_factory=list)
+
+    def matrix(self, number: int) -> Array:
+        """Return one pose as 4x4 ``parent_T_child``."""
+        pose = self.poses[number]
+        return from_quaternion(pose[3:], np.array(pose[:3]))
 
 
 class TransformTree:
@@ -32,26 +46,40 @@ class TransformTree:
         self._edges: dict[str, _Edge] = {}
 
     def add(self, message: Any, static: bool) -> None:
-        """Take the transforms of a ``tf2_msgs/TFMessage``."""
+        """Take the transforms of a ``tf2_msgs/TFMessage``.
+
+        Raises:
+            MessageError: if a transform is not finite or has no rotation.
+        """
         for stamped in message.transforms:
             stamp = stamped.header.stamp
-            nanoseconds = stamp.sec * 10**9 + stamp.nanosec
-            parent = stamped.header.frame_id.lstrip('/')
-            pose = transform_matrix(stamped.transform)
-            self.add_pose(stamped.child_frame_id.lstrip('/'), parent, pose, nanoseconds, static)
+            t, q = stamped.transform.translation, stamped.transform.rotation
+            pose = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
+            if not all(map(math.isfinite, pose)) or not any(pose[3:]):
+                raise MessageError(
+                    f'transform of {stamped.child_frame_id!r} is not finite or has no rotation'
+                )
+            child, parent = (
+                name.lstrip('/') for name in (stamped.child_frame_id, stamped.header.frame_id)
+            )
+            self._insert(child, parent, pose, stamp.sec * 10**9 + stamp.nanosec, static)
 
     def add_pose(
         self, child: str, parent: str, parent_T_child: Array, stamp: int, static: bool
     ) -> None:
-        """Take one transform; stamps may come in any order."""
+        """Take one 4x4 transform; stamps may come in any order."""
+        values = (*parent_T_child[:3, 3], *to_quaternion(parent_T_child))
+        self._insert(child, parent, tuple(float(v) for v in values), stamp, static)
+
+    def _insert(
+        self, child: str, parent: str, pose: tuple[float, ...], stamp: int, static: bool
+    ) -> None:
         edge = self._edges.get(child)
         if edge is None or static or edge.parent != parent:
             edge = self._edges[child] = _Edge(parent, static)
-        place = len(edge.stamps)
-        while place and edge.stamps[place - 1] > stamp:
-            place -= 1
+        place = bisect_right(edge.stamps, stamp)
         edge.stamps.insert(place, stamp)
-        edge.poses.insert(place, parent_T_child)
+        edge.poses.insert(place, pose)
 
     @property
     def frames(self) -> tuple[str, ...]:
@@ -99,15 +127,15 @@ class TransformTree:
     def _pose(self, child: str, stamp: int) -> Array:
         edge = self._edges[child]
         if edge.static:
-            return edge.poses[-1]
+            return edge.matrix(-1)
         if not edge.stamps[0] <= stamp <= edge.stamps[-1]:
             raise TransformError(
                 f'transform {edge.parent!r} -> {child!r} is known from {edge.stamps[0] / 1e9:.3f} '
                 f'to {edge.stamps[-1] / 1e9:.3f} s, not at {stamp / 1e9:.3f} s'
             )
-        after = int(np.searchsorted(edge.stamps, stamp))
+        after = bisect_left(edge.stamps, stamp)
         if edge.stamps[after] == stamp:
-            return edge.poses[after]
+            return edge.matrix(after)
         before = after - 1
         fraction = (stamp - edge.stamps[before]) / (edge.stamps[after] - edge.stamps[before])
-        return interpolate(edge.poses[before], edge.poses[after], fraction)
+        return interpolate(edge.matrix(before), edge.matrix(after), fraction)

@@ -233,21 +233,6 @@ def test_uncalibrated_and_fisheye_cameras_are_refused() -> None:
         decode.camera_of(message)
 
 
-@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
-def test_transforms_survive(values: list[float]) -> None:
-    pose = from_euler(*values[:3], np.array(values[3:]))
-    message = round_trip(messages.transform_message(pose, STAMP, 'odom', 'base_link'))
-    np.testing.assert_allclose(decode.transform_matrix(message.transform), pose, atol=1e-12)
-    assert (message.header.frame_id, message.child_frame_id) == ('odom', 'base_link')
-
-
-def test_transform_without_rotation_is_refused() -> None:
-    message = messages.transform_message(np.eye(4), STAMP, 'a', 'b')
-    message.transform.rotation.w = 0.0
-    with pytest.raises(MessageError, match='no rotation'):
-        decode.transform_matrix(message.transform)
-
-
 def some_truth() -> ObjectTruth:
     rng = np.random.default_rng(0)
     poses = np.stack([from_euler(0, 0, yaw, rng.normal(size=3)) for yaw in (0.0, 1.0, 2.0)])

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_perception.bags import messages as m
-from sim_perception.bags.errors import TransformError
+from sim_perception.bags.errors import MessageError, TransformError
 from sim_perception.bags.transforms import TransformTree
+from sim_perception.bags.typestore import serialize, typestore
 from sim_perception.geometry.transforms import from_euler, invert
 
 
@@ -81,3 +82,22 @@ def test_slash_and_message_form() -> None:
     tree = TransformTree()
     tree.add(m.tf_message([m.transform_message(np.eye(4), 10, '/a', '/b')]), static=False)
     np.testing.assert_array_equal(tree.lookup('a', 'b', 10), np.eye(4))
+
+
+@given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
+def test_messages_keep_the_pose(values: list[float]) -> None:
+    pose = from_euler(*values[:3], np.array(values[3:]))
+    message = m.tf_message([m.transform_message(pose, 1_500_000_000, 'odom', 'base')])
+    tree = TransformTree()
+    tree.add(typestore().deserialize_cdr(serialize(message), 'tf2_msgs/msg/TFMessage'), False)
+    np.testing.assert_allclose(tree.lookup('odom', 'base', 1_500_000_000), pose, atol=1e-12)
+    with pytest.raises(TransformError, match='not at'):
+        tree.lookup('odom', 'base', 1_500_000_001)
+
+
+@pytest.mark.parametrize(('name', 'value'), [('w', 0.0), ('x', np.nan), ('y', np.inf)])
+def test_broken_transform_is_refused(name: str, value: float) -> None:
+    message = m.tf_message([m.transform_message(np.eye(4), 5, 'a', 'b')])
+    setattr(message.transforms[0].transform.rotation, name, value)
+    with pytest.raises(MessageError, match="transform of 'b' is not finite or has no rotation"):
+        TransformTree().add(message, static=False)
