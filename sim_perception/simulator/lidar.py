@@ -194,68 +194,34 @@ def _aim(beams, poses, first, last, origins, directions, times, fractions):  # t
             times[i] = fractions[column]
 
 
-@inlined
-def _corner(start, end, fraction, vertices, i, origin):  # type: ignore[no-untyped-def]
-    """Return a moving vertex relative to the ray's origin."""
-    x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
-    rest = 1.0 - fraction
-    px = start[0, 0] * x + start[0, 1] * y + start[0, 2] * z + start[0, 3]
-    py = start[1, 0] * x + start[1, 1] * y + start[1, 2] * z + start[1, 3]
-    pz = start[2, 0] * x + start[2, 1] * y + start[2, 2] * z + start[2, 3]
-    qx = end[0, 0] * x + end[0, 1] * y + end[0, 2] * z + end[0, 3]
-    qy = end[1, 0] * x + end[1, 1] * y + end[1, 2] * z + end[1, 3]
-    qz = end[2, 0] * x + end[2, 1] * y + end[2, 2] * z + end[2, 3]
-    return (
-        rest * px + fraction * qx - origin[0],
-        rest * py + fraction * qy - origin[1],
-        rest * pz + fraction * qz - origin[2],
-    )
-
-
-@kernel
-def _plane(start, end, fraction, vertices, a, b, c, origin, dx, dy, dz):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Meet a ray with a moving face's plane; return range and cosine of incidence."""
-    ax, ay, az = _corner(start, end, fraction, vertices, a, origin)
-    bx, by, bz = _corner(start, end, fraction, vertices, b, origin)
-    cx, cy, cz = _corner(start, end, fraction, vertices, c, origin)
-    ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    along = nx * dx + ny * dy + nz * dz
-    length = math.sqrt(nx * nx + ny * ny + nz * nz)
-    if along == 0.0 or length == 0.0:
-        return np.inf, 0.0
-    return (nx * ax + ny * ay + nz * az) / along, abs(along) / length
-
-
 @kernel
 def _measure(
-    first, last, beams, poses, fractions, instance, face, start, end, vertices, faces,
+    first, last, columns, rings, directions, distance, instance, face, instance_pose, face_normal,
     face_start, mesh_of, material, reflectance, sensor, weather, seed, table, found,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """Turn hits of columns [first, last) into range and intensity; range 0 is no return."""
-    rings = beams.shape[1]
     low, high, range_noise, dropout, limit = sensor
     fog, rain = weather
     for column in range(first, last):
-        pose = poses[column]
-        origin = pose[:, 3]
         for ring in range(rings):
             i = column * rings + ring
             found[i, 0] = found[i, 1] = 0.0
             place = np.uint32(i * 8) ^ seed
             reach, strength, power = np.inf, 0.0, 0.0
-            hit = _slot(column, ring, len(beams), rings)
+            hit = _slot(column, ring, columns, rings)
             if instance[hit] >= 0:
-                u, v, w = beams[column, ring, 0], beams[column, ring, 1], beams[column, ring, 2]
-                dx = pose[0, 0] * u + pose[0, 1] * v + pose[0, 2] * w
-                dy = pose[1, 0] * u + pose[1, 1] * v + pose[1, 2] * w
-                dz = pose[2, 0] * u + pose[2, 1] * v + pose[2, 2] * w
                 k = instance[hit]
                 f = face_start[mesh_of[k]] + face[hit]
-                reach, cosine = _plane(
-                    start[k], end[k], fractions[column], vertices, faces[f, 0], faces[f, 1],
-                    faces[f, 2], origin, dx, dy, dz,
-                )  # fmt: skip
+                reach = float(distance[hit])
+                # The beam in the mesh's frame, where the face's normal is known.
+                dx, dy, dz = directions[hit, 0], directions[hit, 1], directions[hit, 2]
+                n0, n1, n2 = face_normal[f, 0], face_normal[f, 1], face_normal[f, 2]
+                turn = instance_pose[k]
+                cosine = abs(
+                    n0 * (turn[0, 0] * dx + turn[1, 0] * dy + turn[2, 0] * dz)
+                    + n1 * (turn[0, 1] * dx + turn[1, 1] * dy + turn[2, 1] * dz)
+                    + n2 * (turn[0, 2] * dx + turn[1, 2] * dy + turn[2, 2] * dz)
+                )
                 m = material[f]
                 air = math.exp(-2.0 * fog * reach) if fog > 0.0 else 1.0
                 # Rough surfaces return more than Lambert's law says at grazing incidence.
@@ -366,15 +332,15 @@ class Lidar:
             )  # fmt: skip
 
         self._workers.split(aim, spec.columns)
-        _, instance, face = self._tracer.first_hits(
+        distance, instance, face = self._tracer.first_hits(
             self._origins, self._directions, self._times, spec.max_range * 1.01
         )
         meshes, key = self._meshes, salt(seed)
 
         def measure(first: int, last: int) -> None:
             _measure(
-                first, last, self._beams, poses, fractions, instance, face, start, end,
-                meshes.vertices, meshes.faces, meshes.face_start, self._instances.mesh,
+                first, last, spec.columns, spec.rings, self._directions, distance, instance, face,
+                start, meshes.face_normal, meshes.face_start, self._instances.mesh,
                 meshes.material, self._reflectance, self._sensor, self._weather, key, NORMAL,
                 self._found,
             )  # fmt: skip
