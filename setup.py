@@ -24,7 +24,10 @@ NODES = ['simulator', 'depth_segmentation', 'pipeline']
 
 # Ranges; requirements/ holds the exact versions that are tested together.
 RUNTIME = [
+    'apsw>=3.45',
     'embreex>=4.4',
+    'lz4>=4',
+    'mcap>=1.2',
     'numba>=0.60',
     'numpy>=1.26',
     'opencv-python-headless>=4.8,<5',
@@ -35,6 +38,7 @@ RUNTIME = [
     'safetensors>=0.4',
     'scipy>=1.11',
     'torch>=2.4',
+    'zstandard>=0.21',
 ]
 EXTRAS = {
     'ros': [
