@@ -179,6 +179,7 @@ class DepthSegmentationEngine:
         confidence: bool,
     ) -> DepthSegmentation:
         depth = depth_image(log_depth, size, *self._limits)
+        logits = np.ascontiguousarray(logits)  # one layout, one compiled loop
         if confidence:
             return DepthSegmentation(depth, *label_confidence_image(logits, size))
         return DepthSegmentation(depth, label_image(logits, size))
