@@ -129,7 +129,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         assert self._simulation is not None
         p = self.parameters
         while not self._stopping.is_set():
-            ahead = _RENDERED_AHEAD * self._simulation.frame_period if p.rate else 0.0
+            ahead = _RENDERED_AHEAD * self._simulation.frame_period / p.rate if p.rate else 0.0
             begin = time.monotonic() + ahead
             start = time.time_ns() + round(ahead * 1e9) if p.stamps == 'wall' else START_STAMP
             for message in static_messages(self._simulation, set(self._outputs), start):
@@ -150,7 +150,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         """
         p = self.parameters
         scan_period = None if simulation.lidar_spec is None else 1 / simulation.lidar_spec.rate_hz
-        tolerance = _TOLERATED_DELAY * simulation.frame_period
+        period = simulation.frame_period / (p.rate or 1.0)  # in real seconds
         usual = 0.0
         for moment in schedule(
             simulation.scenario.duration_s, simulation.frame_period, scan_period, p.clock_rate
@@ -158,10 +158,11 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
             due = begin + moment.time * 1e-9 / p.rate if p.rate else 0.0
             wanted = self._wanted(moment.topics)
             if p.rate:
-                ahead = max(_RENDERED_AHEAD * simulation.frame_period, 2 * usual)
+                ahead = max(_RENDERED_AHEAD * period, 2 * usual)
                 if self._stopping.wait(max(0.0, due - ahead - time.monotonic())):
                     return False
-                if wanted - _LIGHT and time.monotonic() + usual > due + tolerance:
+                late = time.monotonic() + usual - due
+                if wanted - _LIGHT and late > _TOLERATED_DELAY * period:
                     self.diagnostics.dropped()
                     wanted &= _LIGHT
                     self.get_logger().warning(
