@@ -116,8 +116,10 @@ def draw(
 
 
 def camvid_palette(taxonomy: Taxonomy) -> npt.NDArray[np.uint8]:
-    """Return (256, 3) colours of CamVid ids: that of the first class mapped to each."""
+    """Return (256, 3) colours of CamVid ids: those of the same or the last class mapped there."""
     palette = np.zeros((256, 3), np.uint8)
     for index, name in enumerate(taxonomy.camvid_names):
-        palette[index] = next(c.color for c in taxonomy.classes if c.camvid == name)
+        mapped = {c.name: c.color for c in taxonomy.classes if c.camvid == name}
+        if mapped:
+            palette[index] = mapped.get(name, list(mapped.values())[-1])
     return palette
