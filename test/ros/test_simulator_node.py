@@ -72,25 +72,6 @@ def scenario_file(tmp_path_factory):
     return path
 
 
-def test_rviz_shows_topics_that_exist(ros, scenario_file):
-    rviz = yaml.safe_load((ROOT / 'config' / 'rviz' / 'pipeline.rviz').read_text())
-    displays = rviz['Visualization Manager']['Displays']
-    shown = {d['Topic']['Value'] for d in displays if 'Topic' in d}
-    node = start(ros, '', scenario_file)
-    try:
-        node.trigger_configure()
-        offered = {
-            name for name, _ in node.get_publisher_names_and_types_by_node('simulator', '/')
-        }
-        own = {name for name in shown if not name.startswith('/depth_segmentation/')}
-        assert own <= offered
-        source = (ROOT / 'sim_perception' / 'nodes' / 'depth_segmentation.py').read_text()
-        for name in shown - own:
-            assert f"'{name.removeprefix('/depth_segmentation/')}'" in source
-    finally:
-        ros.remove(node)
-
-
 def start(ros, namespace, scenario_file, **parameters):
     values = {'scenario': str(scenario_file), 'threads': 1, 'autostart': False, **parameters}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
@@ -158,7 +139,28 @@ def test_real_time_topics_clock_transforms_and_markers(ros, scenario_file):
         ros.remove(node)
 
 
-def test_nothing_is_rendered_for_nobody(ros, scenario_file, monkeypatch):
+@pytest.fixture(scope='module')
+def configured(ros, scenario_file):
+    """A node in the root namespace that is ready to be activated."""
+    node = start(ros, '', scenario_file, rate=0.0)
+    node.trigger_configure()
+    yield node
+    ros.remove(node)
+
+
+def test_rviz_shows_topics_that_exist(configured):
+    rviz = yaml.safe_load((ROOT / 'config' / 'rviz' / 'pipeline.rviz').read_text())
+    displays = rviz['Visualization Manager']['Displays']
+    shown = {d['Topic']['Value'] for d in displays if 'Topic' in d}
+    publishers = configured.get_publisher_names_and_types_by_node('simulator', '/')
+    own = {name for name in shown if not name.startswith('/depth_segmentation/')}
+    assert own <= {name for name, _ in publishers}
+    source = (ROOT / 'sim_perception' / 'nodes' / 'depth_segmentation.py').read_text()
+    for name in shown - own:
+        assert f"'{name.removeprefix('/depth_segmentation/')}'" in source
+
+
+def test_nothing_is_rendered_for_nobody(ros, configured, monkeypatch):
     calls = []
     original = Simulation.camera_frame
 
@@ -166,21 +168,16 @@ def test_nothing_is_rendered_for_nobody(ros, scenario_file, monkeypatch):
         calls.append(layers)
         return original(self, t, layers=layers)
 
-    node = start(ros, 'idle', scenario_file, rate=0.0)
-    try:
-        node.trigger_configure()
-        monkeypatch.setattr(Simulation, 'camera_frame', counted)
-        node.trigger_activate()
-        ros.until(lambda: node.diagnostics.state == 'finished', 'the end')
-        assert calls == []
-        node.trigger_deactivate()
-        depth = ros.collect(Image, '/idle/ground_truth/depth')
-        activate(ros, node, t_.DEPTH.name)
-        depth.wait(what='depth')
-        ros.until(lambda: node.diagnostics.state == 'finished', 'the end')
-        assert set(calls) == {frozenset({'depth'})}
-    finally:
-        ros.remove(node)
+    monkeypatch.setattr(Simulation, 'camera_frame', counted)
+    configured.trigger_activate()
+    ros.until(lambda: configured.diagnostics.state == 'finished', 'the end')
+    assert calls == []
+    configured.trigger_deactivate()
+    depth = ros.collect(Image, '/ground_truth/depth')
+    activate(ros, configured, t_.DEPTH.name)
+    depth.wait(what='depth')
+    ros.until(lambda: configured.diagnostics.state == 'finished', 'the end')
+    assert set(calls) == {frozenset({'depth'})}
 
 
 def test_a_wrong_scenario_is_reported_and_the_node_lives(ros, tmp_path, scenario_file):
