@@ -12,6 +12,7 @@ SCENARIO = """
 domain: clean
 duration_s: 0.3
 camera: {width: 96, height: 64}
+street: {building_density: 0, tree_spacing_m: 200, furniture_density: 0, billboard_density: 0}
 lidar: {rings: 8, columns: 64}
 """
 

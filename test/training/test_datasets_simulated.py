@@ -24,6 +24,7 @@ SCENARIO = """
 domain: clean
 duration_s: 0.3
 camera: {width: 64, height: 48}
+street: {building_density: 0, tree_spacing_m: 200, furniture_density: 0, billboard_density: 0}
 lidar: {rings: 4, columns: 32}
 """
 
