@@ -56,7 +56,8 @@ class Ros2:
         watchdog = threading.Timer(deadline, os.killpg, (process.pid, signal.SIGKILL))
         watchdog.start()
         try:
-            yield from process.stdout
+            for line in process.stdout:  # noqa: UP028 - `yield from` would close it
+                yield line
         finally:
             watchdog.cancel()
 

@@ -1,5 +1,7 @@
 """A lifecycle node with a parameter that publishes counters, a latched text and a detection."""
 
+import contextlib
+
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode
@@ -22,8 +24,6 @@ def main():
     array = node.create_publisher(UInt8MultiArray, '/array', best_effort)
     detection = node.create_publisher(Detection3D, '/detection', 10)
     latch = node.create_publisher(String, '/latched', latched)
-    for publisher in (counter, array, detection, latch):
-        publisher.on_activate(None) if hasattr(publisher, 'on_activate') else None
     latch.publish(String(data='for late listeners'))
     message = Counter()
 
@@ -34,10 +34,8 @@ def main():
         detection.publish(Detection3D(id='7'))
 
     node.create_timer(1 / RATE, tick)
-    try:
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     rclpy.try_shutdown()
 
 

@@ -200,7 +200,7 @@ def test_text_becomes_a_typed_value(value, kind, expected):
 
 @pytest.mark.parametrize(('value', 'kind'), [('x', int), ('x', bool), ('{a: 1}', None)])
 def test_text_of_another_type_is_refused(value, kind):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r'x|convert'):
         coerce_to_type(value, kind)
     with pytest.raises(TypeError):
         normalize_typed_substitution('text', int)
@@ -345,8 +345,9 @@ def test_output_goes_where_it_is_sent(capsys):
     assert launch(ExecuteProcess(cmd=command, output='screen', name='talker')) == 0
     shown = capsys.readouterr().out
     for word in ('out', 'err', 'unfinished'):
-        assert any(line.startswith('[talker-') and line.endswith(word) for line in
-                   shown.splitlines())
+        assert any(
+            line.startswith('[talker-') and line.endswith(word) for line in shown.splitlines()
+        )
     assert launch(ExecuteProcess(cmd=command)) == 0
     shown = capsys.readouterr().out
     assert '] err' in shown
@@ -366,9 +367,7 @@ def test_exit_handlers_see_process_and_code(log):
 
     code = launch(
         RegisterEventHandler(OnProcessExit(target_action=first, on_exit=on_exit)),
-        RegisterEventHandler(
-            OnProcessStart(target_action=second, on_start=[log.mark('started')])
-        ),
+        RegisterEventHandler(OnProcessStart(target_action=second, on_start=[log.mark('started')])),
         first,
         RegisterEventHandler(
             OnProcessExit(target_action=first, on_exit=[second], handle_once=True)

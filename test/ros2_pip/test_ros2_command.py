@@ -130,31 +130,43 @@ def test_hz_measures_the_rate(ros2, talker):
     assert ros2.interrupt(process)[0] == 130
 
 
-@pytest.fixture(scope='module', params=['mcap', 'sqlite3'])
-def recording(request, module_ros2, talker, tmp_path_factory):
-    """A bag of the talker's topics, recorded until it was interrupted twice."""
-    bag = tmp_path_factory.mktemp('bags') / 'bag'
+@pytest.fixture(scope='module')
+def bags(module_ros2, talker, tmp_path_factory):
+    """Bags of the talker's topics by storage, recorded until they were interrupted twice."""
     topics = ('/count', '/latched', '/detection')
-    words = ('bag', 'record', '-s', request.param, '-o', bag, '--topics', *topics)
-    process = module_ros2.start(*words)
-    seen = set()
-    for line in module_ros2.lines(process):
-        seen.update(re.findall(r"Subscribed to topic '(.*)'", line))
-        if seen == set(topics):
-            break
-    assert seen == set(topics)
+    folder = tmp_path_factory.mktemp('bags')
+    recorders = {
+        storage: module_ros2.start(
+            'bag', 'record', '-s', storage, '-o', folder / storage, '--topics', *topics
+        )
+        for storage in ('mcap', 'sqlite3')
+    }
+    for process in recorders.values():
+        seen = set()
+        for line in module_ros2.lines(process):
+            seen.update(re.findall(r"Subscribed to topic '(.*)'", line))
+            if seen == set(topics):
+                break
+        assert seen == set(topics)
     time.sleep(2.0)  # this much is to be recorded
-    process.send_signal(signal.SIGINT)
-    code, output = module_ros2.interrupt(process)
-    assert code == 0, output
-    return bag
+    for process in recorders.values():
+        process.send_signal(signal.SIGINT)
+        code, output = module_ros2.interrupt(process)
+        assert code == 0, output
+    return {storage: folder / storage for storage in recorders}
 
 
-def test_recording_has_all_messages_qos_and_types(recording, ros2):
+@pytest.fixture
+def bag(bags):
+    return bags['mcap']
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_recording_has_all_messages_qos_and_types(bags, storage, ros2):
     from rosbags.interfaces import QosDurability, QosReliability
     from rosbags.rosbag2 import Reader
 
-    with Reader(recording) as reader:
+    with Reader(bags[storage]) as reader:
         connections = {connection.topic: connection for connection in reader.connections}
         assert set(connections) == {'/count', '/latched', '/detection'}
         offers = connections['/latched'].ext.offered_qos_profiles
@@ -170,7 +182,7 @@ def test_recording_has_all_messages_qos_and_types(recording, ros2):
         assert connections['/latched'].msgcount == 1
     assert len(counts) >= 10
     assert counts == list(range(counts[0], counts[0] + len(counts)))
-    code, output = ros2.run('bag', 'info', recording)
+    code, output = ros2.run('bag', 'info', bags[storage])
     assert code == 0
     assert f'Topic: /count | Type: std_msgs/msg/UInt32 | Count: {len(counts)}' in output
 
@@ -222,9 +234,9 @@ def listener():
     listener.close()
 
 
-def test_a_bag_is_played_as_it_was_recorded(recording, ros2, listener):
+def test_a_bag_is_played_as_it_was_recorded(bag, ros2, listener):
     process = ros2.start(
-        *('bag', 'play', recording, '--clock', '100', '--delay', '4', '--rate', '4'),
+        *('bag', 'play', bag, '--clock', '100', '--delay', '4', '--rate', '4'),
         *(*REMAP, '--topics', '/count', 'latched'),
     )
     listener.spin_until(lambda: process.poll() is not None)
@@ -238,9 +250,9 @@ def test_a_bag_is_played_as_it_was_recorded(recording, ros2, listener):
     assert set(steps) == {40_000_000}  # 100 Hz at four times the speed
 
 
-def test_a_loop_jumps_back_and_ends_with_ctrl_c(recording, ros2, listener):
+def test_a_loop_jumps_back_and_ends_with_ctrl_c(bag, ros2, listener):
     process = ros2.start(
-        *('bag', 'play', recording, '--loop', '--clock', '--rate', '8'),
+        *('bag', 'play', bag, '--loop', '--clock', '--rate', '8'),
         *('--start-offset', '1', *REMAP, '--exclude-topics', '/detection'),
     )
 
@@ -254,17 +266,17 @@ def test_a_loop_jumps_back_and_ends_with_ctrl_c(recording, ros2, listener):
     assert ros2.interrupt(process)[0] == 0
 
 
-def test_wrong_uses_of_bags_are_explained(recording, ros2, tmp_path):
+def test_wrong_uses_of_bags_are_explained(bag, ros2, tmp_path):
     broken = tmp_path / 'qos.yaml'
     broken.write_text('/count: {reliability: perhaps}')
     uses = {
         ('bag', 'info', tmp_path / 'none'): 'cannot read the bag',
         ('bag', 'play', tmp_path): 'cannot read the bag',
-        ('bag', 'play', recording, '--start-offset', '1000'): 'not within the bag',
-        ('bag', 'play', recording, '--topics', '/none'): 'nothing to play',
-        ('bag', 'play', recording, '--rate', '0'): 'not greater than 0',
-        ('bag', 'play', recording, '--qos-profile-overrides-path', broken): 'QoS overrides',
-        ('bag', 'record', '-o', recording, '-a'): 'cannot write the bag',
+        ('bag', 'play', bag, '--start-offset', '1000'): 'not within the bag',
+        ('bag', 'play', bag, '--topics', '/none'): 'nothing to play',
+        ('bag', 'play', bag, '--rate', '0'): 'not greater than 0',
+        ('bag', 'play', bag, '--qos-profile-overrides-path', broken): 'QoS overrides',
+        ('bag', 'record', '-o', bag, '-a'): 'cannot write the bag',
         ('bag', 'record', '-o', tmp_path / 'new'): 'name the topics',
     }
     started = {words: ros2.start(*words) for words in uses}
