@@ -78,7 +78,7 @@ class LidarSpec:
                 f'{self.fov_down_deg} and {self.fov_up_deg}'
             )
         if self.range_noise < 0 or not 0 <= self.dropout <= 1 or not self.reference_range > 0:
-            raise ValueError('range_noise, dropout or reference_range of the LiDAR is out of range')
+            raise ValueError('range_noise, dropout or reference_range is out of range')
 
     def directions(self) -> F64:
         """Return (columns, rings, 3) unit beam directions in the LiDAR's frame."""
@@ -249,8 +249,18 @@ def _measure(
 
 
 @kernel
+def _count(found):  # type: ignore[no-untyped-def]
+    """Return how many rays have a return."""
+    count = 0
+    for i in range(len(found)):
+        if found[i, 0] > 0.0:
+            count += 1
+    return count
+
+
+@kernel
 def _collect(beams, seconds, found, points):  # type: ignore[no-untyped-def]
-    """Write the returns as points in firing order; return how many."""
+    """Write the returns as points in firing order."""
     rings = beams.shape[1]
     count = 0
     for column in range(beams.shape[0]):
@@ -265,7 +275,6 @@ def _collect(beams, seconds, found, points):  # type: ignore[no-untyped-def]
                 points[count].ring = ring
                 points[count].time = seconds[column]
                 count += 1
-    return count
 
 
 class Lidar:
@@ -346,6 +355,6 @@ class Lidar:
             )  # fmt: skip
 
         self._workers.split(measure, spec.columns)
-        points = np.empty(spec.rings * spec.columns, POINT)
-        count = _collect(self._beams, self._seconds, self._found, points)
-        return LidarScan(points[:count].copy(), state.time, period)
+        points = np.empty(_count(self._found), POINT)
+        _collect(self._beams, self._seconds, self._found, points)
+        return LidarScan(points, state.time, period)

@@ -15,9 +15,11 @@ from sim_perception.simulator.reflections import Mirrors
 from sim_perception.simulator.scene import F32, F64, I32, Scene, WorldState
 from sim_perception.simulator.shading import Surroundings, shade_samples
 from sim_perception.simulator.shadows import Sunlight
+from sim_perception.simulator.sky import HORIZON
 from sim_perception.simulator.surface import Surface, compute_surface
 from sim_perception.simulator.table import TINTED, TRANSLUCENCY
 from sim_perception.simulator.tracing import make_tracer
+from sim_perception.simulator.weather import add_rain
 
 #: How far ahead of the camera the contact map's middle lies, metres.
 _AHEAD = 40.0
@@ -46,6 +48,7 @@ class Painter:
         self._contact = ContactMap(meshes, instances)
         leafy = look.materials[:, TRANSLUCENCY].copy()
         self._antialiasing = Antialiasing(meshes, instances, leafy, workers)
+        self._rain = scene.environment.rain
         self._ambient: tuple[F64, AmbientGrid] | None = None
 
     def paint(
@@ -83,8 +86,12 @@ class Painter:
             self._workers,
         )  # fmt: skip
         if source is None:
-            return light.reshape(camera.height, camera.width, 3)
-        return self._antialiasing.resolve(source, light)
+            image = light.reshape(camera.height, camera.width, 3)
+        else:
+            image = self._antialiasing.resolve(source, light)
+        sky = self._look.light[HORIZON : HORIZON + 3]
+        add_rain(image, self._rain, camera.fx, sky, round(state.time * 1e6))
+        return image
 
     def _extend(
         self, surface: Surface, pixels: int, rays: F64, numbers: I32, camera_T_instance: F64
