@@ -1,10 +1,11 @@
 """One network for metric depth and semantic classes of a single image.
 
 Training it on few CPU cores (``python -m benchmark training_step`` measures yours): bfloat16
-autocast is two to three times as fast as float32 where the CPU has instructions for it; each
+autocast is up to three times as fast as float32 where the CPU has instructions for it; each
 frozen encoder stage saves time in every step, and at equal numbers of steps costs little or
-nothing (two stages: +20 % images per second or more, three: +40 %); PyTorch with one thread does more per
-core than with two, and keeps its speed on a busy machine, where threads wait for each other.
+nothing (two stages: +20 % images per second or more, three: +40 %); PyTorch with one thread does
+more per core than with two, and keeps its speed on a busy machine, where threads wait for each
+other.
 """
 
 from __future__ import annotations
