@@ -1,0 +1,122 @@
+"""The verb ``inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from sim_perception.bags import messages as m
+from sim_perception.bags import topics as t_
+from sim_perception.bags.reader import BagReader
+from sim_perception.bags.typestore import serialize
+from sim_perception.bags.writer import BagWriter
+from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
+from sim_perception.simulator.annotations import ObjectTruth
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Camera
+from training.inspect import contact_sheet, inspect, topic_table
+
+CAMERA = Camera(120, 60, 60.0, 60.0, 60.0, 30.0)
+
+
+def car(visibility: float) -> ObjectTruth:
+    """A cube 10 m ahead."""
+    nothing = np.zeros((1, 3))
+    return ObjectTruth(
+        row=np.zeros(1, np.int32),
+        id=np.ones(1, np.uint16),
+        class_id=np.array([load_taxonomy().id_of('car')], np.uint8),
+        family=('sedan',),
+        size=np.full((1, 3), 2, np.float32),
+        world_T_object=from_euler(0, 0, 0, np.array([10.0, 0, 0]))[None],
+        velocity=nothing,
+        acceleration=nothing,
+        net_force=nothing,
+        angular_velocity=nothing,
+        visibility=np.array([visibility], np.float32),
+        box_amodal=np.zeros((1, 4), np.float32),
+        box_visible=np.zeros((1, 4), np.float32),
+        coverage=np.ones(1, np.int32),
+    )
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    """Two frames: a fully visible object, then the same hidden."""
+    path = tmp_path / 'bag'
+    with BagWriter(path) as writer:
+
+        def write(topic: t_.Topic, stamp: int, message: Any) -> None:
+            writer.write(m.StampedMessage(topic.name, stamp, serialize(message)))
+
+        mount = m.transform_message(BODY_T_OPTICAL, m.START_STAMP, 'odom', 'c')
+        write(t_.TF_STATIC, m.START_STAMP, m.tf_message([mount]))
+        for number, visibility in enumerate((1.0, 0.0)):
+            stamp = m.START_STAMP + number * 10**9
+            black = np.zeros((60, 120, 3), np.uint8)
+            write(t_.IMAGE, stamp, m.image_message(black, stamp, 'c'))
+            write(t_.CAMERA_INFO, stamp, m.camera_info_message(CAMERA, stamp, 'c'))
+            depth = np.full((60, 120), 10, np.float32)
+            write(t_.DEPTH, stamp, m.image_message(depth, stamp, 'c'))
+            objects = m.objects_message(car(visibility), load_taxonomy(), stamp, 'odom')
+            write(t_.OBJECTS, stamp, objects)
+    return path
+
+
+def test_sheet_shows_hidden_objects_in_another_colour(bag: Path) -> None:
+    with BagReader(bag) as reader:
+        sheet = contact_sheet(reader, frames=5)
+    assert sheet.shape == (120, 240, 3)
+    middle = sheet[22:50, 20:100].reshape(-1, 3).astype(int).max(0)
+    hidden = sheet[82:110, 20:100].reshape(-1, 3).astype(int).max(0)
+    assert middle[1] > 200 > middle[0]  # green
+    assert hidden[0] > 200 > hidden[1]  # red
+    assert len(np.unique(sheet[22:60, 120:].reshape(-1, 3), axis=0)) == 1  # one depth
+
+
+def test_table_counts_and_rates(bag: Path) -> None:
+    with BagReader(bag) as reader:
+        columns = [list(column.cells) for column in topic_table(reader).columns]
+    row = columns[0].index(t_.IMAGE.name)
+    assert [column[row] for column in columns[1:]] == [t_.IMAGE.type, '2', '1.00', '1.000']
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    app = typer.Typer()
+    app.command()(inspect)
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, ' '.join(result.output.split())
+
+
+def test_command_line(bag: Path, tmp_path: Path) -> None:
+    picture = tmp_path / 'out' / 'sheet.png'
+    code, output = run(str(bag), '--out', str(picture), '--verify')
+    assert code == 0
+    assert 'every message is readable' in output
+    assert cv2.imread(str(picture)).shape == (120, 240, 3)
+
+
+def test_problems_are_told(bag: Path, tmp_path: Path) -> None:
+    file = bag / 'bag.mcap'
+    file.write_bytes(file.read_bytes()[:-200])
+    code, output = run(str(bag), '--out', str(tmp_path / 'x.png'))
+    assert code == 0
+    assert 'problem:' in output
+    code, output = run(str(tmp_path / 'nowhere'))
+    assert code == 1
+    assert 'there is no bag' in output
+
+
+def test_bag_without_camera(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as writer:
+        message = m.tf_message([m.transform_message(np.eye(4), m.START_STAMP, 'a', 'b')])
+        writer.write(m.StampedMessage(t_.TF.name, m.START_STAMP, serialize(message)))
+    code, output = run(str(tmp_path / 'bag'), '--out', str(tmp_path / 'x.png'))
+    assert code == 1
+    assert 'no messages on /camera/image_raw; it has /tf (1)' in output
