@@ -3,7 +3,9 @@
 The simulator runs in real time with wall-clock stamps and publishes every frame when its
 stamp is due, so the age of a result is the time from its stamp to its receipt here, in a
 third process. ``bare_inference_ms`` is the same engine with the same threads on the same
-size of image, alone on the machine before the nodes start. A frame counts as lost if its
+size of image, before the nodes start: measure on a quiet machine. ``publication_delay_p50_ms``
+is the part of the age that passes before the calibration of the frame is received here, most
+of it the simulator's lateness. A frame counts as lost if its
 calibration arrived here, its depth did not, and the node did not drop it as outdated.
 """
 
@@ -143,12 +145,14 @@ def evaluate(recorder: Recorder, begin: float, end: float, bare: float) -> dict[
     sent = [s for s, at in recorder.sent.items() if first[0] < at < last[0] - 1.0]
     missing = sum(s not in recorder.received for s in sent)
     dropped = int(last[1]['dropped']) - int(first[1]['dropped'])
+    delays = [recorder.sent[s] - s * 1e-9 for s in sent]
     p50, p95 = np.percentile(ages, [50, 95])
     return {
         'hz': len(ages) / (end - begin),
         'simulator_hz': len(sent) / (last[0] - 1.0 - first[0]),
         'age_p50_ms': p50 * 1e3,
         'age_p95_ms': p95 * 1e3,
+        'publication_delay_p50_ms': float(np.median(delays)) * 1e3,
         'bare_inference_ms': bare * 1e3,
         'inference_in_node_p50_ms': float(last[1]['inference p50 [ms]']),
         'overhead_ratio': (p50 - bare) / bare,
