@@ -10,6 +10,10 @@ import yaml
 
 from sim_perception.bags.errors import BagError
 
+#: Key in the bag's custom data: the log times are the header stamps, so that readers need
+#: not open every message to find one by its stamp.
+STAMPED = 'sim_perception.log_time_is_stamp'
+
 _SUFFIXES = ('.mcap', '.db3')
 # Safe, and in C where PyYAML was built so: QoS profiles make metadata long.
 _LOADER: Any = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)

@@ -30,14 +30,13 @@ from sim_perception.bags.errors import (
     MessageError,
     MissingTopicError,
 )
-from sim_perception.bags.layout import BagLayout, find_files
+from sim_perception.bags.layout import STAMPED, BagLayout, find_files
 from sim_perception.bags.mcap_file import McapFile
 from sim_perception.bags.sqlite_file import SqliteFile
 from sim_perception.bags.storage import I64, Storage
 from sim_perception.bags.topics import TF, TF_STATIC
 from sim_perception.bags.transforms import TransformTree
 from sim_perception.bags.typestore import typestore
-from sim_perception.bags.writer import STAMPED
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera, Detection, Frame
 

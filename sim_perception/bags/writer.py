@@ -24,15 +24,12 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as Rosbag2Writer
 
+from sim_perception.bags.layout import STAMPED
 from sim_perception.bags.mcap_writer import McapWriter
 from sim_perception.bags.messages import StampedMessage
 from sim_perception.bags.topics import QosHint, Topic
 from sim_perception.bags.topics import topic as find_topic
 from sim_perception.bags.typestore import typestore
-
-#: Key in the bag's custom data: the log times are the header stamps, so that readers need
-#: not open every message to find one by its stamp.
-STAMPED = 'sim_perception.log_time_is_stamp'
 
 _FOREVER = QosTime(9223372036, 854775807)
 

@@ -15,7 +15,7 @@ from rosbags.rosbag2 import Reader as RosbagsReader
 
 from sim_perception.bags import messages as m
 from sim_perception.bags import topics as t_
-from sim_perception.bags.errors import MissingTopicError
+from sim_perception.bags.errors import BagError, MissingTopicError
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize, typestore
 from sim_perception.bags.writer import BagWriter
@@ -246,3 +246,17 @@ def test_every_simulated_topic_comes_back(tiny_bag: Path) -> None:
         np.testing.assert_allclose([d.visibility for d in found], truth.visibility)
         states = bag.cloud(t_.OBJECT_STATES.name, number)
         np.testing.assert_array_equal(states['id'], truth.id)
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_empty_bags_are_bags(tmp_path: Path, storage: str) -> None:
+    with BagWriter(tmp_path / 'bag', storage, 'none') as writer:
+        writer.add_topic(t_.TF)
+    with BagReader(tmp_path / 'bag') as bag:
+        assert bag.problems == []
+        assert bag.topics[t_.TF.name].count == 0
+        assert list(bag.messages()) == []
+        with pytest.raises(BagError, match='has no messages'):
+            _ = bag.time_range
+    with RosbagsReader(tmp_path / 'bag') as reader:
+        assert reader.message_count == 0
