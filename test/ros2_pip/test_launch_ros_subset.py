@@ -28,9 +28,9 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import Parameter, ParameterFile, ParameterValue
 from launch_ros.substitutions import FindPackagePrefix, FindPackageShare
 from launch_ros.utilities import (
-    evaluate_parameter_dict,
+    evaluate_parameters,
     make_namespace_absolute,
-    normalize_parameter_dict,
+    normalize_parameters,
     prefix_namespace,
 )
 
@@ -42,6 +42,19 @@ words = sys.argv[2:]
 files = [Path(b).read_text() for a, b in zip(words, words[1:]) if a == '--params-file']
 Path(sys.argv[1]).write_text(json.dumps({'words': words, 'files': files}))
 """
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the tuples that the real package writes as lists, as nodes do."""
+
+
+Loader.add_constructor(
+    'tag:yaml.org,2002:python/tuple', lambda loader, node: loader.construct_sequence(node)
+)
+
+
+def load(text):
+    return yaml.load(text, Loader)
 
 
 class Reporter:
@@ -63,7 +76,7 @@ class Reporter:
         """Run and return (words, content of the parameter files) of every node."""
         assert run(*entities, **configurations) == 0
         reports = [json.loads(report.read_text()) for report in self._reports]
-        return [(r['words'], [yaml.safe_load(file) for file in r['files']]) for r in reports]
+        return [(r['words'], [load(file) for file in r['files']]) for r in reports]
 
 
 def run(*entities, **configurations):
@@ -100,14 +113,14 @@ def test_settings_of_a_scope_reach_its_nodes_only(reporter):
         [
             PushRosNamespace('outer'),
             SetParameter('use_sim_time', True),
-            SetParameter(name='text', value='1'),
+            SetParameter(name='text', value='x'),
             SetRemap('a', 'scope'),
             GroupAction([PushRosNamespace('inner'), reporter.node(namespace='own')]),
             reporter.node(namespace='/absolute', remappings=[('a', 'node')]),
         ]
     )
     inner, absolute, outside = reporter.launch(group, reporter.node())
-    parameters = ['-p', 'use_sim_time:=true', '-p', "text:='1'"]
+    parameters = ['-p', 'use_sim_time:=True', '-p', 'text:=x']
     scope = ['-r', 'a:=scope']
     assert inner[0] == ['--ros-args', '-r', '__ns:=/outer/inner/own', *parameters, *scope]
     assert absolute[0] == [
@@ -181,7 +194,7 @@ def test_impossible_parameter_values_are_refused(value):
     context = LaunchContext()
     context.launch_configurations['mapping'] = '{a: 1}'
     with pytest.raises(TypeError):
-        evaluate_parameter_dict(context, normalize_parameter_dict({'p': value}))
+        evaluate_parameters(context, normalize_parameters([{'p': value}]))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +235,7 @@ def test_a_node_that_cannot_be_started_fails_the_launch(options):
 
 
 def test_wrong_descriptions_are_refused():
-    with pytest.raises(TypeError, match='list of parameters'):
+    with pytest.raises(TypeError, match='list'):
         Node(executable='x', parameters='file.yaml')
     with pytest.raises(TypeError, match='pair'):
         Node(executable='x', remappings=['a:=b'])

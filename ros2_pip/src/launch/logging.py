@@ -81,7 +81,6 @@ launch_config = LaunchConfig()
 
 def _configured(name: str, destinations: set[str], raw: bool) -> logging.Logger:
     logger = logging.getLogger(name)
-    logger.propagate = False
     logger.setLevel(launch_config.level)
     wanted = [launch_config.handler(destination, raw) for destination in sorted(destinations)]
     if logger.handlers != wanted:

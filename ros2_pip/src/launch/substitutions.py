@@ -155,7 +155,7 @@ class LocalSubstitution(Substitution):
         value = getattr(context.locals, first)
         for attribute in rest:
             value = getattr(value, attribute)
-        return str(value)
+        return value
 
 
 class FindExecutable(Substitution):

@@ -138,7 +138,7 @@ class Node(ExecuteProcess):
     def __global_parameter_arguments(self, context: LaunchContext) -> list[str]:
         arguments = []
         for name, value in context.launch_configurations.get('global_params', []):
-            arguments += ['-p', f'{name}:={_yaml_value(value)}']
+            arguments += ['-p', f'{name}:={value}']
         return arguments
 
     def __parameter_arguments(self, context: LaunchContext) -> list[str]:
