@@ -2,6 +2,7 @@
 
 import array
 import sys
+import types
 
 import cv2
 import numpy as np
@@ -111,6 +112,29 @@ def test_yuv_keeps_brightness(encoding, luma):
     raw.width = 7
     with pytest.raises(ValueError, match='even width'):
         c.to_rgb(raw)
+
+
+def test_rare_encodings_go_through_cv_bridge_where_it_is_installed(monkeypatch):
+    class CvBridgeError(Exception):
+        pass
+
+    class CvBridge:
+        def imgmsg_to_cv2(self, message, desired_encoding):
+            if message.encoding != 'nv21':
+                raise CvBridgeError('unrecognised')
+            assert desired_encoding == 'rgb8'
+            return np.full((message.height, message.width, 3), 7, np.uint8)
+
+    rare = Image(height=2, width=2, encoding='nv21', data=b'123456', step=2)
+    monkeypatch.setitem(sys.modules, 'cv_bridge', None)
+    with pytest.raises(ValueError, match="unknown image encoding 'nv21'; use rgb8"):
+        c.to_rgb(rare)
+    installed = types.SimpleNamespace(CvBridge=CvBridge, CvBridgeError=CvBridgeError)
+    monkeypatch.setitem(sys.modules, 'cv_bridge', installed)
+    assert (c.to_rgb(rare) == 7).all()
+    rare.encoding = 'odd'
+    with pytest.raises(ValueError, match="unknown image encoding 'odd': unrecognised"):
+        c.to_rgb(rare)
 
 
 def test_depth_images_become_metres():

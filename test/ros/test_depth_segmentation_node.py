@@ -1,6 +1,7 @@
 """The depth_segmentation node with a dummy network: outputs, headers, bad input, life cycle."""
 
 import re
+import threading
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ pytest.importorskip('rclpy', reason='no ROS 2 installed')
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import Log
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from vision_msgs.msg import LabelInfo
@@ -284,10 +286,27 @@ def test_inactive_nodes_take_no_data_and_resume(bench):
     bench.expect_good()
 
 
+def test_a_failed_activation_is_reported_and_can_be_repeated(bench, monkeypatch):
+    bench.node.trigger_deactivate()
+
+    def refuse(*_):
+        raise RuntimeError('no route to the camera')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(qos, 'subscribe', refuse)
+        assert bench.node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    bench.expect_problem('cannot activate: RuntimeError: no route to the camera')
+    assert bench.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    bench.ros.matched(bench.images)
+    bench.ros.matched(bench.infos)
+    bench.send_info(CAMERA)
+    bench.expect_good()
+
+
 def test_overload_drops_old_images_and_counts_them(bench, monkeypatch):
     bench.expect_good()
     dropped = bench.node.diagnostics.total('dropped')
-    engine, gate = bench.node._engine, __import__('threading').Event()
+    engine, gate = bench.node._engine, threading.Event()
     infer = engine.infer
 
     def slow(frame, **options):
