@@ -6,23 +6,19 @@ far as it is readable; ``BagReader.problems`` says what is lost.
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zstandard
-from rosbags.serde import SerdeError
-from rosbags.typesys import TypesysError, get_types_from_msg
 
 from sim_perception.bags import decode
+from sim_perception.bags.bag_files import BagFiles, TopicIndex
 from sim_perception.bags.errors import (
     BagError,
     BagWarning,
@@ -30,19 +26,13 @@ from sim_perception.bags.errors import (
     MessageError,
     MissingTopicError,
 )
-from sim_perception.bags.layout import STAMPED, BagLayout, find_files
-from sim_perception.bags.mcap_file import McapFile
-from sim_perception.bags.sqlite_file import SqliteFile
-from sim_perception.bags.storage import I64, Storage
+from sim_perception.bags.storage import I64
 from sim_perception.bags.topics import TF, TF_STATIC
 from sim_perception.bags.transforms import TransformTree
-from sim_perception.bags.typestore import typestore
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera, Detection, Frame
 
 Array = npt.NDArray[Any]
-
-_STAMP_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -52,15 +42,6 @@ class TopicInfo:
     name: str
     type: str
     count: int
-
-
-@dataclass(frozen=True)
-class _TopicIndex:
-    """Where a topic's messages are, sorted by stamp: (N,) stamps, files and (N, 2) places."""
-
-    stamps: I64
-    files: I64
-    places: I64
 
 
 class BagReader:
@@ -84,45 +65,12 @@ class BagReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._unpacked: TemporaryDirectory[str] | None = None
-        self._layout: BagLayout = find_files(self.path)
-        self.problems: list[str] = list(self._layout.problems)
-        self.custom = self._layout.custom
-        self._files: list[Storage] = []
-        for file in self._layout.files:
-            self._open(file)
-        if not self._files:
-            raise BagError('; '.join(self.problems))
-        self._indexes: dict[str, _TopicIndex] = {}
-        self._types: dict[str, str] = {}
-        self._definitions: dict[str, str] = {}
-        for storage in self._files:
-            for channel in storage.channels:
-                self._types.setdefault(channel.topic, channel.type)
-                self._definitions.setdefault(channel.type, channel.definition)
+        self._files = BagFiles(self.path)
+        self.problems = self._files.problems
+        self.custom = self._files.custom
+        self._types = self._files.types
+        self._indexes: dict[str, TopicIndex] = {}
         self._camera = lru_cache(maxsize=8)(self._decode_camera)
-
-    def _open(self, path: Path) -> None:
-        """Open one storage file; a bad one is a problem, not an end."""
-        try:
-            if self._layout.compression_mode == 'file' and path.suffix == '.zstd':
-                path = self._unpack(path)
-            storage: Storage = SqliteFile(path) if path.suffix == '.db3' else McapFile(path)
-        except (BagError, OSError, zstandard.ZstdError) as error:
-            self.problems.append(str(error))
-            return
-        self._files.append(storage)
-        self.problems.extend(storage.problems)
-        storage.problems.clear()
-
-    def _unpack(self, path: Path) -> Path:
-        """Decompress a file of a bag that was compressed file by file."""
-        if self._unpacked is None:
-            self._unpacked = TemporaryDirectory(prefix='bag_')
-        target = Path(self._unpacked.name) / path.stem
-        with path.open('rb') as source, target.open('wb') as sink:
-            zstandard.ZstdDecompressor().copy_stream(source, sink)
-        return target
 
     def __enter__(self) -> BagReader:
         """Return the reader."""
@@ -139,10 +87,7 @@ class BagReader:
 
     def close(self) -> None:
         """Close the files; arrays that were read stay valid."""
-        for storage in self._files:
-            storage.close()
-        if self._unpacked is not None:
-            self._unpacked.cleanup()
+        self._files.close()
 
     # What there is ------------------------------------------------------------------------
 
@@ -259,20 +204,7 @@ class BagReader:
         index = self._index(topic)
         if not -len(index.stamps) <= number < len(index.stamps):
             raise IndexError(f'{topic} has {len(index.stamps)} messages, not number {number}')
-        first, second = index.places[number].tolist()
-        data = self._files[index.files[number]].read((first, second))
-        if self._layout.compression_mode != 'message':
-            return data
-        return self._inflate(data)
-
-    def _inflate(self, data: memoryview) -> memoryview:
-        """Decompress a message of a bag that was compressed message by message."""
-        try:
-            return memoryview(zstandard.ZstdDecompressor().decompressobj().decompress(data))
-        except zstandard.ZstdError as error:
-            raise CorruptBagError(
-                f'{self.path}: a message is damaged ({error}) and lost'
-            ) from error
+        return self._files.read(index, number)
 
     def message(self, topic: str, number: int) -> Any:
         """Return a message as an object with the fields of its ROS type; arrays are views.
@@ -282,14 +214,10 @@ class BagReader:
             MessageError: if the bytes are not such a message.
         """
         data = self.raw(topic, number)
-        kind = self._types[topic]
-        self._register(kind)
         try:
-            return typestore().deserialize_cdr(data, kind)
-        except (SerdeError, KeyError) as error:
-            raise MessageError(
-                f'message {number} on {topic} is not a readable {kind}: {error}'
-            ) from error
+            return self._files.deserialize(data, self._types[topic])
+        except MessageError as error:
+            raise MessageError(f'message {number} on {topic}: {error}') from error
 
     def image(self, topic: str, number: int) -> Array:
         """Return an image: colours as (H, W, 3) uint8 RGB, depth, labels and so on as they are.
@@ -394,81 +322,8 @@ class BagReader:
             self.problems.append(str(error))
             warnings.warn(str(error), BagWarning, stacklevel=3)
 
-    def _register(self, kind: str) -> None:
-        """Teach the type store a type that only the bag defines."""
-        if kind in typestore().types:
-            return
-        definition = self._definitions.get(kind, '')
-        if not definition:
-            raise MessageError(f'type {kind} is unknown and the bag does not define it')
-        try:
-            found = get_types_from_msg(definition, kind)
-        except TypesysError as error:
-            raise MessageError(f'the definition of {kind} is not readable: {error}') from error
-        known = typestore().types
-        typestore().register({name: fields for name, fields in found.items() if name not in known})
-
-    def _index(self, topic: str) -> _TopicIndex:
+    def _index(self, topic: str) -> TopicIndex:
         """Return a topic's index, built when first needed."""
         if topic not in self._indexes:
-            self._indexes[topic] = self._build_index(topic)
+            self._indexes[topic] = self._files.index(topic)
         return self._indexes[topic]
-
-    def _build_index(self, topic: str) -> _TopicIndex:
-        times, files, places = [], [], []
-        for number, storage in enumerate(self._files):
-            for channel in storage.channels:
-                if channel.topic == topic:
-                    index = storage.index(channel.id)
-                    times.append(self._stamps(topic, storage, index.times, index.places))
-                    files.append(np.full(len(index.times), number, np.int64))
-                    places.append(index.places)
-            self.problems.extend(storage.problems)
-            storage.problems.clear()
-        stamps = np.concatenate(times)
-        order = np.argsort(stamps, kind='stable')
-        return _TopicIndex(
-            stamps[order], np.concatenate(files)[order], np.concatenate(places)[order]
-        )
-
-    def _stamps(self, topic: str, storage: Storage, times: I64, places: I64) -> I64:
-        """Return header stamps where the type has them, else log times."""
-        if self.custom.get(STAMPED) == 'true' or not self._has_header(self._types[topic]):
-            return times
-        stamps = times.copy()
-        unstamped = 0
-        for row, head in enumerate(self._heads(storage, places)):
-            if len(head) < _STAMP_BYTES:
-                continue
-            order = '<' if head[1] & 1 else '>'
-            seconds, nanoseconds = struct.unpack_from(f'{order}iI', head, 4)
-            if seconds or nanoseconds:
-                stamps[row] = seconds * 10**9 + nanoseconds
-            else:
-                unstamped += 1
-        if unstamped:
-            self.problems.append(
-                f'{self.path}: {unstamped} of {len(times)} messages on {topic} have no stamp; '
-                'the time of recording is used'
-            )
-        return stamps
-
-    def _heads(self, storage: Storage, places: I64) -> list[bytes]:
-        if self._layout.compression_mode != 'message':
-            return storage.heads(places, _STAMP_BYTES)
-        heads = []
-        for first, second in places.tolist():
-            try:
-                heads.append(bytes(self._inflate(storage.read((first, second)))[:_STAMP_BYTES]))
-            except CorruptBagError:
-                heads.append(b'')
-        return heads
-
-    def _has_header(self, kind: str) -> bool:
-        """Say whether messages of a type begin with a ``std_msgs/Header``."""
-        try:
-            self._register(kind)
-        except MessageError:
-            return False
-        fields = typestore().fielddefs[kind][1]
-        return bool(fields) and fields[0][0] == 'header'

@@ -14,7 +14,12 @@ _DEFINITIONS = Path(__file__).with_name('msg')
 
 @cache
 def typestore() -> Typestore:
-    """Return the shared store: Jazzy's types and those of ``msg/<package>/*.msg``.
+    """Return the shared store; see :func:`new_typestore`."""
+    return new_typestore()
+
+
+def new_typestore() -> Typestore:
+    """Return a store of one's own: Jazzy's types and those of ``msg/<package>/*.msg``.
 
     Jazzy and Kilted agree in every type used here. Types that the store has already (such
     as ``tf2_msgs``) are kept.

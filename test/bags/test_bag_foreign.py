@@ -146,6 +146,20 @@ def test_types_that_only_the_bag_knows(tmp_path: Path) -> None:
             assert bag.stamps('/battery').tolist() == [m.START_STAMP]
 
 
+def test_bags_may_differ_in_what_they_call_a_type(tmp_path: Path) -> None:
+    readers = []
+    for name, text in (('first', 'float32 volts'), ('second', 'string volts\nint8 cells')):
+        store = get_typestore(Stores.ROS2_JAZZY)
+        store.register(get_types_from_msg(text, 'mine/msg/Cell'))
+        cell: Any = store.types['mine/msg/Cell']
+        message = cell(volts=1.5) if name == 'first' else cell(volts='many', cells=4)
+        with RosbagsWriter(tmp_path / name, version=9) as writer:
+            connection = writer.add_connection('/cell', 'mine/msg/Cell', typestore=store)
+            writer.write(connection, 5, store.serialize_cdr(message, 'mine/msg/Cell'))
+        readers.append(BagReader(tmp_path / name))
+    assert [bag.message('/cell', 0).volts for bag in readers] == [1.5, 'many']
+
+
 def test_type_that_nobody_knows(tmp_path: Path) -> None:
     with (tmp_path / 'bag.mcap').open('wb') as stream:
         writer = McapLibraryWriter(stream)

@@ -1,0 +1,205 @@
+"""The files of a bag as one: topics, sorted indexes and bytes."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import zstandard
+from rosbags.serde import SerdeError
+from rosbags.typesys import TypesysError, get_types_from_msg
+from rosbags.typesys.store import Typestore
+
+from sim_perception.bags.errors import BagError, CorruptBagError, MessageError
+from sim_perception.bags.layout import STAMPED, BagLayout, find_files
+from sim_perception.bags.mcap_file import McapFile
+from sim_perception.bags.sqlite_file import SqliteFile
+from sim_perception.bags.storage import I64, Storage
+from sim_perception.bags.typestore import new_typestore, typestore
+
+_STAMP_BYTES = 12
+
+
+@dataclass(frozen=True)
+class TopicIndex:
+    """Where a topic's messages are, sorted by stamp: (N,) stamps, files and (N, 2) places."""
+
+    stamps: I64
+    files: I64
+    places: I64
+
+
+class BagFiles:
+    """All storage files of one bag, opened as far as they are readable.
+
+    Args:
+        path: bag folder, or a single ``.mcap`` or ``.db3`` file.
+
+    Attributes:
+        path: the same.
+        types: message type by topic.
+        problems: what could not be read so far, in words.
+        custom: facts that the writer put into the metadata.
+
+    Raises:
+        BagError: if there is no readable bag at ``path``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._unpacked: TemporaryDirectory[str] | None = None
+        self._layout: BagLayout = find_files(path)
+        self.problems: list[str] = list(self._layout.problems)
+        self.custom = self._layout.custom
+        self._files: list[Storage] = []
+        for file in self._layout.files:
+            self._open(file)
+        if not self._files:
+            raise BagError('; '.join(self.problems))
+        self.types: dict[str, str] = {}
+        self._definitions: dict[str, str] = {}
+        for storage in self._files:
+            for channel in storage.channels:
+                self.types.setdefault(channel.topic, channel.type)
+                self._definitions.setdefault(channel.type, channel.definition)
+        self._store: Typestore = typestore()
+
+    def _open(self, path: Path) -> None:
+        """Open one storage file; a bad one is a problem, not an end."""
+        try:
+            if self._layout.compression_mode == 'file' and path.suffix == '.zstd':
+                path = self._unpack(path)
+            storage: Storage = SqliteFile(path) if path.suffix == '.db3' else McapFile(path)
+        except (BagError, OSError, zstandard.ZstdError) as error:
+            self.problems.append(str(error))
+            return
+        self._files.append(storage)
+        self.problems.extend(storage.problems)
+        storage.problems.clear()
+
+    def _unpack(self, path: Path) -> Path:
+        """Decompress a file of a bag that was compressed file by file."""
+        if self._unpacked is None:
+            self._unpacked = TemporaryDirectory(prefix='bag_')
+        target = Path(self._unpacked.name) / path.stem
+        with path.open('rb') as source, target.open('wb') as sink:
+            zstandard.ZstdDecompressor().copy_stream(source, sink)
+        return target
+
+    def close(self) -> None:
+        """Close the files; arrays that were read stay valid."""
+        for storage in self._files:
+            storage.close()
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+
+    def read(self, index: TopicIndex, number: int) -> memoryview:
+        """Return the CDR bytes of a message.
+
+        Raises:
+            CorruptBagError: if that part of the bag is damaged.
+        """
+        first, second = index.places[number].tolist()
+        data = self._files[index.files[number]].read((first, second))
+        return self._inflate(data) if self._layout.compression_mode == 'message' else data
+
+    def deserialize(self, data: memoryview, kind: str) -> Any:
+        """Return bytes as an object with the fields of a message type.
+
+        Raises:
+            MessageError: if the type is unknown or the bytes are not such a message.
+        """
+        self._learn(kind)
+        try:
+            return self._store.deserialize_cdr(data, kind)
+        except (SerdeError, KeyError) as error:
+            raise MessageError(f'not a readable {kind}: {error}') from error
+
+    def _inflate(self, data: memoryview) -> memoryview:
+        """Decompress a message of a bag that was compressed message by message."""
+        try:
+            return memoryview(zstandard.ZstdDecompressor().decompressobj().decompress(data))
+        except zstandard.ZstdError as error:
+            raise CorruptBagError(
+                f'{self.path}: a message is damaged ({error}) and lost'
+            ) from error
+
+    def _learn(self, kind: str) -> None:
+        """Teach the type store a type that only the bag defines."""
+        if kind in self._store.types:
+            return
+        definition = self._definitions.get(kind, '')
+        if not definition:
+            raise MessageError(f'type {kind} is unknown and the bag does not define it')
+        try:
+            found = get_types_from_msg(definition, kind)
+        except TypesysError as error:
+            raise MessageError(f'the definition of {kind} is not readable: {error}') from error
+        if self._store is typestore():
+            self._store = new_typestore()  # another bag may mean something else by this name
+        known = self._store.types
+        self._store.register({name: fields for name, fields in found.items() if name not in known})
+
+    def index(self, topic: str) -> TopicIndex:
+        """Return where a topic's messages are; reads the file, so keep it."""
+        times, files, places = [], [], []
+        for number, storage in enumerate(self._files):
+            for channel in storage.channels:
+                if channel.topic == topic:
+                    index = storage.index(channel.id)
+                    times.append(self._stamps(topic, storage, index.times, index.places))
+                    files.append(np.full(len(index.times), number, np.int64))
+                    places.append(index.places)
+            self.problems.extend(storage.problems)
+            storage.problems.clear()
+        stamps = np.concatenate(times)
+        order = np.argsort(stamps, kind='stable')
+        return TopicIndex(
+            stamps[order], np.concatenate(files)[order], np.concatenate(places)[order]
+        )
+
+    def _stamps(self, topic: str, storage: Storage, times: I64, places: I64) -> I64:
+        """Return header stamps where the type has them, else log times."""
+        if self.custom.get(STAMPED) == 'true' or not self._has_header(self.types[topic]):
+            return times
+        stamps = times.copy()
+        unstamped = 0
+        for row, head in enumerate(self._heads(storage, places)):
+            if len(head) < _STAMP_BYTES:
+                continue
+            order = '<' if head[1] & 1 else '>'
+            seconds, nanoseconds = struct.unpack_from(f'{order}iI', head, 4)
+            if seconds or nanoseconds:
+                stamps[row] = seconds * 10**9 + nanoseconds
+            else:
+                unstamped += 1
+        if unstamped:
+            self.problems.append(
+                f'{self.path}: {unstamped} of {len(times)} messages on {topic} have no stamp; '
+                'the time of recording is used'
+            )
+        return stamps
+
+    def _heads(self, storage: Storage, places: I64) -> list[bytes]:
+        if self._layout.compression_mode != 'message':
+            return storage.heads(places, _STAMP_BYTES)
+        heads = []
+        for first, second in places.tolist():
+            try:
+                heads.append(bytes(self._inflate(storage.read((first, second)))[:_STAMP_BYTES]))
+            except CorruptBagError:
+                heads.append(b'')
+        return heads
+
+    def _has_header(self, kind: str) -> bool:
+        """Say whether messages of a type begin with a ``std_msgs/Header``."""
+        try:
+            self._learn(kind)
+        except MessageError:
+            return False
+        fields = self._store.fielddefs[kind][1]
+        return bool(fields) and fields[0][0] == 'header'
