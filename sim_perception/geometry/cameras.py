@@ -40,8 +40,14 @@ def pixel_rays(camera: Camera) -> Array:
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     pixels = np.stack([u, v], -1).astype(np.float64)
     if camera.distortion:
-        flat = cv2.undistortPoints(
-            pixels.reshape(-1, 1, 2), camera.matrix, np.asarray(camera.distortion)
+        # OpenCV's default of five iterations leaves errors of a pixel in wide images.
+        flat = cv2.undistortPointsIter(
+            pixels.reshape(-1, 1, 2),
+            camera.matrix,
+            np.asarray(camera.distortion),
+            np.eye(3),
+            np.eye(3),
+            (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9),
         )
         xy = flat.reshape(camera.height, camera.width, 2)
     else:
