@@ -39,8 +39,10 @@ _PROFILES = {
 }
 _GLOBAL = (t_.TF, t_.TF_STATIC, t_.CLOCK)  # these keep their names in any namespace
 _LIGHT = {t_.TF.name, t_.CLOCK.name}  # sent even when a frame is skipped
+_QUICK = {*_LIGHT, t_.CAMERA_INFO.name}  # need no rendering
 _RENDERED_AHEAD = 2  # frames
 _TOLERATED_DELAY = 0.5  # frames
+_SKIPS_TO_WARN = 10  # the first frames may take longer
 _QUEUE_SIZE = 16  # moments
 
 
@@ -162,24 +164,28 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
                 if self._stopping.wait(max(0.0, due - ahead - time.monotonic())):
                     return False
                 late = time.monotonic() + usual - due
-                if wanted - _LIGHT and late > _TOLERATED_DELAY * period:
-                    self.diagnostics.dropped()
+                if wanted - _QUICK and late > _TOLERATED_DELAY * period:
+                    self._skip(usual)
                     wanted &= _LIGHT
-                    self.get_logger().warning(
-                        f'frames are skipped: rendering takes {usual * 1e3:.0f} ms; choose a '
-                        'smaller image, more threads, a lower rate, or rate 0',
-                        throttle_duration_sec=30.0,
-                    )
             clock = time.perf_counter()
             messages = list(
                 simulation_messages(simulation, moment.time * 1e-9, wanted, start, p.jpeg_quality)
             )
             made = time.perf_counter() - clock
-            if wanted - _LIGHT:
+            if wanted - _QUICK:
                 usual += 0.2 * (made - usual) if usual else made
-            if not self._hand_over(frames, (due, messages, made if wanted - _LIGHT else None)):
+            if not self._hand_over(frames, (due, messages, made if wanted - _QUICK else None)):
                 return False
         return True
+
+    def _skip(self, usual: float) -> None:
+        self.diagnostics.dropped()
+        if self.diagnostics.total('dropped') >= _SKIPS_TO_WARN:
+            self.get_logger().warning(
+                f'frames are skipped: rendering takes {usual * 1e3:.0f} ms; choose a smaller '
+                'image, more threads, a lower rate, or rate 0',
+                throttle_duration_sec=30.0,
+            )
 
     def _hand_over(self, frames: queue.Queue[Any], item: Any) -> bool:
         """Wait for room in the queue; False if the node is stopped meanwhile."""
