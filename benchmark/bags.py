@@ -96,9 +96,13 @@ def _make_bag(path: Path, scenario: str, frames: int) -> Path:
 
 
 def _tensors(image: Any, depth: Any, semantic: Any, points: Any) -> Tensors:
-    """Copy arrays into tensors of their own: (H,W,3) u8, (H,W) f32, (H,W) u8, (N,4) f32."""
+    """Return tensors of their own memory: (H,W,3) u8, (H,W) f32, (H,W) u8, (N,4) f32.
+
+    Images are views of the bag and are copied; the points were put together anew already.
+    """
     # `torch.tensor` would copy some hundred times slower.
-    return tuple(torch.from_numpy(np.array(a)) for a in (image, depth, semantic, points))
+    images = (torch.from_numpy(np.array(array)) for array in (image, depth, semantic))
+    return (*images, torch.from_numpy(points))
 
 
 def _own_reader(path: Path) -> Callable[[int], Tensors]:
