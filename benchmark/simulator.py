@@ -73,8 +73,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     states = [simulation.state(t) for t in times[:10]]
     lidar = Lidar(simulation.scene, simulation.lidar_spec, arguments.threads)
 
+    base_T_lidar = np.asarray(simulation.base_T_lidar, np.float64)
+
     def scan(k: int) -> None:
-        lidar.scan(states[k % len(states)], simulation.base_T_lidar, k)
+        lidar.scan(states[k % len(states)], base_T_lidar, k)
 
     figures |= _rates('lidar_scans_per_s', scan, arguments.rounds, 3 * arguments.frames)
     figures |= _memory(frame, arguments.memory_frames)
@@ -180,7 +182,7 @@ class PyBulletScene:
         shapes = {}
         self._bodies = []
         # A body's colour belongs to its shape, so the first instance's tint stands for all.
-        for mesh, tint in zip(scene.instances.mesh, scene.instances.tint):
+        for mesh, tint in zip(scene.instances.mesh, scene.instances.tint, strict=True):
             if int(mesh) not in shapes:
                 asset = scene.assets.meshes[mesh]
                 shapes[int(mesh)] = pybullet.createVisualShape(

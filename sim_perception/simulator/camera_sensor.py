@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """From linear light to the camera's bytes: lens, exposure, tone curve, noise, JPEG."""
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _SRGB: F32 = _srgb_table()
 
 
 @kernel
-def _expose(light, first, last, parameters, seed, curve, noise, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def _expose(light, first, last, parameters, seed, curve, noise, out):  # fmt: skip
     height, width = out.shape[0], out.shape[1]
     contrast, saturation, vignetting = parameters[3], parameters[4], parameters[5]
     shot, read = parameters[6], parameters[7]
@@ -56,9 +58,7 @@ def _expose(light, first, last, parameters, seed, curve, noise, out):  # type: i
                 out[y, x, c] = np.uint8(min(max(a, 0.0), 1.0) * 255.0 + 0.5)
 
 
-def develop(
-    light: F32, sensor: Sensor, seed: int, workers: Workers
-) -> npt.NDArray[np.uint8]:
+def develop(light: F32, sensor: Sensor, seed: int, workers: Workers) -> npt.NDArray[np.uint8]:
     """Turn (H, W, 3) linear radiance into (H, W, 3) uint8 RGB as the sensor delivers it.
 
     Args:
@@ -71,8 +71,14 @@ def develop(
         light = cv2.GaussianBlur(light, (0, 0), sensor.blur, borderType=cv2.BORDER_REPLICATE)
     gain = np.array(sensor.white_balance) * sensor.exposure
     parameters = np.array(
-        [*gain, sensor.contrast, sensor.saturation, sensor.vignetting, sensor.shot_noise]
-        + [sensor.read_noise]
+        [
+            *gain,
+            sensor.contrast,
+            sensor.saturation,
+            sensor.vignetting,
+            sensor.shot_noise,
+            sensor.read_noise,
+        ]
     )
     image = np.empty(light.shape, np.uint8)
     key = salt(seed)
@@ -84,6 +90,6 @@ def develop(
     if sensor.jpeg_quality > 0:
         options = [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg_quality]
         _, data = cv2.imencode('.jpg', image[..., ::-1], options)
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
         image = np.ascontiguousarray(decoded[..., ::-1])
     return image

@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """Soft darkness on the ground around the feet, wheels and posts of things that stand on it.
 
 A map of the ground around the camera is drawn anew for every frame from the instances'
@@ -27,7 +29,7 @@ _NOWHERE = np.float32(-1e6)
 
 
 @kernel
-def _draw(poses, members, mesh_of, footprint, origin_x, origin_y, shade):  # type: ignore[no-untyped-def]  # fmt: skip
+def _draw(poses, members, mesh_of, footprint, origin_x, origin_y, shade):  # fmt: skip
     shade[:, :, 0] = 0.0
     shade[:, :, 1] = _NOWHERE
     for instance in members:
@@ -98,7 +100,7 @@ class ContactMap:
 
 
 @inlined
-def darkness(shade, origin_x, origin_y, x, y, z, up):  # type: ignore[no-untyped-def]
+def darkness(shade, origin_x, origin_y, x, y, z, up):
     """Return 0 to 1 for a surface at (x, y, z) whose normal has the upward part ``up``."""
     u, v = (x - origin_x) / CELL, (y - origin_y) / CELL
     result = 0.0

@@ -1,13 +1,15 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """Backward optical flow: where each surface point was in the previous frame."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from sim_perception.simulator.frustum import NEAR
 from sim_perception.simulator.kernels import kernel
 from sim_perception.simulator.lens import Lens
 from sim_perception.simulator.parallel import Workers
-from sim_perception.simulator.raster import NEAR
 from sim_perception.simulator.scene import F32, F64
 from sim_perception.simulator.surface import Surface
 
@@ -29,7 +31,10 @@ def instance_motion(camera_T_instance: F64, previous_T_instance: F64) -> F64:
 
 
 @kernel
-def _previous_slopes(rays, first, last, depth, instance, motion, turn, slopes, distance):  # type: ignore[no-untyped-def]  # fmt: skip
+def _previous_slopes(
+    rays, first, last, depth, instance, motion, turn, slopes,
+    distance,
+):  # fmt: skip
     """Write each point's ray slopes and depth in the previous frame; infinite depth = sky."""
     for s in range(first, last):
         rx, ry = rays[s, 0], rays[s, 1]
@@ -54,7 +59,10 @@ def _previous_slopes(rays, first, last, depth, instance, motion, turn, slopes, d
 
 
 @kernel
-def _seen_before(slopes, distance, pixels, width, size, first, last, intrinsics, inverse, near, flow):  # type: ignore[no-untyped-def]  # fmt: skip
+def _seen_before(
+    slopes, distance, pixels, width, size, first, last, intrinsics, inverse, near,
+    flow,
+):  # fmt: skip
     """Write u, v, valid; ``inverse`` is the previous frame's inverse depth of the samples."""
     rows, columns = inverse.shape
     for s in range(first, last):

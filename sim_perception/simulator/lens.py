@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.cameras import pixel_rays, project
-from sim_perception.simulator.raster import Grid
+from sim_perception.simulator.frustum import Grid
 from sim_perception.simulator.scene import F64, I32
 from sim_perception.types import Camera
 
@@ -102,6 +102,14 @@ def _finer(camera: Camera, factor: int) -> Camera:
     )
 
 
+def _undone(camera: Camera, rays: F64) -> bool:
+    """Return whether the rays project back to their pixels."""
+    points = np.concatenate([rays, np.ones((len(rays), 1))], 1)
+    pixels = project(camera, points)[0].reshape(camera.height, camera.width, 2)
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    return bool((np.abs(pixels - np.stack([u, v], -1)) < 0.01).all())
+
+
 def make_lens(camera: Camera, factor: int = 1) -> Lens:
     """Prepare the sample grid of a camera with ``factor`` sub-samples per pixel and axis.
 
@@ -109,13 +117,16 @@ def make_lens(camera: Camera, factor: int = 1) -> Lens:
         ValueError: if the distortion cannot be undone over the whole image.
     """
     fine = _finer(camera, factor)
-    sub_rays = pixel_rays(fine)[..., :2]
+    sub_rays = np.asarray(pixel_rays(fine)[..., :2], np.float64)
     rays = np.ascontiguousarray(sub_rays[::factor, ::factor].reshape(-1, 2))
     sub_rays = np.ascontiguousarray(sub_rays.reshape(-1, 2))
     if not camera.distortion:
         return Lens(camera, factor, _grid(fine), rays, sub_rays, None)
-    if not np.isfinite(sub_rays).all():
-        raise ValueError(f'distortion {camera.distortion} cannot be undone; use smaller values')
+    if not _undone(fine, sub_rays):
+        raise ValueError(
+            f'distortion {camera.distortion} cannot be undone over the whole image: its '
+            'polynomial turns around; use smaller values or a longer focal length'
+        )
     fx, fy = camera.fx * _OVERSAMPLING, camera.fy * _OVERSAMPLING
     low, high = sub_rays.min(0), sub_rays.max(0)
     cx, cy = 1.0 - low[0] * fx, 1.0 - low[1] * fy

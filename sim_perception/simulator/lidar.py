@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """A spinning LiDAR: rays column by column while the vehicle and the objects move."""
 
 from __future__ import annotations
@@ -169,7 +171,7 @@ def moved_instances(scene: Scene, state: WorldState, duration: float) -> F64:
 
 
 @inlined
-def _slot(column, ring, columns, rings):  # type: ignore[no-untyped-def]
+def _slot(column, ring, columns, rings):
     """Return a ray's place in tracing order: neighbouring columns of a ring in one packet."""
     block = column // 8
     width = min(8, columns - 8 * block)
@@ -177,7 +179,7 @@ def _slot(column, ring, columns, rings):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _aim(beams, poses, first, last, origins, directions, times, fractions):  # type: ignore[no-untyped-def]  # fmt: skip
+def _aim(beams, poses, first, last, origins, directions, times, fractions):  # fmt: skip
     """Write world rays of columns [first, last)."""
     rings = beams.shape[1]
     for column in range(first, last):
@@ -198,7 +200,7 @@ def _aim(beams, poses, first, last, origins, directions, times, fractions):  # t
 def _measure(
     first, last, columns, rings, directions, distance, instance, face, instance_pose, face_normal,
     face_start, mesh_of, material, reflectance, sensor, weather, seed, table, found,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Turn hits of columns [first, last) into range and intensity; range 0 is no return."""
     low, high, range_noise, dropout, limit = sensor
     fog, rain = weather
@@ -249,7 +251,7 @@ def _measure(
 
 
 @kernel
-def _count(found):  # type: ignore[no-untyped-def]
+def _count(found):
     """Return how many rays have a return."""
     count = 0
     for i in range(len(found)):
@@ -259,7 +261,7 @@ def _count(found):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _collect(beams, seconds, found, points):  # type: ignore[no-untyped-def]
+def _collect(beams, seconds, found, points):
     """Write the returns as points in firing order."""
     rings = beams.shape[1]
     count = 0

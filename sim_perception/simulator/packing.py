@@ -132,7 +132,9 @@ def pack_meshes(assets: Assets) -> PackedMeshes:
     low = np.array([m.vertices.min(0) for m in meshes])
     high = np.array([m.vertices.max(0) for m in meshes])
     center = ((low + high) / 2).astype(np.float32)
-    radius = [np.linalg.norm(m.vertices - c, axis=1).max() for m, c in zip(meshes, center)]
+    radius = [
+        np.linalg.norm(m.vertices - c, axis=1).max() for m, c in zip(meshes, center, strict=True)
+    ]
     hulls = [_hull(m) for m in meshes]
     corners = [np.unique(h).astype(np.int32) for h in hulls]
 
@@ -144,7 +146,9 @@ def pack_meshes(assets: Assets) -> PackedMeshes:
         normals=per_vertex('normals'),
         uv=per_vertex('uv'),
         occlusion=per_vertex('occlusion'),
-        faces=np.concatenate([m.faces + v for m, v in zip(meshes, vertex_start)]).astype(np.int32),
+        faces=np.concatenate(
+            [m.faces + v for m, v in zip(meshes, vertex_start[:-1], strict=True)]
+        ).astype(np.int32),
         material=np.concatenate([m.material for m in meshes]).astype(np.int32),
         semantic=np.concatenate([m.semantic for m in meshes]).astype(np.uint8),
         density=np.concatenate([_uv_density(m) for m in meshes]),
@@ -154,9 +158,13 @@ def pack_meshes(assets: Assets) -> PackedMeshes:
         radius=np.array(radius, np.float32) * np.float32(1 + 1e-5),
         extent=(high - low).astype(np.float32),
         face_normal=np.concatenate([_face_normals(m) for m in meshes]),
-        hull_faces=np.concatenate([h + v for h, v in zip(hulls, vertex_start)]).astype(np.int32),
+        hull_faces=np.concatenate(
+            [h + v for h, v in zip(hulls, vertex_start[:-1], strict=True)]
+        ).astype(np.int32),
         hull_start=_starts([len(h) for h in hulls]),
-        hull_vertices=np.concatenate([c + v for c, v in zip(corners, vertex_start)]),
+        hull_vertices=np.concatenate(
+            [c + v for c, v in zip(corners, vertex_start[:-1], strict=True)]
+        ),
         hull_vertex_start=_starts([len(c) for c in corners]),
         footprint=np.stack([_footprint(m) for m in meshes]),
     )

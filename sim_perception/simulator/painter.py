@@ -70,12 +70,12 @@ class Painter:
         """
         camera = self._lens.camera
         pixels = camera.height * camera.width
-        rays, source = self._lens.rays, None
+        rays, plan = self._lens.rays, None
         if self._lens.factor > 1:
-            source, extra = self._antialiasing.plan(numbers)
-            rays = np.concatenate([rays, self._lens.sub_rays[extra]])
-            surface = self._extend(surface, pixels, rays, numbers.reshape(-1)[extra],
-                                   camera_T_instance)
+            plan = self._antialiasing.plan(numbers)
+            rays = np.concatenate([rays, self._lens.sub_rays[plan.shaded]])
+            extra = numbers.reshape(-1)[plan.shaded]
+            surface = self._extend(surface, pixels, rays, extra, camera_T_instance)
         else:
             surface = surface.part(0, pixels)
         poses = np.ascontiguousarray(state.world_T_instance, np.float64)
@@ -85,10 +85,10 @@ class Painter:
             rays, surface, surroundings, world_T_camera, camera.fx, self._look, self._meshes,
             self._workers,
         )  # fmt: skip
-        if source is None:
+        if plan is None:
             image = light.reshape(camera.height, camera.width, 3)
         else:
-            image = self._antialiasing.resolve(source, light)
+            image = self._antialiasing.resolve(plan, light)
         sky = self._look.light[HORIZON : HORIZON + 3]
         add_rain(image, self._rain, camera.fx, sky, round(state.time * 1e6))
         return image

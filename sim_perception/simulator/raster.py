@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """A z-buffer rasteriser: nearest face and inverse depth per sample.
 
 Edges are solved per row in float64 from float32 screen coordinates, where every product is
@@ -17,13 +19,12 @@ import numpy.typing as npt
 from numba.core import types
 from numba.extending import intrinsic
 
+from sim_perception.simulator.frustum import NEAR, Grid, visible_instances
 from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, F64, I32
 
-#: Nearest distance along the optical axis that is drawn, metres.
-NEAR = 0.1
 #: Slack of a row's ends in samples: far below any visible size, far above rounding.
 EDGE = 1e-9
 #: Rows of fewer samples are tested one by one, which is cheaper than dividing.
@@ -32,25 +33,8 @@ _FEW = 8
 NOTHING = np.int32(2**31 - 1)
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A pinhole sample grid: sample (i, j) looks along ((i - cx) / fx, (j - cy) / fy, 1)."""
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-    @property
-    def intrinsics(self) -> F64:
-        """The array (fx, fy, cx, cy) for kernels."""
-        return np.array([self.fx, self.fy, self.cx, self.cy])
-
-
 @kernel
-def _project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # type: ignore[no-untyped-def]  # fmt: skip
+def _project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # fmt: skip
     """Write x, y, 1/z of vertices [start, stop) to ``screen``; 1/z = -1 behind ``near``.
 
     Returns:
@@ -76,7 +60,7 @@ def _project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  #
 
 
 @kernel
-def clip_face(vertices, face, pose, intrinsics, near, polygon):  # type: ignore[no-untyped-def]
+def clip_face(vertices, face, pose, intrinsics, near, polygon):
     """Clip one face at the near plane; write its 3 or 4 screen corners, return their number.
 
     Crossing points are computed from the front vertex towards the one behind, so that two
@@ -115,7 +99,7 @@ def clip_face(vertices, face, pose, intrinsics, near, polygon):  # type: ignore[
 
 
 @inlined
-def _narrow(a, inverse_a, e, low, high):  # type: ignore[no-untyped-def]
+def _narrow(a, inverse_a, e, low, high):
     """Shrink [low, high] to where ``a x + e >= 0``; low > high when nowhere."""
     if a > 0.0:
         low = max(low, -e * inverse_a)
@@ -127,20 +111,20 @@ def _narrow(a, inverse_a, e, low, high):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _bits(typing, value):  # type: ignore[no-untyped-def]
+def _bits(typing, value):
     """Return the bits of a float32 as int32; they sort like the value if it is positive."""
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], context.get_value_type(types.int32))
 
     return types.int32(types.float32), codegen
 
 
 @intrinsic
-def _value(typing, bits):  # type: ignore[no-untyped-def]
+def _value(typing, bits):
     """Return the float32 whose bits are given as int32."""
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
 
     return types.float32(types.int32), codegen
@@ -149,7 +133,7 @@ def _value(typing, bits):  # type: ignore[no-untyped-def]
 @kernel
 def draw_triangle(
     x0, y0, i0, x1, y1, i1, x2, y2, i2, number, keys, stamp, step, mask, weights
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Draw the screen triangle with corners (x, y, 1/z), all float64, into the samples' keys.
 
     With a positive stamp, pixels are stamped too, hidden or not.
@@ -220,7 +204,7 @@ def draw_triangle(
 def draw_instances(
     vertices, faces, vertex_start, face_start, mesh_of, owner, face_base, poses,
     order, first, last, intrinsics, near, screen, keys, step, mask, weights, coverage,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Draw instances ``order[first:last]`` and add up their objects' coverage.
 
     ``screen`` is scratch for one mesh's vertices, ``mask`` for the objects' pixels. The
@@ -264,7 +248,7 @@ def draw_instances(
 
 
 @kernel
-def _merge_rows(keys, first, last, inverse_depth, numbers):  # type: ignore[no-untyped-def]
+def _merge_rows(keys, first, last, inverse_depth, numbers):
     """Merge the layers' rows [first, last) and take the keys apart."""
     for y in range(first, last):
         for x in range(keys.shape[2]):
@@ -273,28 +257,6 @@ def _merge_rows(keys, first, last, inverse_depth, numbers):  # type: ignore[no-u
                 key = max(key, keys[layer, y, x])
             numbers[y, x] = np.int64(NOTHING) - (key & np.int64(0xFFFFFFFF))
             inverse_depth[y, x] = _value(np.int32(key >> 32))
-
-
-def visible_instances(
-    meshes: PackedMeshes, instances: PackedInstances, camera_T_instance: F64, grid: Grid
-) -> I32:
-    """Return the instances whose bounding sphere meets the view frustum, near ones first."""
-    center = meshes.center[instances.mesh]
-    rotation, translation = camera_T_instance[:, :, :3], camera_T_instance[:, :, 3]
-    x, y, z = (np.einsum('nij,nj->ni', rotation, center) + translation).T
-    radius = meshes.radius[instances.mesh]
-    keep = z > NEAR - radius
-    # The distance to each side plane of the frustum, through the outermost samples.
-    for side, focal, offset, axis in (
-        (-1, grid.fx, grid.cx, x),
-        (1, grid.fx, grid.width - 1 - grid.cx, x),
-        (-1, grid.fy, grid.cy, y),
-        (1, grid.fy, grid.height - 1 - grid.cy, y),
-    ):
-        slope = (offset + 1.0) / focal
-        keep &= (side * axis - slope * z) < radius * math.hypot(1.0, slope)
-    chosen = np.flatnonzero(keep)
-    return chosen[np.argsort(z[chosen], kind='stable')].astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -394,12 +356,3 @@ class Rasterizer:
 
     def _merge(self, first: int, last: int) -> None:
         _merge_rows(self._keys, first, last, self._inverse_depth, self._numbers)
-
-
-def camera_poses(world_T_camera: F64, world_T_instance: npt.NDArray[np.floating]) -> F64:
-    """Return (N, 3, 4) ``camera_T_instance``; subtracts positions first to keep precision."""
-    rotation = world_T_camera[:3, :3].T
-    poses = np.empty((len(world_T_instance), 3, 4))
-    poses[:, :, :3] = rotation @ world_T_instance[:, :3, :3]
-    poses[:, :, 3] = (world_T_instance[:, :3, 3] - world_T_camera[:3, 3]) @ rotation.T
-    return poses

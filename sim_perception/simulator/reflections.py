@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """What glass, paint and wet roads mirror: houses, trees and cars, coarsely shaded."""
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class Reflections:
 
 
 @inlined
-def mirror_strength(material, wetness, up, facing):  # type: ignore[no-untyped-def]
+def mirror_strength(material, wetness, up, facing):
     """Return the share of light that a surface mirrors (Schlick's approximation)."""
     mirror = material[REFLECTIVITY] + 0.55 * wetness * material[WETTABLE] * max(up, 0.0)
     result = 0.0
@@ -58,7 +60,7 @@ def mirror_strength(material, wetness, up, facing):  # type: ignore[no-untyped-d
 @kernel
 def _select(
     rays, first, last, face, normal, rotation, face_material, materials, light, chosen
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Mark the samples that are worth a mirror ray."""
     for s in range(first, last):
         chosen[s] = 0
@@ -81,7 +83,10 @@ def _select(
 
 
 @kernel
-def _aim(rays, chosen, first, last, depth, normal, rotation, position, origins, directions):  # type: ignore[no-untyped-def]  # fmt: skip
+def _aim(
+    rays, chosen, first, last, depth, normal, rotation, position, origins,
+    directions,
+):  # fmt: skip
     for k in range(first, last):
         s = chosen[k]
         z = float(depth[s])
@@ -102,7 +107,7 @@ def _aim(rays, chosen, first, last, depth, normal, rotation, position, origins, 
 def _color(
     first, last, directions, distance, instance, face, poses, mesh_of, face_start, face_normal,
     face_material, mean_color, tinted, tint, light, clouds, out,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Shade the hits from their materials' mean colours."""
     for k in range(first, last):
         dx, dy, dz = directions[k, 0], directions[k, 1], directions[k, 2]

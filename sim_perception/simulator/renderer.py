@@ -10,11 +10,12 @@ import numpy.typing as npt
 from sim_perception.geometry.transforms import invert
 from sim_perception.simulator.camera_sensor import develop
 from sim_perception.simulator.flow import backward_flow
+from sim_perception.simulator.frustum import camera_poses
 from sim_perception.simulator.lens import make_lens
 from sim_perception.simulator.packing import pack_instances, packed_meshes
 from sim_perception.simulator.painter import Painter
 from sim_perception.simulator.parallel import Workers
-from sim_perception.simulator.raster import Rasterizer, camera_poses
+from sim_perception.simulator.raster import Rasterizer
 from sim_perception.simulator.scene import F32, F64, I32, Scene, WorldState
 from sim_perception.simulator.surface import Surface, compute_surface
 from sim_perception.simulator.visibility import measure_visibility
@@ -86,9 +87,7 @@ class Renderer:
             self._meshes, self._instances, self._lens.grid, self._lens.step,
             self._lens.weights(), self._workers,
         )  # fmt: skip
-        self._painter = Painter(
-            scene, self._meshes, self._instances, self._lens, self._workers
-        )
+        self._painter = Painter(scene, self._meshes, self._instances, self._lens, self._workers)
         self._sky_id = load_taxonomy().id_of('sky')
         self._last: tuple[F64, F32] | None = None
         self._object_ids = np.append(scene.objects.id, 0).astype(np.uint16)

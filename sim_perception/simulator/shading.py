@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """Light on surfaces: textures, sun with shadows, sky light, mirrored sky, fog, lamps."""
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class Surroundings:
 
 
 @kernel
-def _haze(dx, dy, dz, light, clouds):  # type: ignore[no-untyped-def]
+def _haze(dx, dy, dz, light, clouds):
     """Return the sky's radiance behind the air in front of it."""
     r, g, b = sky_radiance(dx, dy, dz, light, clouds)
     haze = math.exp(-max(dz, 0.0) * 14.0) * min(1.0, light[FOG] * 50.0)
@@ -74,7 +76,7 @@ def _haze(dx, dy, dz, light, clouds):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, linear):  # type: ignore[no-untyped-def]  # fmt: skip
+def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, linear):  # fmt: skip
     """Return the surface's linear colour; ``texels`` is the footprint of a pixel."""
     r, g, b = material[COLOR], material[COLOR + 1], material[COLOR + 2]
     texture = int(material[TEXTURE])
@@ -89,7 +91,7 @@ def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, linear)
 
 
 @inlined
-def _highlight(material, wet, shine, lit):  # type: ignore[no-untyped-def]
+def _highlight(material, wet, shine, lit):
     """Return the sun's highlight for the cosine between sun and mirrored view."""
     value = 0.0
     if shine > 0.4 and lit > 0.0:
@@ -104,7 +106,7 @@ def _shade(
     rays, first, last, depth, instance, face, normal, uv, occlusion, lit, mirror_index, mirrored,
     rotation, position, focal, face_material, density, materials, tint, pyramids, size, linear,
     light, clouds, ambient, frame, contact, contact_x, contact_y, out,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
     r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
     r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
@@ -138,9 +140,7 @@ def _shade(
         sun = max(sun, 0.0) * (1.0 - 0.5 * through) + 0.5 * through * (0.3 + abs(sun) * 0.7)
         sun *= lit[s]
         # Sky light: what the standing scene leaves open, then folds and contacts.
-        near = openness(
-            ambient, frame, x + nx * 0.8, y + ny * 0.8, z + nz * 0.8, nx, ny, nz
-        )
+        near = openness(ambient, frame, x + nx * 0.8, y + ny * 0.8, z + nz * 0.8, nx, ny, nz)
         closed = occlusion[s] * (
             1.0 - darkness(contact, contact_x, contact_y, x, y, z, max(nz, 0.0))
         )

@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """Sunlight that reaches samples: one ray per sample, softened without noise."""
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _AWAY = -0.25
 def _aim(
     rays, first, last, width, depth, normal, rotation, position, light, softness, origins,
     directions,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Prepare one ray to the sun per sample; zero direction where it faces away.
 
     The rays of a 3x3 block of pixels go to nine different parts of the sun's disc, so that
@@ -67,7 +69,7 @@ def _aim(
 
 
 @kernel
-def _soften(first, last, width, height, depth, normal, blocked, lit):  # type: ignore[no-untyped-def]  # fmt: skip
+def _soften(first, last, width, height, depth, normal, blocked, lit):  # fmt: skip
     """Average shadows over 3x3 pixels of the same surface."""
     for y in range(first, last):
         top, bottom = max(0, y - 1), min(height, y + 2)

@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """What each sample sees: depth, normal, texture coordinates, and where it was before.
 
 A sample is a viewing ray and the face it meets. Everything is computed exactly from the
@@ -65,7 +67,7 @@ class Surface:
 
 
 @kernel
-def barycentric(pose, vertices, i0, i1, i2, rx, ry):  # type: ignore[no-untyped-def]
+def barycentric(pose, vertices, i0, i1, i2, rx, ry):
     """Meet the ray (rx, ry, 1) with the plane of a face.
 
     Returns:
@@ -86,7 +88,7 @@ def barycentric(pose, vertices, i0, i1, i2, rx, ry):  # type: ignore[no-untyped-
 
 
 @inlined
-def _map(pose, vertices, i):  # type: ignore[no-untyped-def]
+def _map(pose, vertices, i):
     x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
     return (
         pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3],
@@ -99,7 +101,7 @@ def _map(pose, vertices, i):  # type: ignore[no-untyped-def]
 def _surfaces(
     rays, numbers, first, last, vertices, normals, uv, occlusion, faces, face_start,
     mesh_of, face_base, of_face, poses, depth, instance, face, normal, texture, openness,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     for s in range(first, last):
         if numbers[s] == NOTHING:
             depth[s] = np.nan

@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """How much of every object is seen: visible fraction and image boxes.
 
 Coverage comes from the rasteriser, which stamps an object's pixels whether they are hidden or
@@ -10,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim_perception.simulator.frustum import NEAR
 from sim_perception.simulator.kernels import inlined, kernel
 from sim_perception.simulator.lens import Lens
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
-from sim_perception.simulator.raster import NEAR, clip_face
+from sim_perception.simulator.raster import clip_face
 from sim_perception.simulator.scene import F32, F64, I32
 
 
@@ -36,7 +39,7 @@ class Visibility:
 
 
 @inlined
-def _distort(x, y, lens):  # type: ignore[no-untyped-def]
+def _distort(x, y, lens):
     """Return the pixel of ray slopes x, y (Brown-Conrady).
 
     Slopes far outside the image, where the polynomial turns around, are not distorted.
@@ -52,7 +55,7 @@ def _distort(x, y, lens):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _extend(x, y, lens, box):  # type: ignore[no-untyped-def]
+def _extend(x, y, lens, box):
     """Make the box contain the projection of ray slopes x, y."""
     u, v = _distort(x, y, lens)
     box[0], box[1] = min(box[0], u), min(box[1], v)
@@ -60,7 +63,10 @@ def _extend(x, y, lens, box):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _bound_instance(pose, vertices, hull, first, last, faces, face0, face1, near, lens, box):  # type: ignore[no-untyped-def]  # fmt: skip
+def _bound_instance(
+    pose, vertices, hull, first, last, faces, face0, face1, near, lens,
+    box,
+):  # fmt: skip
     """Extend the box by one instance's convex hull, clipped at ``near``."""
     front = 0
     for i in range(first, last):
@@ -84,7 +90,7 @@ def _bound_instance(pose, vertices, hull, first, last, faces, face0, face1, near
 def _bound_objects(
     vertices, hull_vertices, hull_vertex_start, hull_faces, hull_start, mesh_of, order, starts,
     poses, near, lens, boxes,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Write each object's image box; NaN when it lies behind the camera."""
     box = np.empty(4)
     for row in range(len(starts) - 1):
@@ -103,7 +109,7 @@ def _bound_objects(
 
 
 @kernel
-def _count_seen(owner, boxes, seen):  # type: ignore[no-untyped-def]
+def _count_seen(owner, boxes, seen):
     """Count the pixels of each object and bound them."""
     height, width = owner.shape
     seen[:] = 0

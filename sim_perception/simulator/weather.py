@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """Rain between the camera and the scene: streaks in the image."""
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ _FALL = 7.0
 
 
 @kernel
-def _draw(light, count, focal, slant, key, color):  # type: ignore[no-untyped-def]
+def _draw(light, count, focal, slant, key, color):
     """Blend ``count`` streaks into the (H, W, 3) radiance."""
     height, width = light.shape[0], light.shape[1]
     for drop in range(count):

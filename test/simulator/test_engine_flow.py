@@ -89,9 +89,10 @@ def test_what_comes_out_from_behind_or_into_the_image_is_not_valid():
         previous=builder.state(0.1, from_euler(0, 0, 0.2, np.zeros(3))),
     )
     shift = camera.fx * np.tan(0.2)
-    assert not turned.flow[48, : int(shift * 0.8), 2].any() or not turned.flow[
-        48, -int(shift * 0.8) :, 2
-    ].any()
+    assert (
+        not turned.flow[48, : int(shift * 0.8), 2].any()
+        or not turned.flow[48, -int(shift * 0.8) :, 2].any()
+    )
 
 
 def test_without_a_previous_state_no_flow_is_valid():

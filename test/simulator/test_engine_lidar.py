@@ -71,9 +71,9 @@ def test_lidar_and_camera_depth_agree_through_the_transforms():
     scan = Lidar(builder.scene(), dense, 2).scan(
         replace(state, velocity=np.zeros((3, 3)), angular_velocity=np.zeros((3, 3))), ROOF, 1
     )
-    depth = Renderer(builder.scene(), camera, 2).render(
-        state, pose, layers=frozenset({'depth'})
-    ).depth
+    depth = (
+        Renderer(builder.scene(), camera, 2).render(state, pose, layers=frozenset({'depth'})).depth
+    )
     sparse = project_cloud(camera, invert(pose) @ ROOF, xyz(scan.points))
     both = np.isfinite(sparse) & np.isfinite(depth)
     assert both.sum() > 1500
