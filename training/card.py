@@ -44,7 +44,7 @@ def write_card(metrics: Mapping[str, Any]) -> str:
         samples = run['step'] * config['batch_size'] * config['accumulate']
         lines += [
             f'Run {number} of {len(runs)}: {run["step"]} steps, {samples} random views of '
-            f'{run["samples"]} images.',
+            f'{run["samples"]} images. {config.get("notes", "")}'.rstrip(),
             '',
             '```',
             run['command'],

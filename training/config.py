@@ -80,6 +80,8 @@ class TrainConfig(Section):
     output: Path = Path('runs/depth_segmentation')
     """Folder of the run: states, TensorBoard, log, and at the end the checkpoint folder."""
     seed: int = Field(default=0, ge=0)
+    notes: str = ''
+    """What a reader of the checkpoint's card should know besides these settings."""
     steps: int = Field(default=10_000, ge=1)
     """Optimizer steps."""
     batch_size: int = Field(default=8, ge=1)

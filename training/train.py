@@ -58,7 +58,7 @@ def train(
 
 
 # What may change between the parts of a run without changing its samples or steps.
-FREE_KEYS = {'output', 'workers', 'checkpoint', 'log', 'validation', 'device'}
+FREE_KEYS = {'output', 'notes', 'workers', 'checkpoint', 'log', 'validation', 'device'}
 
 
 def check_same_run(config: TrainConfig) -> None:
