@@ -22,6 +22,7 @@ from sim_perception.simulator.sky import (
     WETNESS,
     ZENITH,
     sky_radiance,
+    tiled_noise,
 )
 from sim_perception.simulator.surface import Surface
 from sim_perception.simulator.table import REFLECTIVITY, WETTABLE
@@ -46,9 +47,16 @@ class Reflections:
 
 
 @inlined
-def mirror_strength(material, wetness, up, facing):
+def puddle(clouds, x, y):
+    """Return 0 to 1 how deep water stands on a wet surface at a place in the world."""
+    depth = tiled_noise(clouds, x * 0.02, y * 0.02) * 3.0 - 1.0
+    return min(max(depth, 0.0), 1.0)
+
+
+@inlined
+def mirror_strength(material, wet, up, facing):
     """Return the share of light that a surface mirrors (Schlick's approximation)."""
-    mirror = material[REFLECTIVITY] + 0.55 * wetness * material[WETTABLE] * max(up, 0.0)
+    mirror = material[REFLECTIVITY] + 0.6 * wet * max(up, 0.0)
     result = 0.0
     if mirror > 0.0:
         grazing = 1.0 - facing
@@ -75,18 +83,18 @@ def _select(
         n0, n1, n2 = normal[s, 0], normal[s, 1], normal[s, 2]
         facing = -(rx * n0 + ry * n1 + n2) / np.sqrt(rx * rx + ry * ry + 1.0)
         up = rotation[2, 0] * n0 + rotation[2, 1] * n1 + rotation[2, 2] * n2
-        strength = mirror_strength(
-            materials[material], light[WETNESS], up, min(max(facing, 0.0), 1.0)
-        )
+        wet = light[WETNESS] * materials[material, WETTABLE]
+        strength = mirror_strength(materials[material], wet, up, min(max(facing, 0.0), 1.0))
         if strength > _WEAKEST:
             chosen[s] = 1
 
 
 @kernel
 def _aim(
-    rays, chosen, first, last, depth, normal, rotation, position, origins,
-    directions,
+    rays, chosen, first, last, depth, normal, face, face_material, materials, clouds, rotation,
+    position, origins, directions,
 ):  # fmt: skip
+    """Write the mirror rays of the chosen samples."""
     for k in range(first, last):
         s = chosen[k]
         z = float(depth[s])
@@ -97,10 +105,17 @@ def _aim(
         m0, m1, m2 = (rx - along * n0) * scale, (ry - along * n1) * scale, (1 - along * n2) * scale
         lift = 0.01 + 0.001 * z
         x, y, w = rx * z + n0 * lift, ry * z + n1 * lift, z + n2 * lift
+        tilt = 0.0
+        if materials[face_material[face[s]], WETTABLE] > 0.0:
+            # Ripples and grains of the road smear its mirror image up and down.
+            u = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * w + position[0]
+            v = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * w + position[1]
+            calm = puddle(clouds, u, v)
+            tilt = (0.08 - 0.06 * calm) * (tiled_noise(clouds, u * 0.31, v * 0.31) - 0.4)
         for row in range(3):
             a, b, c = rotation[row, 0], rotation[row, 1], rotation[row, 2]
             origins[k, row] = a * x + b * y + c * w + position[row]
-            directions[k, row] = a * m0 + b * m1 + c * m2
+            directions[k, row] = a * m0 + b * m1 + c * m2 + (tilt if row == 2 else 0.0)
 
 
 @kernel
@@ -191,8 +206,9 @@ class Mirrors:
 
         def aim(first: int, last: int) -> None:
             _aim(
-                rays, chosen, first, last, surface.depth, surface.normal, rotation, position,
-                origins, directions,
+                rays, chosen, first, last, surface.depth, surface.normal, surface.face,
+                meshes.material, self._materials, self._clouds, rotation, position, origins,
+                directions,
             )  # fmt: skip
 
         self._workers.split(aim, len(chosen))

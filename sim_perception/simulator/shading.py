@@ -16,7 +16,7 @@ from sim_perception.simulator.look import Look
 from sim_perception.simulator.mipmaps import LINEAR, sample
 from sim_perception.simulator.packing import PackedMeshes
 from sim_perception.simulator.parallel import Workers
-from sim_perception.simulator.reflections import Reflections, mirror_strength
+from sim_perception.simulator.reflections import Reflections, mirror_strength, puddle
 from sim_perception.simulator.scene import F32, F64
 from sim_perception.simulator.sky import (
     AMBIENT,
@@ -144,14 +144,18 @@ def _shade(
         closed = occlusion[s] * (
             1.0 - darkness(contact, contact_x, contact_y, x, y, z, max(nz, 0.0))
         )
-        strength = mirror_strength(material, light[WETNESS], nz, facing)
+        standing = puddle(clouds, x, y) if wet > 0.0 else 0.0
+        strength = mirror_strength(material, wet * (0.3 + 0.7 * standing), nz, facing)
         qx, qy, qz = dx - 2 * cosine * nx, dy - 2 * cosine * ny, dz - 2 * cosine * nz
         shine = qx * light[SUN] + qy * light[SUN + 1] + qz * light[SUN + 2]
         highlight = _highlight(material, wet, shine, lit[s])
         mirror[:] = 0.0
         if mirror_index[s] >= 0:
+            # Where no water stands, roughness mixes the mirror image with all of the sky.
+            sharp = 0.35 + 0.65 * standing if wet > 0.0 else 1.0
             for c in range(3):
-                mirror[c] = mirrored[mirror_index[s], c]
+                mirror[c] = light[HORIZON + c] * 0.7
+                mirror[c] += (mirrored[mirror_index[s], c] - mirror[c]) * sharp
         elif strength > 0.0:
             # Faint mirrors do without a ray.
             blend = min(1.0, max(0.0, qz * 4.0 + 0.3))

@@ -71,7 +71,7 @@ def make_clouds(seed: int, size: int = _CLOUD_SIZE) -> F32:
 
 
 @inlined
-def _cloud(clouds, u, v):
+def tiled_noise(clouds, u, v):
     """Sample the tileable noise bilinearly; u, v in repeats."""
     size = clouds.shape[0]
     x, y = u * size, v * size
@@ -99,7 +99,7 @@ def sky_radiance(dx, dy, dz, light, clouds):
     if dz > -0.02:
         k = 0.16 / (dz + 0.10)
         u, v = dx * k, dy * k
-        density = _cloud(clouds, u, v)
+        density = tiled_noise(clouds, u, v)
         cover = (density - light[COVER_LOW]) / (light[COVER_HIGH] - light[COVER_LOW])
         cover = min(max(cover, 0.0), 1.0)
         cover = cover * cover * (3.0 - 2.0 * cover)
@@ -107,7 +107,7 @@ def sky_radiance(dx, dy, dz, light, clouds):
         cover *= min(1.0, max(0.0, dz * 6.0 + 0.10))
         if cover > 0.0:
             # Denser towards the sun means shaded.
-            sunward = _cloud(clouds, u + 0.02 * light[SUN], v + 0.02 * light[SUN + 1])
+            sunward = tiled_noise(clouds, u + 0.02 * light[SUN], v + 0.02 * light[SUN + 1])
             shade = min(1.0, max(0.0, 0.62 - 2.2 * (sunward - density) - 0.25 * (density - 0.5)))
             lit = 0.10 + 0.32 * shade
             base = 0.55 + 0.45 * shade
