@@ -1,0 +1,1 @@
+import sim_perception  # noqa: F401 - first: sets OpenMP up before torch is loaded

@@ -112,6 +112,8 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
+        # Spinning threads starve whoever shares the cores; see the package's __init__.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         self._session = onnxruntime.InferenceSession(
             model, options, providers=['CPUExecutionProvider']
         )
