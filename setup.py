@@ -69,7 +69,7 @@ EXTRAS = {
         'shapely>=2',
         'types-PyYAML',
     ],
-    'benchmark': ['mcap-ros2-support>=0.5', 'psutil>=5.9', 'pybullet>=3.2'],
+    'benchmark': ['mcap-ros2-support>=0.6', 'psutil>=5.9', 'pybullet>=3.2'],
 }
 
 setup(

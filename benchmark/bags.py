@@ -13,6 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure; see the module's docstring."""
+    # mcap-ros2-support's documented function calls itself deprecated, at every use.
+    warnings.filterwarnings('ignore', category=DeprecationWarning, module='mcap')
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(prefix='bags_') as folder:
@@ -185,7 +188,9 @@ def _open_mcap_reader(path: Path, stamps: Any) -> Callable[[int], Tensors]:
 
     def read(number: int) -> Tensors:
         stamp = int(stamps[number])
-        messages = reader.iter_decoded_messages(_TOPICS, start_time=stamp, end_time=stamp + 1)
+        messages = reader.iter_decoded_messages(
+            _TOPICS, starting_at=stamp, ending_before=stamp + 1
+        )
         return _decoded({channel.topic: decoded for _, channel, _, decoded in messages})
 
     return read

@@ -37,7 +37,7 @@ from mcap.records import (
 _MAGIC = b'\x89MCAP0\r\n'
 _OWN_CHUNK_BYTES = 32 * 1024
 _CHUNK_BYTES = 256 * 1024
-_ZSTD_LEVEL = 1
+_ZSTD_LEVEL = -1  # fast: as small as level 1 for images, decompressed 1.6 times faster
 _WORTHWHILE = 0.85  # compressed size over size
 
 
