@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from training.inspect import inspect
 from training.simulate import simulate
@@ -147,5 +148,6 @@ def main() -> None:
     except (ValueError, OSError, ImportError, FloatingPointError, StateError) as error:
         if '--debug' in sys.argv:
             raise
-        Console(stderr=True).print(f'[bold red]error:[/] {error}', highlight=False, markup=True)
+        message = f'[bold red]error:[/] {escape(str(error))}'
+        Console(stderr=True, soft_wrap=True).print(message, highlight=False)
         sys.exit(2)
