@@ -7,6 +7,7 @@ import numpy as np
 from sim_perception.simulator.ambient import AmbientGrid, bake_ambient
 from sim_perception.simulator.antialias import Antialiasing
 from sim_perception.simulator.contact import ContactMap
+from sim_perception.simulator.lamps import LampMap
 from sim_perception.simulator.lens import Lens
 from sim_perception.simulator.look import make_look
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
@@ -46,6 +47,7 @@ class Painter:
             look.tint, look.light, look.clouds, workers,
         )  # fmt: skip
         self._contact = ContactMap(meshes, instances)
+        self._lamps = LampMap(meshes, instances, look.materials, scene.environment.lamps)
         leafy = look.materials[:, TRANSLUCENCY].copy()
         self._antialiasing = Antialiasing(meshes, instances, leafy, workers)
         self._rain = scene.environment.rain
@@ -119,7 +121,8 @@ class Painter:
         ahead = world_T_camera[:2, 3] + _AHEAD * world_T_camera[:2, 2]
         contact, origin = self._contact.draw(poses, ahead)
         mirrored = self._mirrors.cast(rays, surface, world_T_camera, poses, self._tracer)
-        return Surroundings(lit, mirrored, self._baked(poses), contact, origin)
+        pools = self._lamps.draw(poses, origin)
+        return Surroundings(lit, mirrored, self._baked(poses), contact, origin, pools)
 
     def _baked(self, poses: F64) -> AmbientGrid:
         """Return the ambient grid, measured anew only if the background has changed."""

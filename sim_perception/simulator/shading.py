@@ -12,6 +12,7 @@ import numpy as np
 from sim_perception.simulator.ambient import AmbientGrid, openness
 from sim_perception.simulator.contact import darkness
 from sim_perception.simulator.kernels import inlined, kernel
+from sim_perception.simulator.lamps import lamplight
 from sim_perception.simulator.look import Look
 from sim_perception.simulator.mipmaps import LINEAR, sample
 from sim_perception.simulator.packing import PackedMeshes
@@ -52,6 +53,7 @@ class Surroundings:
         reflections: what the samples mirror.
         ambient: openness of the standing scene.
         contact: darkness map of the ground; contact_origin: its place.
+        pools: light of lamps on the ground, in the same place.
     """
 
     lit: F32
@@ -59,6 +61,7 @@ class Surroundings:
     ambient: AmbientGrid
     contact: F32
     contact_origin: F64
+    pools: F32
 
 
 @kernel
@@ -105,12 +108,13 @@ def _highlight(material, wet, shine, lit):
 def _shade(
     rays, first, last, depth, instance, face, normal, uv, occlusion, lit, mirror_index, mirrored,
     rotation, position, focal, face_material, density, materials, tint, pyramids, size, linear,
-    light, clouds, ambient, frame, contact, contact_x, contact_y, out,
+    light, clouds, ambient, frame, contact, contact_x, contact_y, pools, out,
 ):  # fmt: skip
     r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
     r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
     r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
     color, mirror = np.empty(3), np.empty(3)
+    glowing = pools.shape[0] > 1
     for s in range(first, last):
         rx, ry = rays[s, 0], rays[s, 1]
         length = math.sqrt(rx * rx + ry * ry + 1.0)
@@ -170,6 +174,8 @@ def _shade(
             around = sky * light[AMBIENT] * near + light[GROUND + c] * (1.0 - near)
             value = color[c] * (around * closed + sun * light[SUN_COLOR + c])
             value += strength * (mirror[c] * (0.3 + 0.7 * closed) - value)
+            if glowing:
+                value += color[c] * lamplight(pools, contact_x, contact_y, x, y, z, nz, c)
             value += highlight * light[SUN_COLOR + c] + glow * color[c]
             out[s, c] = value * clear + light[HORIZON + c] * (1.0 - clear)
 
@@ -208,7 +214,7 @@ def shade_samples(
             surroundings.reflections.color, rotation, position, focal, meshes.material,
             meshes.density, look.materials, look.tint, look.pyramids, look.texture_size, LINEAR,
             look.light, look.clouds, surroundings.ambient.values, surroundings.ambient.frame,
-            surroundings.contact, origin_x, origin_y, out,
+            surroundings.contact, origin_x, origin_y, surroundings.pools, out,
         )  # fmt: skip
 
     workers.split(part, len(rays))
