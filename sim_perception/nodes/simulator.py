@@ -57,6 +57,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         self._outputs: dict[str, Any] = {}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._usual = 0.0  # seconds that rendering a frame takes
 
     def setup(self) -> None:
         """Build the scene, render once so that everything is compiled, and advertise."""
@@ -131,7 +132,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         assert self._simulation is not None
         p = self.parameters
         while not self._stopping.is_set():
-            ahead = _RENDERED_AHEAD * self._simulation.frame_period / p.rate if p.rate else 0.0
+            ahead = self._ahead(self._simulation.frame_period / p.rate) if p.rate else 0.0
             begin = time.monotonic() + ahead
             start = time.time_ns() + round(ahead * 1e9) if p.stamps == 'wall' else START_STAMP
             for message in static_messages(self._simulation, set(self._outputs), start):
@@ -153,19 +154,17 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         p = self.parameters
         scan_period = None if simulation.lidar_spec is None else 1 / simulation.lidar_spec.rate_hz
         period = simulation.frame_period / (p.rate or 1.0)  # in real seconds
-        usual = 0.0
         for moment in schedule(
             simulation.scenario.duration_s, simulation.frame_period, scan_period, p.clock_rate
         ):
             due = begin + moment.time * 1e-9 / p.rate if p.rate else 0.0
             wanted = self._wanted(moment.topics)
             if p.rate:
-                ahead = max(_RENDERED_AHEAD * period, 2 * usual)
-                if self._stopping.wait(max(0.0, due - ahead - time.monotonic())):
+                if self._stopping.wait(max(0.0, due - self._ahead(period) - time.monotonic())):
                     return False
-                late = time.monotonic() + usual - due
+                late = time.monotonic() + self._usual - due
                 if wanted - _QUICK and late > _TOLERATED_DELAY * period:
-                    self._skip(usual)
+                    self._skip()
                     wanted &= _LIGHT
             clock = time.perf_counter()
             messages = list(
@@ -173,16 +172,21 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
             )
             made = time.perf_counter() - clock
             if wanted - _QUICK:
-                usual += 0.2 * (made - usual) if usual else made
+                # Quick to forget: the first frame may have compiled something.
+                self._usual += 0.5 * (made - self._usual)
             if not self._hand_over(frames, (due, messages, made if wanted - _QUICK else None)):
                 return False
         return True
 
-    def _skip(self, usual: float) -> None:
+    def _ahead(self, period: float) -> float:
+        """Return how many real seconds before a frame is due to begin with it."""
+        return max(_RENDERED_AHEAD * period, 2 * self._usual)
+
+    def _skip(self) -> None:
         self.diagnostics.dropped()
         if self.diagnostics.total('dropped') >= _SKIPS_TO_WARN:
             self.get_logger().warning(
-                f'frames are skipped: rendering takes {usual * 1e3:.0f} ms; choose a smaller '
+                f'frames are skipped: rendering takes {self._usual * 1e3:.0f} ms; choose a smaller '
                 'image, more threads, a lower rate, or rate 0',
                 throttle_duration_sec=30.0,
             )
