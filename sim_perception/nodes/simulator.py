@@ -160,7 +160,8 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
             due = begin + moment.time * 1e-9 / p.rate if p.rate else 0.0
             wanted = self._wanted(moment.topics)
             if p.rate:
-                if self._stopping.wait(max(0.0, due - self._ahead(period) - time.monotonic())):
+                begin_at = due - self._ahead(period)
+                if self._stopping.wait(max(0.0, begin_at - time.monotonic())):
                     return False
                 late = time.monotonic() + self._usual - due
                 if wanted - _QUICK and late > _TOLERATED_DELAY * period:
@@ -186,8 +187,8 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         self.diagnostics.dropped()
         if self.diagnostics.total('dropped') >= _SKIPS_TO_WARN:
             self.get_logger().warning(
-                f'frames are skipped: rendering takes {self._usual * 1e3:.0f} ms; choose a smaller '
-                'image, more threads, a lower rate, or rate 0',
+                f'frames are skipped: rendering takes {self._usual * 1e3:.0f} ms; choose a '
+                'smaller image, more threads, a lower rate, or rate 0',
                 throttle_duration_sec=30.0,
             )
 
