@@ -8,7 +8,7 @@ import numpy as np
 
 from sim_perception.simulator.frustum import NEAR
 from sim_perception.simulator.kernels import kernel
-from sim_perception.simulator.lens import Lens
+from sim_perception.simulator.lens import Lens, distort
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scene import F32, F64
 from sim_perception.simulator.surface import Surface
@@ -60,8 +60,7 @@ def _previous_slopes(
 
 @kernel
 def _seen_before(
-    slopes, distance, pixels, width, size, first, last, intrinsics, inverse, near,
-    flow,
+    slopes, distance, lens, width, height, first, last, intrinsics, inverse, near, flow
 ):  # fmt: skip
     """Write u, v, valid; ``inverse`` is the previous frame's inverse depth of the samples."""
     rows, columns = inverse.shape
@@ -69,10 +68,10 @@ def _seen_before(
         flow[s, 0] = flow[s, 1] = flow[s, 2] = 0.0
         if not distance[s] > near:
             continue
-        x, y = pixels[s, 0], pixels[s, 1]
+        x, y = distort(slopes[s, 0], slopes[s, 1], lens)
         flow[s, 0] = x - s % width
         flow[s, 1] = y - s // width
-        if x < -0.5 or y < -0.5 or x > size[0] - 0.5 or y > size[1] - 0.5:
+        if x < -0.5 or y < -0.5 or x > width - 0.5 or y > height - 0.5:
             continue
         i = slopes[s, 0] * intrinsics[0] + intrinsics[2]
         j = slopes[s, 1] * intrinsics[1] + intrinsics[3]
@@ -118,13 +117,12 @@ def backward_flow(
         )
 
     workers.split(trace_back, count)
-    pixels = lens.project(slopes)
     flow = np.empty((count, 3), np.float32)
-    size = np.array([lens.camera.width, lens.camera.height], np.float64)
+    parameters = lens.parameters()
 
     def compare(first: int, last: int) -> None:
         _seen_before(
-            slopes, distance, pixels, lens.camera.width, size, first, last,
+            slopes, distance, parameters, lens.camera.width, lens.camera.height, first, last,
             lens.grid.intrinsics, inverse_depth, NEAR, flow,
         )  # fmt: skip
 

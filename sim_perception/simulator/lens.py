@@ -1,3 +1,5 @@
+# Kernels are typed by their first call.
+# mypy: disable-error-code="no-untyped-def"
 """From the ideal pinhole grid that is drawn to the camera's pixels, distorted or not.
 
 Without distortion, pixels and samples coincide. With it, a finer and larger pinhole grid is
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from sim_perception.geometry.cameras import pixel_rays, project
 from sim_perception.simulator.frustum import Grid
+from sim_perception.simulator.kernels import inlined
 from sim_perception.simulator.scene import F64, I32
 from sim_perception.types import Camera
 
@@ -67,22 +70,33 @@ class Lens:
         counts = np.bincount(pixels, minlength=self.grid.height * self.grid.width)
         return counts.astype(np.int32).reshape(self.grid.height, self.grid.width)
 
-    def project(self, slopes: F64) -> F64:
-        """Return (n, 2) pixels of (n, 2) ray slopes, distorted.
-
-        Slopes far outside the image, where the distortion's polynomial turns around, are
-        projected without distortion.
-        """
+    def parameters(self) -> F64:
+        """Return the 13 numbers that ``distort`` needs."""
         camera = self.camera
-        pixels = slopes * [camera.fx, camera.fy]
-        pixels += [camera.cx, camera.cy]
+        parameters = np.zeros(13)
+        parameters[:4] = camera.fx, camera.fy, camera.cx, camera.cy
         if camera.distortion:
+            parameters[4 : 4 + len(camera.distortion)] = camera.distortion
             low, high = self.rays.min(0), self.rays.max(0)
             margin = (high - low) / 4
-            near = ((slopes > low - margin) & (slopes < high + margin)).all(1)
-            points = np.concatenate([slopes[near], np.ones((near.sum(), 1))], 1)
-            pixels[near] = project(camera, points)[0]
-        return pixels
+            parameters[9:11], parameters[11:13] = low - margin, high + margin
+        return parameters
+
+
+@inlined
+def distort(x, y, lens):
+    """Return the pixel of ray slopes x, y (Brown-Conrady).
+
+    Slopes far outside the image, where the polynomial turns around, are not distorted.
+    """
+    if lens[9] < x < lens[11] and lens[10] < y < lens[12]:
+        k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
+        r2 = x * x + y * y
+        radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        dx = x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x)
+        dy = y * radial + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y
+        x, y = dx, dy
+    return lens[0] * x + lens[2], lens[1] * y + lens[3]
 
 
 def _grid(camera: Camera) -> Grid:

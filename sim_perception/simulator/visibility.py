@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim_perception.simulator.frustum import NEAR
-from sim_perception.simulator.kernels import inlined, kernel
-from sim_perception.simulator.lens import Lens
+from sim_perception.simulator.kernels import kernel
+from sim_perception.simulator.lens import Lens, distort
 from sim_perception.simulator.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.raster import clip_face
 from sim_perception.simulator.scene import F32, F64, I32
@@ -38,26 +38,10 @@ class Visibility:
     box_visible: F32
 
 
-@inlined
-def _distort(x, y, lens):
-    """Return the pixel of ray slopes x, y (Brown-Conrady).
-
-    Slopes far outside the image, where the polynomial turns around, are not distorted.
-    """
-    if lens[9] < x < lens[11] and lens[10] < y < lens[12]:
-        k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
-        r2 = x * x + y * y
-        radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        dx = x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x)
-        dy = y * radial + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y
-        x, y = dx, dy
-    return lens[0] * x + lens[2], lens[1] * y + lens[3]
-
-
 @kernel
 def _extend(x, y, lens, box):
     """Make the box contain the projection of ray slopes x, y."""
-    u, v = _distort(x, y, lens)
+    u, v = distort(x, y, lens)
     box[0], box[1] = min(box[0], u), min(box[1], v)
     box[2], box[3] = max(box[2], u), max(box[3], v)
 
@@ -127,18 +111,6 @@ def _count_seen(owner, boxes, seen):
                 boxes[m, 3] = max(boxes[m, 3], y)
 
 
-def _lens_parameters(lens: Lens) -> F64:
-    camera = lens.camera
-    parameters = np.zeros(13)
-    parameters[:4] = camera.fx, camera.fy, camera.cx, camera.cy
-    if camera.distortion:
-        parameters[4 : 4 + len(camera.distortion)] = camera.distortion
-        low, high = lens.rays.min(0), lens.rays.max(0)
-        margin = (high - low) / 4
-        parameters[9:11], parameters[11:13] = low - margin, high + margin
-    return parameters
-
-
 def measure_visibility(
     meshes: PackedMeshes,
     instances: PackedInstances,
@@ -162,7 +134,7 @@ def measure_visibility(
     _bound_objects(
         meshes.vertices, meshes.hull_vertices, meshes.hull_vertex_start, meshes.hull_faces,
         meshes.hull_start, instances.mesh, instances.objects_order, instances.objects_start,
-        camera_T_instance, NEAR, _lens_parameters(lens), boxes,
+        camera_T_instance, NEAR, lens.parameters(), boxes,
     )  # fmt: skip
     seen, bounds = np.zeros(count, np.int32), np.zeros((count, 4), np.int32)
     _count_seen(owner, bounds, seen)

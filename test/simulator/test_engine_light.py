@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_scenes import Builder, box_mesh, forward_camera, mount, plane_mesh, street
 
+from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
 from sim_perception.simulator.camera_sensor import develop
 from sim_perception.simulator.lens import make_lens
@@ -136,8 +137,9 @@ def test_a_tiny_distortion_changes_next_to_nothing():
 @given(k1=st.floats(-0.3, 0.3), k2=st.floats(-0.05, 0.05), p1=st.floats(-0.004, 0.004))
 def test_lens_rays_project_back_to_their_pixels(k1, k2, p1):
     camera = forward_camera(focal=200.0, distortion=(k1, k2, p1, 0.0, 0.0))
-    lens = make_lens(camera)
-    pixels = lens.project(lens.rays).reshape(camera.height, camera.width, 2)
+    rays = make_lens(camera).rays
+    points = np.concatenate([rays, np.ones((len(rays), 1))], 1)
+    pixels = project(camera, points)[0].reshape(camera.height, camera.width, 2)
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     assert np.abs(pixels - np.stack([u, v], -1)).max() < 1e-3
 
