@@ -41,7 +41,7 @@ class Painter:
         self._workers = workers
         look = self._look = make_look(scene)
         self._tracer = make_tracer(meshes, instances, workers, motion=False)
-        self._sunlight = Sunlight(look.light, scene.environment.sun_softness, workers)
+        self._sunlight = Sunlight(look, meshes.material, scene.environment.sun_softness, workers)
         self._mirrors = Mirrors(
             meshes, instances, look.materials, look.mean_color, look.materials[:, TINTED].copy(),
             look.tint, look.light, look.clouds, workers,

@@ -201,8 +201,34 @@ def draw_triangle(
 
 
 @kernel
+def _is_hidden(pose, center, radius, intrinsics, near, keys):
+    """Whether all samples around a bounding sphere already show something nearer."""
+    x = pose[0, 0] * center[0] + pose[0, 1] * center[1] + pose[0, 2] * center[2] + pose[0, 3]
+    y = pose[1, 0] * center[0] + pose[1, 1] * center[1] + pose[1, 2] * center[2] + pose[1, 3]
+    z = pose[2, 0] * center[0] + pose[2, 1] * center[1] + pose[2, 2] * center[2] + pose[2, 3]
+    front = z - radius
+    if front < 4.0 * near:
+        return False
+    height, width = keys.shape
+    # No point of the sphere lies further off its middle's slopes than this.
+    reach_x = (abs(x) + radius) / front - abs(x) / z
+    reach_y = (abs(y) + radius) / front - abs(y) / z
+    u, v = intrinsics[0] * x / z + intrinsics[2], intrinsics[1] * y / z + intrinsics[3]
+    left = max(0, math.floor(u - intrinsics[0] * reach_x))
+    right = min(width - 1, math.ceil(u + intrinsics[0] * reach_x))
+    top = max(0, math.floor(v - intrinsics[1] * reach_y))
+    bottom = min(height - 1, math.ceil(v + intrinsics[1] * reach_y))
+    nearest = np.int64(_bits(np.float32(1.0 / front))) + 1
+    for j in range(top, bottom + 1):
+        for i in range(left, right + 1):
+            if (keys[j, i] >> 32) <= nearest:
+                return False
+    return True
+
+
+@kernel
 def draw_instances(
-    vertices, faces, vertex_start, face_start, mesh_of, owner, face_base, poses,
+    vertices, faces, vertex_start, face_start, center, radius, mesh_of, owner, face_base, poses,
     order, first, last, intrinsics, near, screen, keys, step, mask, weights, coverage,
 ):  # fmt: skip
     """Draw instances ``order[first:last]`` and add up their objects' coverage.
@@ -216,6 +242,10 @@ def draw_instances(
         mesh = mesh_of[instance]
         start = vertex_start[mesh]
         pose = poses[instance]
+        if owner[instance] < 0 and _is_hidden(
+            pose, center[mesh], radius[mesh], intrinsics, near, keys
+        ):
+            continue
         if not _project_vertices(
             vertices, start, vertex_start[mesh + 1], pose, intrinsics, near, screen
         ):
@@ -325,7 +355,8 @@ class Rasterizer:
             layer = free.pop()
             draw_instances(
                 meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start,
-                instances.mesh, instances.object, instances.face_base, camera_T_instance, order,
+                meshes.center, meshes.radius, instances.mesh, instances.object,
+                instances.face_base, camera_T_instance, order,
                 bounds[index], bounds[index + 1], intrinsics, NEAR, self._screen[layer],
                 self._keys[layer], self._step, self._mask[layer], self._weights, coverage,
             )  # fmt: skip

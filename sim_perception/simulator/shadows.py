@@ -9,21 +9,21 @@ import math
 import numpy as np
 
 from sim_perception.simulator.kernels import kernel
+from sim_perception.simulator.look import Look
 from sim_perception.simulator.parallel import Workers
-from sim_perception.simulator.scene import F32, F64
+from sim_perception.simulator.scene import F32, F64, I32
 from sim_perception.simulator.sky import SUN
 from sim_perception.simulator.surface import Surface
+from sim_perception.simulator.table import TRANSLUCENCY
 from sim_perception.simulator.tracing import Tracer
 
 _REACH = 250.0
-#: Surfaces that look further away from the sun than this get none, not even through leaves.
-_AWAY = -0.25
 
 
 @kernel
 def _aim(
-    rays, first, last, width, depth, normal, rotation, position, light, softness, origins,
-    directions,
+    rays, first, last, width, depth, normal, face, face_material, translucency, rotation,
+    position, light, softness, origins, directions,
 ):  # fmt: skip
     """Prepare one ray to the sun per sample; zero direction where it faces away.
 
@@ -54,7 +54,8 @@ def _aim(
     for s in range(first, last):
         z = float(depth[s])
         n0, n1, n2 = float(normal[s, 0]), float(normal[s, 1]), float(normal[s, 2])
-        if not z > 0.0 or n0 * cx + n1 * cy + n2 * cz < _AWAY:
+        away = n0 * cx + n1 * cy + n2 * cz <= 0.0
+        if not z > 0.0 or (away and translucency[face_material[face[s]]] <= 0.0):
             directions[s, 0] = directions[s, 1] = directions[s, 2] = 0.0
             continue
         lift = 0.004 + 0.0006 * z
@@ -103,8 +104,18 @@ def _soften(first, last, width, height, depth, normal, blocked, lit):  # fmt: sk
 class Sunlight:
     """Casts the shadow rays of one image size; buffers are kept between frames."""
 
-    def __init__(self, light: F64, softness: float, workers: Workers) -> None:
-        self._light, self._softness, self._workers = light, softness, workers
+    def __init__(self, look: Look, face_material: I32, softness: float, workers: Workers) -> None:
+        """Reserve buffers.
+
+        Args:
+            look: the scene's materials and sky.
+            face_material: material of every packed face.
+            softness: angular radius of the sun, radians.
+            workers: threads.
+        """
+        self._light, self._softness, self._workers = look.light, softness, workers
+        self._face_material = face_material
+        self._translucency = look.materials[:, TRANSLUCENCY].copy()
         self._origins = np.empty((0, 3), np.float32)
         self._directions = np.empty((0, 3), np.float32)
         self._blocked = np.empty(0, np.uint8)
@@ -143,8 +154,9 @@ class Sunlight:
 
         def aim(first: int, last: int) -> None:
             _aim(
-                rays, first, last, width, surface.depth, surface.normal, rotation, position,
-                self._light, self._softness, origins, directions,
+                rays, first, last, width, surface.depth, surface.normal, surface.face,
+                self._face_material, self._translucency, rotation, position, self._light,
+                self._softness, origins, directions,
             )  # fmt: skip
 
         self._workers.split(aim, count)
