@@ -204,6 +204,8 @@ def _measure(
     """Turn hits of columns [first, last) into range and intensity; range 0 is no return."""
     low, high, range_noise, dropout, limit = sensor
     fog, rain = weather
+    # Haze returns next to nothing, thick fog a lot.
+    clutter = min(0.3, 0.012 * rain + 60.0 * fog * fog)
     for column in range(first, last):
         for ring in range(rings):
             i = column * rings + ring
@@ -238,7 +240,7 @@ def _measure(
             if uniform(place) >= chance * (1.0 - dropout):
                 reach = np.inf
             # Drops and droplets in front of the surface.
-            if fog + rain > 0.0 and uniform(place + np.uint32(1)) < 0.012 * rain + 0.8 * fog:
+            if clutter > 0.0 and uniform(place + np.uint32(1)) < clutter:
                 near = low - 5.0 * math.log(1.0 - uniform(place + np.uint32(2)))
                 if near < reach:
                     reach, strength = near, 0.02 + 0.05 * uniform(place + np.uint32(3))
