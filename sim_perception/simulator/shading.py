@@ -104,32 +104,61 @@ def _highlight(material, wet, shine, lit):
     return value
 
 
+@inlined
+def _turn(rotation, x, y, z):
+    """Return a vector in the world."""
+    return (
+        rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z,
+        rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z,
+        rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z,
+    )
+
+
+@inlined
+def _sunshine(through, cosine):
+    """Return the share of sunlight that a surface scatters, some of it through leaves."""
+    direct = max(cosine, 0.0) * (1.0 - 0.5 * through)
+    return direct + 0.5 * through * (0.3 + 0.7 * abs(cosine))
+
+
+@kernel
+def _mirror_image(mirrored, row, strength, wet, standing, rise, light, mirror):
+    """Write the radiance that a surface mirrors; ``rise`` is the upward part of its direction."""
+    mirror[:] = 0.0
+    if row >= 0:
+        # Where no water stands, roughness mixes the mirror image with all of the sky.
+        sharp = 0.35 + 0.65 * standing if wet > 0.0 else 1.0
+        for c in range(3):
+            mirror[c] = light[HORIZON + c] * 0.7
+            mirror[c] += (mirrored[row, c] - mirror[c]) * sharp
+    elif strength > 0.0:
+        # Faint mirrors do without a ray.
+        blend = min(1.0, max(0.0, rise * 4.0 + 0.3))
+        for c in range(3):
+            open_sky = 0.5 * (light[ZENITH + c] + light[HORIZON + c])
+            mirror[c] = light[GROUND + c] + (open_sky - light[GROUND + c]) * blend
+
+
 @kernel
 def _shade(
     rays, first, last, depth, instance, face, normal, uv, occlusion, lit, mirror_index, mirrored,
     rotation, position, focal, face_material, density, materials, tint, pyramids, size, linear,
     light, clouds, ambient, frame, contact, contact_x, contact_y, pools, out,
 ):  # fmt: skip
-    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
-    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
-    r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    """Write the radiance of the samples [first, last)."""
     color, mirror = np.empty(3), np.empty(3)
     glowing = pools.shape[0] > 1
     for s in range(first, last):
         rx, ry = rays[s, 0], rays[s, 1]
         length = math.sqrt(rx * rx + ry * ry + 1.0)
         scale = 1.0 / length
-        dx = (r00 * rx + r01 * ry + r02) * scale
-        dy = (r10 * rx + r11 * ry + r12) * scale
-        dz = (r20 * rx + r21 * ry + r22) * scale
+        dx, dy, dz = _turn(rotation, rx * scale, ry * scale, scale)
         if instance[s] < 0:
             out[s, 0], out[s, 1], out[s, 2] = _haze(dx, dy, dz, light, clouds)
             continue
         reach = depth[s] * length
         m0, m1, m2 = float(normal[s, 0]), float(normal[s, 1]), float(normal[s, 2])
-        nx = r00 * m0 + r01 * m1 + r02 * m2
-        ny = r10 * m0 + r11 * m1 + r12 * m2
-        nz = r20 * m0 + r21 * m1 + r22 * m2
+        nx, ny, nz = _turn(rotation, m0, m1, m2)
         x, y, z = position[0] + reach * dx, position[1] + reach * dy, position[2] + reach * dz
         cosine = nx * dx + ny * dy + nz * dz
         facing = min(max(0.02, -cosine), 1.0)
@@ -139,10 +168,8 @@ def _shade(
         color[0], color[1], color[2] = _albedo(
             material, uv[s, 0], uv[s, 1], texels, wet, tint, instance[s], pyramids, size, linear
         )
-        through = material[TRANSLUCENCY]
         sun = nx * light[SUN] + ny * light[SUN + 1] + nz * light[SUN + 2]
-        sun = max(sun, 0.0) * (1.0 - 0.5 * through) + 0.5 * through * (0.3 + abs(sun) * 0.7)
-        sun *= lit[s]
+        sun = lit[s] * _sunshine(material[TRANSLUCENCY], sun)
         # Sky light: what the standing scene leaves open, then folds and contacts.
         near = openness(ambient, frame, x + nx * 0.8, y + ny * 0.8, z + nz * 0.8, nx, ny, nz)
         closed = occlusion[s] * (
@@ -153,19 +180,7 @@ def _shade(
         qx, qy, qz = dx - 2 * cosine * nx, dy - 2 * cosine * ny, dz - 2 * cosine * nz
         shine = qx * light[SUN] + qy * light[SUN + 1] + qz * light[SUN + 2]
         highlight = _highlight(material, wet, shine, lit[s])
-        mirror[:] = 0.0
-        if mirror_index[s] >= 0:
-            # Where no water stands, roughness mixes the mirror image with all of the sky.
-            sharp = 0.35 + 0.65 * standing if wet > 0.0 else 1.0
-            for c in range(3):
-                mirror[c] = light[HORIZON + c] * 0.7
-                mirror[c] += (mirrored[mirror_index[s], c] - mirror[c]) * sharp
-        elif strength > 0.0:
-            # Faint mirrors do without a ray.
-            blend = min(1.0, max(0.0, qz * 4.0 + 0.3))
-            for c in range(3):
-                open_sky = 0.5 * (light[ZENITH + c] + light[HORIZON + c])
-                mirror[c] = light[GROUND + c] + (open_sky - light[GROUND + c]) * blend
+        _mirror_image(mirrored, mirror_index[s], strength, wet, standing, qz, light, mirror)
         clear = math.exp(-light[FOG] * reach)
         high = 0.5 + 0.35 * nz
         glow = material[EMISSION] * light[LAMPS]
