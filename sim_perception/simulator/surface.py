@@ -66,27 +66,6 @@ class Surface:
         )  # fmt: skip
 
 
-@kernel
-def barycentric(pose, vertices, i0, i1, i2, rx, ry):
-    """Meet the ray (rx, ry, 1) with the plane of a face.
-
-    Returns:
-        Depth z and the three barycentric weights; depth NaN if the ray is in the plane.
-    """
-    ax, ay, az = _map(pose, vertices, i0)
-    bx, by, bz = _map(pose, vertices, i1)
-    cx, cy, cz = _map(pose, vertices, i2)
-    # Weights are volumes of ray and edge; z follows from the full volume (Cramer's rule).
-    px, py, pz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
-    w0 = rx * px + ry * py + pz
-    w1 = rx * (cy * az - cz * ay) + ry * (cz * ax - cx * az) + (cx * ay - cy * ax)
-    w2 = rx * (ay * bz - az * by) + ry * (az * bx - ax * bz) + (ax * by - ay * bx)
-    total = w0 + w1 + w2
-    if total == 0.0:
-        return np.nan, 1.0, 0.0, 0.0
-    return (ax * px + ay * py + az * pz) / total, w0 / total, w1 / total, w2 / total
-
-
 @inlined
 def _map(pose, vertices, i):
     x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
@@ -102,22 +81,46 @@ def _surfaces(
     rays, numbers, first, last, vertices, normals, uv, occlusion, faces, face_start,
     mesh_of, face_base, of_face, poses, depth, instance, face, normal, texture, openness,
 ):  # fmt: skip
+    """Meet the rays of samples [first, last) with their faces' planes.
+
+    A sample's weights are the volumes of its ray and each edge, its depth follows from the whole
+    volume (Cramer's rule). Neighbours on one face share the edges' cross products.
+    """
+    known = NOTHING
+    ax = ay = az = px = py = pz = qx = qy = qz = ox = oy = oz = 0.0
+    i0 = i1 = i2 = f = k = 0
     for s in range(first, last):
-        if numbers[s] == NOTHING:
+        number = numbers[s]
+        if number == NOTHING:
             depth[s] = np.nan
             instance[s] = -1
             face[s] = -1
             normal[s, 0] = normal[s, 1] = normal[s, 2] = 0.0
             continue
-        k = of_face[numbers[s]]
-        f = numbers[s] - face_base[k] + face_start[mesh_of[k]]
-        i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
-        rx, ry = rays[s, 0], rays[s, 1]
+        if number != known:
+            known = number
+            k = of_face[number]
+            f = number - face_base[k] + face_start[mesh_of[k]]
+            i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
+            ax, ay, az = _map(poses[k], vertices, i0)
+            bx, by, bz = _map(poses[k], vertices, i1)
+            cx, cy, cz = _map(poses[k], vertices, i2)
+            px, py, pz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+            qx, qy, qz = cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax
+            ox, oy, oz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
         pose = poses[k]
-        z, w0, w1, w2 = barycentric(pose, vertices, i0, i1, i2, rx, ry)
-        depth[s] = z
+        rx, ry = rays[s, 0], rays[s, 1]
+        w0, w1, w2 = rx * px + ry * py + pz, rx * qx + ry * qy + qz, rx * ox + ry * oy + oz
+        total = w0 + w1 + w2
         instance[s] = k
         face[s] = f
+        if total == 0.0:
+            # The ray lies in the plane, seen edge-on: take the first corner.
+            depth[s], w0, w1, w2 = az, 1.0, 0.0, 0.0
+        else:
+            inverse = 1.0 / total
+            depth[s] = (ax * px + ay * py + az * pz) * inverse
+            w0, w1, w2 = w0 * inverse, w1 * inverse, w2 * inverse
         nx = w0 * normals[i0, 0] + w1 * normals[i1, 0] + w2 * normals[i2, 0]
         ny = w0 * normals[i0, 1] + w1 * normals[i1, 1] + w2 * normals[i2, 1]
         nz = w0 * normals[i0, 2] + w1 * normals[i1, 2] + w2 * normals[i2, 2]
