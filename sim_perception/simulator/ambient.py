@@ -143,13 +143,14 @@ def openness(values, frame, x, y, z, nx, ny, nz):  # type: ignore[no-untyped-def
     side_x = 1 if nx > 0 else 2
     side_y = 3 if ny > 0 else 4
     up = nz * nz if nz > 0 else 0.0
+    wide, square_x, square_y = 1.0 - fx, nx * nx, ny * ny
     total = 0.0
-    for corner in range(8):
-        a, b, c = corner & 1, (corner >> 1) & 1, corner >> 2
-        weight = (fx if a else 1.0 - fx) * (fy if b else 1.0 - fy) * (fz if c else 1.0 - fz)
-        total += weight * (
-            up * values[k + c, j + b, i + a, 0]
-            + nx * nx * values[k + c, j + b, i + a, side_x]
-            + ny * ny * values[k + c, j + b, i + a, side_y]
-        )
+    for b in range(2):
+        for c in range(2):
+            row = values[k + c, j + b]
+            left = up * row[i, 0] + square_x * row[i, side_x] + square_y * row[i, side_y]
+            right = up * row[i + 1, 0]
+            right += square_x * row[i + 1, side_x] + square_y * row[i + 1, side_y]
+            weight = (fy if b else 1.0 - fy) * (fz if c else 1.0 - fz)
+            total += weight * (left * wide + right * fx)
     return total

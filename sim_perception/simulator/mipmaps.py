@@ -75,27 +75,26 @@ def _bilinear(pyramids, texture, offset, size, u, v, linear):
 
 
 @kernel
-def sample(pyramids, texture, size, u, v, level, linear):
+def sample(pyramids, texture, size, top, u, v, level, linear):
     """Return linear RGB of a texture at (u, v) repeats and a fractional level of detail.
+
+    ``size`` is the texels per side at level 0, ``top`` the last level.
 
     Two levels are mixed only half-way between them, which hides the change and saves half of
     the lookups.
     """
-    top = 0
-    while (1 << top) < size:
-        top += 1
-    level = min(max(level, 0.0), float(top))
+    level = min(max(level, 0.0), top)
     whole = int(level)
     mix = min(max((level - whole - 0.25) * 2.0, 0.0), 1.0)
-    offset = 0
-    for k in range(whole):
-        offset += (size >> k) * (size >> k)
+    here = size >> whole
+    # All finer levels lie before this one: the sum of a geometric series.
+    offset = 4 * (size * size - here * here) // 3
     r, g, b = 0.0, 0.0, 0.0
     if mix < 1.0:
-        r, g, b = _bilinear(pyramids, texture, offset, size >> whole, u, v, linear)
+        r, g, b = _bilinear(pyramids, texture, offset, here, u, v, linear)
     if mix > 0.0:
-        offset += (size >> whole) * (size >> whole)
-        r1, g1, b1 = _bilinear(pyramids, texture, offset, size >> (whole + 1), u, v, linear)
+        offset += here * here
+        r1, g1, b1 = _bilinear(pyramids, texture, offset, here >> 1, u, v, linear)
         r += (r1 - r) * mix
         g += (g1 - g) * mix
         b += (b1 - b) * mix

@@ -79,13 +79,13 @@ def _haze(dx, dy, dz, light, clouds):
 
 
 @kernel
-def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, linear):  # fmt: skip
+def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, top, linear):  # fmt: skip
     """Return the surface's linear colour; ``texels`` is the footprint of a pixel."""
     r, g, b = material[COLOR], material[COLOR + 1], material[COLOR + 2]
     texture = int(material[TEXTURE])
     if texture >= 0:
         level = math.log2(max(texels, 1e-3))
-        tr, tg, tb = sample(pyramids, texture, size, u, v, level, linear)
+        tr, tg, tb = sample(pyramids, texture, size, top, u, v, level, linear)
         r, g, b = r * tr, g * tg, b * tb
     if material[TINTED] > 0.0:
         r, g, b = r * tint[instance, 0], g * tint[instance, 1], b * tint[instance, 2]
@@ -148,6 +148,7 @@ def _shade(
     """Write the radiance of the samples [first, last)."""
     color, mirror = np.empty(3), np.empty(3)
     glowing = pools.shape[0] > 1
+    top = math.log2(size)
     for s in range(first, last):
         rx, ry = rays[s, 0], rays[s, 1]
         length = math.sqrt(rx * rx + ry * ry + 1.0)
@@ -166,7 +167,17 @@ def _shade(
         wet = light[WETNESS] * material[WETTABLE]
         texels = size * density[face[s]] * depth[s] / (focal * math.sqrt(facing))
         color[0], color[1], color[2] = _albedo(
-            material, uv[s, 0], uv[s, 1], texels, wet, tint, instance[s], pyramids, size, linear
+            material,
+            uv[s, 0],
+            uv[s, 1],
+            texels,
+            wet,
+            tint,
+            instance[s],
+            pyramids,
+            size,
+            top,
+            linear,
         )
         sun = nx * light[SUN] + ny * light[SUN + 1] + nz * light[SUN + 2]
         sun = lit[s] * _sunshine(material[TRANSLUCENCY], sun)
