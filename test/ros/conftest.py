@@ -69,9 +69,30 @@ class RosHarness:
         self.executor.add_node(node)
         return node
 
+    def call(self, function):
+        """Run a function on the executor's thread, as its own callbacks; returns the result.
+
+        What changes a node must not race with the node's timers and subscriptions.
+        """
+        outcome, done = [], threading.Event()
+
+        def task():
+            try:
+                outcome.append(function())
+            finally:
+                done.set()
+
+        self.executor.create_task(task)
+        assert done.wait(DEADLINE), f'{function} did not end within {DEADLINE} s'
+        assert outcome, f'{function} raised an exception; see the output'
+        return outcome[0]
+
     def remove(self, node):
-        self.executor.remove_node(node)
-        node.destroy_node()
+        def destroy():
+            self.executor.remove_node(node)
+            node.destroy_node()
+
+        self.call(destroy)
 
     def collect(self, message_type, topic, qos=10, raw=False):
         collector = Collector()
@@ -96,9 +117,9 @@ class RosHarness:
         import rclpy
 
         self.executor.shutdown()
+        self._thread.join(10)
         self.node.destroy_node()
         rclpy.try_shutdown()
-        self._thread.join(10)
 
 
 @pytest.fixture(scope='session')

@@ -242,8 +242,8 @@ def test_an_uncalibrated_camera_is_reported(bench):
 
 
 def test_a_missing_calibration_is_reported(bench):
-    bench.node.trigger_deactivate()
-    bench.node.trigger_activate()
+    bench.ros.call(bench.node.trigger_deactivate)
+    bench.ros.call(bench.node.trigger_activate)
     bench.ros.matched(bench.images)
     bench.images.publish(bench.image())
     bench.expect_problem(r'no CameraInfo on /bench/camera/camera_info')
@@ -274,12 +274,12 @@ def test_silence_of_an_input_becomes_a_warning(bench):
 
 
 def test_inactive_nodes_take_no_data_and_resume(bench):
-    bench.node.trigger_deactivate()
+    bench.ros.call(bench.node.trigger_deactivate)
     bench.ros.until(lambda: bench.images.get_subscription_count() == 0, 'unsubscription')
-    bench.node.trigger_cleanup()
+    bench.ros.call(bench.node.trigger_cleanup)
     assert bench.node._engine is None
-    bench.node.trigger_configure()
-    bench.node.trigger_activate()
+    bench.ros.call(bench.node.trigger_configure)
+    bench.ros.call(bench.node.trigger_activate)
     bench.ros.matched(bench.images)
     bench.ros.matched(bench.infos)
     bench.send_info(CAMERA)
@@ -287,16 +287,16 @@ def test_inactive_nodes_take_no_data_and_resume(bench):
 
 
 def test_a_failed_activation_is_reported_and_can_be_repeated(bench, monkeypatch):
-    bench.node.trigger_deactivate()
+    bench.ros.call(bench.node.trigger_deactivate)
 
     def refuse(*_):
         raise RuntimeError('no route to the camera')
 
     with monkeypatch.context() as patch:
         patch.setattr(qos, 'subscribe', refuse)
-        assert bench.node.trigger_activate() == TransitionCallbackReturn.FAILURE
+        assert bench.ros.call(bench.node.trigger_activate) == TransitionCallbackReturn.FAILURE
     bench.expect_problem('cannot activate: RuntimeError: no route to the camera')
-    assert bench.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert bench.ros.call(bench.node.trigger_activate) == TransitionCallbackReturn.SUCCESS
     bench.ros.matched(bench.images)
     bench.ros.matched(bench.infos)
     bench.send_info(CAMERA)
@@ -345,8 +345,8 @@ def test_a_damaged_checkpoint_is_reported_and_the_node_lives(ros, dummy_checkpoi
         log.wait(lambda m: 'cannot configure' in m.msg and 'model.safetensors' in m.msg)
         assert node.diagnostics.status().level == DiagnosticStatus.ERROR
         node.set_parameters([Parameter('checkpoint', value=str(dummy_checkpoint))])
-        node.trigger_configure()
-        node.trigger_activate()
+        ros.call(node.trigger_configure)
+        ros.call(node.trigger_activate)
         assert node.diagnostics.state == 'active'
     finally:
         ros.remove(node)

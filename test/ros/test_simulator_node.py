@@ -81,10 +81,10 @@ def start(ros, namespace, scenario_file, **parameters):
 def activate(ros, node, *topics):
     """Configure, wait until this process subscribes to the topics, and activate."""
     if node.diagnostics.state == 'unconfigured':
-        node.trigger_configure()
+        ros.call(node.trigger_configure)
     for name in topics:
         ros.matched(node._outputs[name])
-    node.trigger_activate()
+    ros.call(node.trigger_activate)
 
 
 def test_published_bytes_are_those_of_the_bag(ros, scenario_file):
@@ -143,7 +143,7 @@ def test_real_time_topics_clock_transforms_and_markers(ros, scenario_file):
 def configured(ros, scenario_file):
     """A node in the root namespace that is ready to be activated."""
     node = start(ros, '', scenario_file, rate=0.0)
-    node.trigger_configure()
+    ros.call(node.trigger_configure)
     yield node
     ros.remove(node)
 
@@ -169,10 +169,10 @@ def test_nothing_is_rendered_for_nobody(ros, configured, monkeypatch):
         return original(self, t, layers=layers)
 
     monkeypatch.setattr(Simulation, 'camera_frame', counted)
-    configured.trigger_activate()
+    ros.call(configured.trigger_activate)
     ros.until(lambda: configured.diagnostics.state == 'finished', 'the end')
     assert calls == []
-    configured.trigger_deactivate()
+    ros.call(configured.trigger_deactivate)
     depth = ros.collect(Image, '/ground_truth/depth')
     activate(ros, configured, t_.DEPTH.name)
     depth.wait(what='depth')
@@ -188,7 +188,7 @@ def test_a_wrong_scenario_is_reported_and_the_node_lives(ros, tmp_path, scenario
     try:
         log.wait(lambda m: 'cannot configure' in m.msg and 'camera.width' in m.msg)
         node.set_parameters([Parameter('scenario', value=str(scenario_file))])
-        node.trigger_configure()
+        ros.call(node.trigger_configure)
         assert node.diagnostics.state == 'inactive'
     finally:
         ros.remove(node)
