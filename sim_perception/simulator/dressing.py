@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from sim_perception.simulator.scene import Mesh
 from sim_perception.simulator.sensors import draw, stream
 
 _TREES = {
-    'centre': ('round', 'small', 'tall'), 'residential': ('round', 'small', 'spreading', 'conifer'),
+    'centre': ('round', 'small', 'tall'),
+    'residential': ('round', 'small', 'spreading', 'conifer'),
     'suburb': ('round', 'spreading', 'conifer', 'small', 'tall'),
     'industrial': ('round', 'tall', 'conifer'), 'park': ('spreading', 'round', 'tall', 'conifer'),
 }  # fmt: skip
@@ -126,7 +128,8 @@ class Dresser:
     def _building(self, rng: np.random.Generator, use: str) -> tuple[int, float, float]:
         """Return a building's mesh, width and depth."""
         kind = {
-            'centre': ('block',), 'residential': ('block', 'house', 'house'), 'park': ('house', 'block'),
+            'centre': ('block',), 'residential': ('block', 'house', 'house'),
+            'park': ('house', 'block'),
             'suburb': ('house',), 'industrial': ('hall', 'hall', 'block'),
         }[use]  # fmt: skip
         name = kind[int(rng.integers(len(kind)))]
@@ -260,8 +263,8 @@ class Dresser:
                 arm = float(rng.uniform(2.5, 4.5)) if rng.random() < 0.5 else 0.0
                 mesh = self.assembly.mesh(
                     ('light', lit, arm > 0, junction.s),
-                    lambda lit=lit, arm=arm: furniture.traffic_light(  # type: ignore[misc]
-                        np.random.default_rng([self._seed, 9]), lit, arm
+                    partial(
+                        furniture.traffic_light, np.random.default_rng([self._seed, 9]), lit, arm
                     ),
                 )
                 along = junction.s + end * (reach + 0.4)
@@ -317,7 +320,7 @@ class Dresser:
                     width = float(shape.uniform(14, 24))
                     mesh = self.assembly.mesh(
                         ('tower', k),
-                        lambda w=width, f=floors, r=shape: buildings.tower(w, 14.0, f, r),  # type: ignore[misc]
+                        partial(buildings.tower, width, 14.0, floors, shape),
                     )
                     self._put(mesh, float(s), d, self._facing(side), 0.0)
                 else:

@@ -9,6 +9,7 @@ y to its left).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +125,7 @@ class Layout:
         curvature = np.zeros_like(s)
         curviness = draw(rng, street.curviness)
         knots = [first, *[j.s for j in self.junctions], last]
-        for a, b in zip(knots[:-1], knots[1:], strict=True):
+        for a, b in pairwise(knots):
             low, high = a + 24, b - 24
             if high - low < 30:
                 continue
@@ -135,7 +136,7 @@ class Layout:
         middle = 0.5 * (heading[:-1] + heading[1:])
         x = np.concatenate([[0.0], np.cumsum(np.cos(middle) * _STEP)])
         y = np.concatenate([[0.0], np.cumsum(np.sin(middle) * _STEP)])
-        zero = int(round(-first / _STEP))
+        zero = round(-first / _STEP)
         # The world's origin is where the ego starts, x along the street there.
         c, n = np.cos(heading[zero]), np.sin(heading[zero])
         dx, dy = x - x[zero], y - y[zero]
@@ -143,7 +144,7 @@ class Layout:
 
     def heading(self, s: F64 | float) -> F64:
         """Return the street's heading at s, radians."""
-        return np.interp(s, self._s, self._heading)
+        return np.asarray(np.interp(s, self._s, self._heading))
 
     def place(self, s: F64 | float, d: F64 | float) -> tuple[F64, F64]:
         """Map street coordinates to the world's x, y."""
@@ -194,7 +195,7 @@ class Layout:
 
 def _draw_section(street: Street, cyclists: bool, rng: np.random.Generator) -> Section:
     hand = 1 if rng.random() >= draw(rng, street.left_hand) else -1
-    lanes = int(round(draw(rng, street.lanes_per_direction)))
+    lanes = round(draw(rng, street.lanes_per_direction))
     chance = draw(rng, street.parking)
     parking = tuple(
         float(rng.uniform(2.15, 2.65)) if rng.random() < chance else 0.0 for _ in range(2)

@@ -116,8 +116,10 @@ def _ground(kinds: tuple[str, ...], color: float, lidar: float, retro: float = 0
 
 
 def _shiny(color: tuple[float, float, float], specular: float, mirror: float, lidar: float,
-           **extra: float) -> _Recipe:  # fmt: skip
-    return _Recipe((), color, specular, mirror, lidar=lidar, **extra)  # type: ignore[arg-type]
+           emission: float = 0.0, retro: float = 0.0, spread: float = 1.0) -> _Recipe:  # fmt: skip
+    return _Recipe(
+        (), color, specular, mirror, lidar=lidar, emission=emission, retro=retro, spread=spread
+    )
 
 
 _FIXED: dict[Slot, _Recipe] = {
@@ -270,7 +272,7 @@ def build_materials(
     dresser = _Dresser(look, rng)
     materials: dict[int, Material] = {}
     for slot, recipe in _FIXED.items():
-        color = None
+        color: npt.ArrayLike | None = None
         if slot == Slot.GRASS:
             color = np.asarray(recipe.color) * _GRASS[look.season]
         elif slot == Slot.HEDGE and look.season == 'autumn':
@@ -278,8 +280,8 @@ def build_materials(
         materials[slot] = dresser.make(slot.name.lower(), recipe, color)
     for name, recipe in _VARIED.items():
         for k in range(COUNTS[name]):
-            color = dresser.varied_color(name, k)
-            made = dresser.make(f'{name.lower()}_{k}', recipe, color)
+            shade = dresser.varied_color(name, k)
+            made = dresser.make(f'{name.lower()}_{k}', recipe, shade)
             materials[Slot[f'{name}_0'] + k] = made
     unused = Material(name='unused')
     ordered = tuple(materials.get(i, unused) for i in range(max(materials) + 1))

@@ -39,7 +39,8 @@ def cloth_color(rng: np.random.Generator) -> Color:
     """Return a colour of clothes: often dark or dull, sometimes bright."""
     if rng.random() < 0.3:
         return _any(rng)
-    base = np.array([[0.03, 0.03, 0.04], [0.08, 0.09, 0.12], [0.05, 0.07, 0.16], [0.25, 0.24, 0.22],
+    base = np.array([[0.03, 0.03, 0.04], [0.08, 0.09, 0.12], [0.05, 0.07, 0.16],
+                     [0.25, 0.24, 0.22],
                      [0.18, 0.12, 0.08], [0.5, 0.48, 0.45], [0.12, 0.15, 0.09]])  # fmt: skip
     return _jitter(rng, base[int(rng.integers(len(base)))])
 

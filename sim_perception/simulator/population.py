@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from sim_perception.simulator import gait
+from sim_perception.simulator.agents import Agent
 from sim_perception.simulator.assembly import Assembly, ObjectSpec, planar_pose
 from sim_perception.simulator.layout import CURB_HEIGHT, Layout
 from sim_perception.simulator.meshes import people, trucks, vehicle
@@ -16,7 +18,7 @@ from sim_perception.simulator.palette import car_color, cloth_color, truck_color
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.scene import Mesh
 from sim_perception.simulator.sensors import draw, stream
-from sim_perception.simulator.traffic import Agent, Footprint
+from sim_perception.simulator.vehicles import Footprint
 
 _CAR_MODELS, _TRUCK_MODELS, _PEOPLE = 14, 3, 10
 
@@ -132,9 +134,10 @@ class Population:
         self._assembly.attach(row, self._assembly.mesh(('body', model), lambda: m.body), tint=tint)
         for x, y, steered in m.wheels:
             side = int(y > 0)
-            mesh = self._assembly.mesh(('wheel', model, side), lambda side=side: m.wheel[side])  # type: ignore[misc]
-            self._assembly.attach(row, mesh, planar_pose(x, y, m.radius),
-                                  joint='steered' if steered else 'wheel', parameter=m.radius)  # fmt: skip
+            mesh = self._assembly.mesh(('wheel', model, side), partial(m.wheel.__getitem__, side))
+            joint = 'steered' if steered else 'wheel'
+            place = planar_pose(x, y, m.radius)
+            self._assembly.attach(row, mesh, place, joint=joint, parameter=m.radius)
 
     def add_walker(self, rng: np.random.Generator, mover: int = -1,
                    pose: np.ndarray | None = None) -> None:  # fmt: skip
@@ -153,7 +156,7 @@ class Population:
         mesh = self._assembly.mesh(('torso', k), lambda: people.torso(person))
         self._assembly.attach(row, mesh, tint=top, joint='trunk', parameter=person.scale)
         for name in gait.WALKER_LIMBS:
-            mesh = self._assembly.mesh((name, k), lambda name=name: people.limb(name, person))  # type: ignore[misc]
+            mesh = self._assembly.mesh((name, k), partial(people.limb, name, person))
             tint = legs if name in ('thigh', 'shin') else top
             for side in (1, -1):
                 self._assembly.attach(row, mesh, tint=tint, joint=f'{name}:{side}',
@@ -181,7 +184,7 @@ class Population:
         for name in gait.RIDER_LIMBS:
             mesh = self._assembly.mesh(
                 (name, k),
-                lambda name=name: people.limb(name, person, 'cyclist'),  # type: ignore[misc]
+                partial(people.limb, name, person, 'cyclist'),
             )
             for side in (1, -1):
                 self._assembly.attach(row, mesh, tint=legs, joint=f'{name}:{side}',
@@ -206,7 +209,8 @@ class Population:
         large = draw(rng, traffic.parked_truck_fraction)
         cars = [k for k, m in enumerate(self._fleet) if m.label == 'car']
         tall = [k for k, m in enumerate(self._fleet)
-                if m.family in ('van', 'box_truck') or m.family == 'bus' and rng.random() < 0.2]  # fmt: skip
+                if m.family in ('van', 'box_truck')
+                or (m.family == 'bus' and rng.random() < 0.2)]  # fmt: skip
         for side in (-1, 1):
             width = section.parking_of(side)
             if width == 0:

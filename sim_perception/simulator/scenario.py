@@ -63,8 +63,8 @@ class Street(_Model):
     sidewalk_width_m: Annotated[Span, BeforeValidator(_Bounds(1.2, 8))] = (2.0, 4.5)
     setback_m: Annotated[Span, BeforeValidator(_Bounds(0, 30))] = (0.3, 6.0)
     junction_spacing_m: Annotated[Span, BeforeValidator(_Bounds(40, 2000))] = (70, 140)
-    left_hand: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
-    parking: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.8  # type: ignore[assignment]
+    left_hand: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    parking: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.8, 0.8)
     building_density: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.7, 1.0)
     tree_spacing_m: Annotated[Span, BeforeValidator(_Bounds(3, 200))] = (8, 20)
     furniture_density: Annotated[Span, BeforeValidator(_Bounds(0, 3))] = (0.7, 1.3)
@@ -98,8 +98,8 @@ class Weather(_Model):
     sun_azimuth_deg: Annotated[Span, BeforeValidator(_Bounds(-360, 360))] = (0, 360)
     cloud_cover: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.1, 0.6)
     fog_density: Annotated[Span, BeforeValidator(_Bounds(0, 0.1))] = (0.0005, 0.003)
-    wetness: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
-    rain: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
+    wetness: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    rain: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     season: Annotated[tuple[Season, ...], BeforeValidator(_choices), Field(min_length=1)] = (
         'summer',)  # fmt: skip
 
@@ -109,22 +109,22 @@ class CameraMount(_Model):
 
     width: Annotated[int, Field(ge=16, le=8192)] = 640
     height: Annotated[int, Field(ge=16, le=8192)] = 192
-    horizontal_fov_deg: Annotated[Span, BeforeValidator(_Bounds(10, 150))] = 81.4  # type: ignore[assignment]
-    forward_m: Annotated[Span, BeforeValidator(_Bounds(-3, 5))] = 0.3  # type: ignore[assignment]
-    height_m: Annotated[Span, BeforeValidator(_Bounds(0.3, 5))] = 1.65  # type: ignore[assignment]
-    pitch_deg: Annotated[Span, BeforeValidator(_Bounds(-30, 30))] = 0.0  # type: ignore[assignment]
-    roll_deg: Annotated[Span, BeforeValidator(_Bounds(-15, 15))] = 0.0  # type: ignore[assignment]
-    yaw_deg: Annotated[Span, BeforeValidator(_Bounds(-180, 180))] = 0.0  # type: ignore[assignment]
+    horizontal_fov_deg: Annotated[Span, BeforeValidator(_Bounds(10, 150))] = (81.4, 81.4)
+    forward_m: Annotated[Span, BeforeValidator(_Bounds(-3, 5))] = (0.3, 0.3)
+    height_m: Annotated[Span, BeforeValidator(_Bounds(0.3, 5))] = (1.65, 1.65)
+    pitch_deg: Annotated[Span, BeforeValidator(_Bounds(-30, 30))] = (0.0, 0.0)
+    roll_deg: Annotated[Span, BeforeValidator(_Bounds(-15, 15))] = (0.0, 0.0)
+    yaw_deg: Annotated[Span, BeforeValidator(_Bounds(-180, 180))] = (0.0, 0.0)
     distortion: Annotated[tuple[float, ...], Field(max_length=5)] = ()
     exposure: Annotated[Span, BeforeValidator(_Bounds(0.05, 10))] = (0.65, 0.85)
-    white_balance: Annotated[Span, BeforeValidator(_Bounds(0, 0.5))] = 0.0  # type: ignore[assignment]
-    contrast: Annotated[Span, BeforeValidator(_Bounds(0.3, 2))] = 1.0  # type: ignore[assignment]
-    saturation: Annotated[Span, BeforeValidator(_Bounds(0, 2))] = 1.0  # type: ignore[assignment]
-    vignetting: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = 0.0  # type: ignore[assignment]
-    blur_px: Annotated[Span, BeforeValidator(_Bounds(0, 5))] = 0.0  # type: ignore[assignment]
-    shot_noise: Annotated[Span, BeforeValidator(_Bounds(0, 0.3))] = 0.0  # type: ignore[assignment]
-    read_noise: Annotated[Span, BeforeValidator(_Bounds(0, 0.3))] = 0.0  # type: ignore[assignment]
-    jpeg_quality: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = 0.0  # type: ignore[assignment]
+    white_balance: Annotated[Span, BeforeValidator(_Bounds(0, 0.5))] = (0.0, 0.0)
+    contrast: Annotated[Span, BeforeValidator(_Bounds(0.3, 2))] = (1.0, 1.0)
+    saturation: Annotated[Span, BeforeValidator(_Bounds(0, 2))] = (1.0, 1.0)
+    vignetting: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    blur_px: Annotated[Span, BeforeValidator(_Bounds(0, 5))] = (0.0, 0.0)
+    shot_noise: Annotated[Span, BeforeValidator(_Bounds(0, 0.3))] = (0.0, 0.0)
+    read_noise: Annotated[Span, BeforeValidator(_Bounds(0, 0.3))] = (0.0, 0.0)
+    jpeg_quality: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = (0.0, 0.0)
     supersampling: Literal[1, 2] = 1
 
 

@@ -41,16 +41,19 @@ def draw_camera(scenario: Scenario) -> tuple[Camera, F64]:
         (mount.height - 1) / 2,
         mount.distortion,
     )
-    angles = [np.deg2rad(draw(rng, s)) for s in (mount.roll_deg, mount.pitch_deg, mount.yaw_deg)]
+    roll, pitch, yaw = (
+        float(np.deg2rad(draw(rng, s))) for s in (mount.roll_deg, mount.pitch_deg, mount.yaw_deg)
+    )
     place = np.array([draw(rng, mount.forward_m), 0.0, draw(rng, mount.height_m)])
-    return camera, from_euler(*angles, place) @ BODY_T_OPTICAL
+    pose = from_euler(roll, pitch, yaw, place) @ BODY_T_OPTICAL
+    return camera, np.asarray(pose, np.float64)
 
 
 def lidar_pose(scenario: Scenario) -> F64:
     """Return the 4x4 ``base_T_lidar``; the vehicle's centre at 1.75 m without a LiDAR."""
     mount = scenario.lidar
     place = (0.0, 0.0, 1.75) if mount is None else (mount.forward_m, 0.0, mount.height_m)
-    return make_transform(np.eye(3), place)
+    return np.asarray(make_transform(np.eye(3), place), np.float64)
 
 
 def draw_sensor(scenario: Scenario) -> Sensor:

@@ -86,7 +86,7 @@ class Simulation:
             ValueError: if the scenario has no LiDAR.
         """
         # Every turn draws its own noise; microseconds tell turns apart.
-        seed = np.random.SeedSequence([self.scenario.seed, int(round(t * 1e6)) & 0xFFFFFFFF])
+        seed = np.random.SeedSequence([self.scenario.seed, round(t * 1e6) & 0xFFFFFFFF])
         return self._lidar.scan(self.state(t), self.base_T_lidar, int(seed.generate_state(1)[0]))
 
     def object_truth(self, state: WorldState, sample: CameraSample) -> ObjectTruth:

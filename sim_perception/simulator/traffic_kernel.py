@@ -251,8 +251,8 @@ def simulate(
                 reach = 12.0 + v[i] * 1.5 + v[i] * v[i] / 3.0
                 gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
                                         reach)  # fmt: skip
-                wish = min(desired[i],
-                           _bend_speed(i, curvature, start, count, spacing, s[i], v[i]))  # fmt: skip
+                bend = _bend_speed(i, curvature, start, count, spacing, s[i], v[i])
+                wish = min(desired[i], bend)
                 a = _idm(v[i], wish, gap, other, a_max[i])
                 hold = min(stop[i] + 1.2, length - s[i] - half[i, 0])
                 a = min(a, _idm(v[i], wish, hold, 0.0, a_max[i]))

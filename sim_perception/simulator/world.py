@@ -14,14 +14,9 @@ from sim_perception.simulator.posing import Poser
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.scene import Assets, Scene, WorldState
 from sim_perception.simulator.sensors import draw_environment, draw_sensor, stream
-from sim_perception.simulator.traffic import (
-    TrafficResult,
-    draw_cyclists,
-    draw_vehicles,
-    draw_walkers,
-    ego_agent,
-    run_traffic,
-)
+from sim_perception.simulator.traffic import TrafficResult, run_traffic
+from sim_perception.simulator.vehicles import draw_cyclists, draw_vehicles, ego_agent
+from sim_perception.simulator.walkers import draw_walkers
 
 
 class World:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,7 @@ class MeshBuilder:
     """
 
     semantic: int = 0
-    _parts: list[tuple[Array, ...]] = field(default_factory=list)
+    _parts: list[tuple[Any, ...]] = field(default_factory=list)
     _count: int = 0
 
     def add(
@@ -172,7 +173,7 @@ class MeshBuilder:
     def tube(
         self,
         points: Array,
-        radii: Array,
+        radii: Array | float,
         material: int,
         *,
         sides: int = 8,
@@ -192,7 +193,7 @@ class MeshBuilder:
             semantic: class id, or None for the builder's.
         """
         points = np.asarray(points, float)
-        radii = np.broadcast_to(np.asarray(radii, float), len(points))
+        radius = np.broadcast_to(np.asarray(radii, float), len(points))
         tangent = normalise(np.gradient(points, axis=0))
         axis = np.zeros(3)
         axis[int(np.argmin(np.abs(tangent).max(0)))] = 1.0
@@ -203,9 +204,9 @@ class MeshBuilder:
             np.cos(angle)[None, :, None] * side[:, None]
             - np.sin(angle)[None, :, None] * up[:, None]
         )
-        vertices = points[:, None] + radii[:, None, None] * ring
+        vertices = points[:, None] + radius[:, None, None] * ring
         along = np.concatenate([[0.0], np.cumsum(np.sqrt((np.diff(points, axis=0) ** 2).sum(1)))])
-        around = angle / (2 * np.pi) * max(1.0, round(2 * np.pi * radii.max() / texel))
+        around = angle / (2 * np.pi) * max(1.0, round(2 * np.pi * radius.max() / texel))
         uv = np.stack(np.broadcast_arrays(around[None], along[:, None] / texel), -1)
         # The ring runs clockwise about the tangent, so swap the winding to face outwards.
         faces = grid_faces(len(points), sides + 1)[:, ::-1]
@@ -219,7 +220,7 @@ class MeshBuilder:
         )
         if caps:
             for end, sign in ((0, -1.0), (len(points) - 1, 1.0)):
-                if radii[end] > 1e-3:
+                if radius[end] > 1e-3:
                     self._disc(
                         points[end], vertices[end, :-1], sign * tangent[end], material, semantic
                     )

@@ -105,7 +105,8 @@ def _awnings(
                                 [x + 1.8, y, z], [x - 1.8, y, z]])  # fmt: skip
             builder.polygon(corners, Slot.PAINTED, double_sided=True)
             front = np.array([[x - 1.8, y - out, z - 0.72], [x + 1.8, y - out, z - 0.72],
-                              [x + 1.8, y - out, z - 0.5], [x - 1.8, y - out, z - 0.5]])  # fmt: skip
+                              [x + 1.8, y - out, z - 0.5],
+                              [x - 1.8, y - out, z - 0.5]])  # fmt: skip
             builder.polygon(front, Slot.WHITE, double_sided=True)
         elif rng.random() < 0.6:
             builder.box((x, y - 0.12, ground - 0.4), (3.4, 0.2, 0.55),
@@ -243,7 +244,8 @@ def hall(width: float, depth: float, rng: np.random.Generator) -> Mesh:
         else:
             builder.box((x, y, 2.2), (4.2, 0.08, 1.4), Slot.WINDOW, bottom=True)
     if rng.random() < 0.8:
-        builder.box((float(rng.uniform(-0.2, 0.2)) * width, y - 0.1, height - 1.1), (5.0, 0.2, 1.3),
+        x = float(rng.uniform(-0.2, 0.2)) * width
+        builder.box((x, y - 0.1, height - 1.1), (5.0, 0.2, 1.3),
                     _variant(rng, 'BILLBOARD'), texel=5.0, bottom=True)  # fmt: skip
     return builder.build()
 

@@ -93,7 +93,7 @@ def sign(variant: int, height: float) -> Mesh:
     )
     uv = np.column_stack([0.5 - 0.5 * np.cos(angle), 0.5 + 0.5 * np.sin(angle)])
     builder.polygon(ring, slot, uv=uv, semantic=class_id('sign'))
-    back = ring[::-1] + [0.012, 0, 0]
+    back = ring[::-1] + np.array([0.012, 0, 0])
     builder.polygon(back, Slot.SIGN_BACK, semantic=class_id('sign'))
     return builder.build()
 
@@ -117,7 +117,7 @@ def _panel(
     front = np.array([[-0.07, h, z], [-0.07, -h, z], [-0.07, -h, z + high], [-0.07, h, z + high]])
     builder.polygon(front, slot, uv=np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]]),
                     semantic=class_id(label))  # fmt: skip
-    builder.polygon(front[::-1] + [0.02, 0, 0], Slot.SIGN_BACK, semantic=class_id(label))
+    builder.polygon(front[::-1] + np.array([0.02, 0, 0]), Slot.SIGN_BACK, semantic=class_id(label))
 
 
 def billboard(rng: np.random.Generator) -> Mesh:
@@ -197,7 +197,8 @@ def bollard(rng: np.random.Generator) -> Mesh:
     """Return a bollard."""
     builder = MeshBuilder(class_id('pole'))
     slot = Slot.METAL_DARK if rng.random() < 0.6 else Slot.CONCRETE
-    builder.tube(np.array([[0, 0, 0], [0, 0, 0.8], [0, 0, 0.9]]), np.array([0.07, 0.07, 0.02]), slot,
+    points = np.array([[0, 0, 0], [0, 0, 0.8], [0, 0, 0.9]])
+    builder.tube(points, np.array([0.07, 0.07, 0.02]), slot,
                  sides=8)  # fmt: skip
     return builder.build()
 
@@ -224,7 +225,8 @@ def bench(rng: np.random.Generator) -> Mesh:
     """Return a bench facing -y."""
     builder = MeshBuilder(class_id('fence'))
     for z, y in ((0.45, -0.1), (0.45, 0.1), (0.7, 0.24), (0.85, 0.27)):
-        builder.box((0, y, z), (1.7, 0.16 if z < 0.5 else 0.03, 0.04 if z < 0.5 else 0.1), Slot.WOOD,
+        plank = (1.7, 0.16, 0.04) if z < 0.5 else (1.7, 0.03, 0.1)
+        builder.box((0, y, z), plank, Slot.WOOD,
                     bottom=True)  # fmt: skip
     for x in (-0.7, 0.7):
         builder.box((x, 0.05, 0.22), (0.06, 0.4, 0.44), Slot.METAL_DARK)

@@ -145,6 +145,18 @@ def _ball(
                 uv=ball[..., :2].reshape(-1, 2))  # fmt: skip
 
 
+# Rings of limbs at scale 1: height below the joint, x offset, x and y radius.
+_LIMBS: dict[str, list[tuple[float, float, float, float]]] = {
+    'thigh': [(-0.44, 0, 0.058, 0.058), (-0.25, 0, 0.072, 0.072), (0.0, 0, 0.088, 0.085),
+              (0.06, 0, 0.07, 0.075)],
+    'shin': [(-0.42, -0.01, 0.038, 0.038), (-0.2, -0.012, 0.054, 0.052),
+             (0.0, 0, 0.056, 0.055), (0.03, 0, 0.05, 0.05)],
+    'arm': [(-0.30, 0, 0.042, 0.042), (-0.12, 0, 0.05, 0.05), (0.0, 0, 0.058, 0.055),
+            (0.04, 0, 0.04, 0.04)],
+    'forearm': [(-0.25, 0, 0.03, 0.032), (-0.1, 0, 0.04, 0.042), (0.02, 0, 0.042, 0.042)],
+}  # fmt: skip
+
+
 def limb(name: str, person: Person, label: str = 'pedestrian') -> Mesh:
     """Return a limb's mesh, hanging down from its joint at the origin.
 
@@ -153,18 +165,10 @@ def limb(name: str, person: Person, label: str = 'pedestrian') -> Mesh:
     """
     k, g = person.scale, 0.5 + 0.5 * person.girth
     bare = person.dress in ('shorts', 'skirt')
-    skin = Slot.SKIN_0 + person.skin
+    skin = int(Slot.SKIN_0) + person.skin
     builder = MeshBuilder(class_id(label))
     kind = name.removeprefix('pedal_')
-    rows = {
-        'thigh': [(-0.44, 0, 0.058, 0.058), (-0.25, 0, 0.072, 0.072), (0.0, 0, 0.088, 0.085),
-                  (0.06, 0, 0.07, 0.075)],
-        'shin': [(-0.42, -0.01, 0.038, 0.038), (-0.2, -0.012, 0.054, 0.052),
-                 (0.0, 0, 0.056, 0.055), (0.03, 0, 0.05, 0.05)],
-        'arm': [(-0.30, 0, 0.042, 0.042), (-0.12, 0, 0.05, 0.05), (0.0, 0, 0.058, 0.055),
-                (0.04, 0, 0.04, 0.04)],
-        'forearm': [(-0.25, 0, 0.03, 0.032), (-0.1, 0, 0.04, 0.042), (0.02, 0, 0.042, 0.042)],
-    }[kind]  # fmt: skip
+    rows = _LIMBS[kind]
     sleeve = {
         'shin': skin if bare else Slot.CLOTH,
         'forearm': skin if person.dress != 'coat' else Slot.CLOTH,
@@ -189,7 +193,7 @@ def bicycle_frame() -> Mesh:
         builder.tube(np.array([a, b]), 0.019, Slot.PAINT, sides=6, caps=False)
     builder.tube(np.array([(0.40, -0.27, 1.02), (0.40, 0.27, 1.02)]), 0.015, Slot.PLASTIC, sides=6)
     builder.box((-0.17, 0, 0.92), (0.26, 0.14, 0.06), Slot.PLASTIC, bottom=True)
-    builder.box((-0.56, 0, 0.76), (0.03, 0.06, 0.06), Slot.TAILLIGHT, bottom=True)
+    builder.box((-0.23, 0, 0.78), (0.03, 0.06, 0.06), Slot.TAILLIGHT, bottom=True)
     return builder.build()
 
 
@@ -220,7 +224,7 @@ def rider(person: Person) -> Mesh:
     rise = (gait.SHOULDER - gait.HIP) * k
     shoulder = np.array([hip_x + rise * np.sin(lean), 0.0, hip_z + rise * np.cos(lean)])
     for side in (-1, 1):
-        a = shoulder + [0, side * 0.17 * k, 0]
+        a = shoulder + np.array([0, side * 0.17 * k, 0])
         hand = np.array([0.38, side * 0.24, 1.05])
         elbow = 0.5 * (a + hand) + [-0.02, side * 0.05, -0.07]
         builder.tube(np.array([a, elbow]), np.array([0.05, 0.042]) * k, Slot.CLOTH, sides=8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,7 +48,7 @@ def street_meshes(layout: Layout, rng: np.random.Generator) -> list[Mesh]:
     style = StreetStyle(rng)
     meshes = []
     edges = np.arange(layout.start, layout.end + _CHUNK, _CHUNK)
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         builder = MeshBuilder()
         _road(builder, layout, style, float(a), float(b))
         for side in (-1, 1):
@@ -116,8 +118,8 @@ def _road(builder: MeshBuilder, layout: Layout, style: StreetStyle, a: float, b:
     for d, width, _, _ in lines:
         edges += [d - width, d + width]
     edges += [x for pair in cycle for x in pair]
-    d = np.unique(np.round(edges, 4))
-    middle_s, middle_d = 0.5 * (s[:-1] + s[1:]), 0.5 * (d[:-1] + d[1:])
+    cuts_d = np.unique(np.round(edges, 4))
+    middle_s, middle_d = 0.5 * (s[:-1] + s[1:]), 0.5 * (cuts_d[:-1] + cuts_d[1:])
     kind = np.full((len(middle_s), len(middle_d)), int(Slot.ASPHALT))
     gaps = {
         side: np.array([any(abs(m - j.s) < j.reach() and side in j.sides
@@ -136,8 +138,10 @@ def _road(builder: MeshBuilder, layout: Layout, style: StreetStyle, a: float, b:
         if pattern == 'dashed':
             rows &= dashed
         kind[np.ix_(rows, columns)] = slot
-    gutter = np.where(np.isclose(d, d[0]) | np.isclose(d, d[-1]), 0.8, 1.0)
-    _loft(builder, layout, s, d, np.zeros_like(d), kind, class_id('road'), _ROAD_TEXEL, gutter)
+    gutter = np.ones(len(cuts_d))
+    gutter[0] = gutter[-1] = 0.8
+    flat = np.zeros(len(cuts_d))
+    _loft(builder, layout, s, cuts_d, flat, kind, class_id('road'), _ROAD_TEXEL, gutter)
 
 
 def _lines(layout: Layout, style: StreetStyle) -> list[tuple[float, float, int, str]]:
@@ -239,20 +243,20 @@ def _cross_street(
 ) -> None:
     half, w = layout.section.half(side), junction.half
     edges = np.linspace(half, CROSS_REACH, 9)
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         for x0, x1 in ((-w, -_LINE), (-_LINE, _LINE), (_LINE, w)):
             line = x0 == -_LINE and style.centre != 'none' and a > half + junction.radius
-            slot = style.centre_slot if line else Slot.ASPHALT
+            surface = style.centre_slot if line else Slot.ASPHALT
             corners = np.array([[x0, side * a, 0], [x1, side * a, 0], [x1, side * b, 0],
                                 [x0, side * b, 0]])  # fmt: skip
-            _flat(builder, corners, slot, 'road', _ROAD_TEXEL)
+            _flat(builder, corners, surface, 'road', _ROAD_TEXEL)
     walk = layout.section.sidewalk
     start = half + junction.radius
     for end in (-1, 1):
         for e0, e1, z0, z1, slot, texel in _strips(walk):
             x0, x1 = end * (w + e0), end * (w + e1)
             cut = np.linspace(start, CROSS_REACH, 7)
-            for a, b in zip(cut[:-1], cut[1:], strict=True):
+            for a, b in pairwise(cut):
                 corners = np.array([[x0, side * a, z0], [x1, side * a, z1], [x1, side * b, z1],
                                     [x0, side * b, z0]])  # fmt: skip
                 if end * side < 0:
@@ -272,11 +276,12 @@ def _corner(builder: MeshBuilder, layout: Layout, junction: Junction, side: int,
     ray = np.stack([-end * np.sin(angle), -side * np.cos(angle)], -1)
     arc = np.column_stack([centre + r * ray, np.zeros(9)])
     apex = np.array([end * w, side * half, 0.0])
-    for p, q in zip(arc[:-1], arc[1:], strict=True):
+    for p, q in pairwise(arc):
         _flat(builder, np.array([apex, p, q]), Slot.ASPHALT, 'road', _ROAD_TEXEL)
     for e0, e1, z0, z1, slot, texel in _strips(layout.section.sidewalk):
         rows = np.array([
-            np.column_stack([centre + (r - e) * ray, np.full(9, z)]) for e, z in ((e0, z0), (e1, z1))
+            np.column_stack([centre + (r - e) * ray, np.full(9, z)])
+            for e, z in ((e0, z0), (e1, z1))
         ])  # fmt: skip
         faces = grid_faces(2, 9)
         if end * side > 0:

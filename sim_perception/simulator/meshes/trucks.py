@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -174,8 +175,8 @@ def _cargo(builder: MeshBuilder, s: TruckShape) -> None:
             builder.box(
                 (middle, y * s.width / 2, z), (length, 0.06, 0.08), Slot.METAL, bottom=True
             )
-    for y in (-0.03, 0.03):
-        builder.box((x0 - 0.01, y * 10 * s.width / 2.2, floor + height / 2),
+    for hinge in (-0.03, 0.03):
+        builder.box((x0 - 0.01, hinge * 10 * s.width / 2.2, floor + height / 2),
                     (0.03, 0.04, height * 0.9), Slot.METAL)  # fmt: skip
     _tail(builder, s, x0, floor - 0.12)
 
@@ -205,7 +206,7 @@ def _bus(builder: MeshBuilder, s: TruckShape) -> None:
     for side in (-1, 1):
         y = side * (s.width / 2 + 0.006)
         edges = np.arange(x[0] + 0.45, x[1] - 1.6, 1.45)
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             pane = np.array([[a + 0.05, y, belt], [b - 0.05, y, belt], [b - 0.05, y, top],
                              [a + 0.05, y, top]])  # fmt: skip
             builder.polygon(pane[::-1] if side > 0 else pane, Slot.GLASS)
@@ -219,7 +220,8 @@ def _bus(builder: MeshBuilder, s: TruckShape) -> None:
         builder.box((x[1] - 0.02, side * 0.92, 0.75), (0.08, 0.38, 0.2), Slot.HEADLIGHT,
                     bottom=True)  # fmt: skip
     w = s.width / 2
-    screen = np.array([[x[1] + 0.006, -w + 0.24, belt - 0.15], [x[1] + 0.006, w - 0.24, belt - 0.15],
+    screen = np.array([[x[1] + 0.006, -w + 0.24, belt - 0.15],
+                       [x[1] + 0.006, w - 0.24, belt - 0.15],
                        [x[1] - 0.09, w - 0.24, s.height - 0.45],
                        [x[1] - 0.09, -w + 0.24, s.height - 0.45]])  # fmt: skip
     builder.polygon(screen, Slot.GLASS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +12,7 @@ from sim_perception.simulator.meshes.builder import MeshBuilder, grid_faces, nor
 from sim_perception.simulator.meshes.classes import class_id
 from sim_perception.simulator.scene import Mesh
 
-F64 = npt.NDArray[np.float64]
+F64 = npt.NDArray[np.floating]
 
 #: Habits of trees.
 HABITS = ('round', 'tall', 'spreading', 'conifer', 'small', 'bare')
@@ -55,7 +57,9 @@ def tree(habit: str, rng: np.random.Generator, detail: float = 1.0) -> Mesh:
     return builder.build()
 
 
-def _trunk(builder: MeshBuilder, rng: np.random.Generator, height: float, bark: int):  # type: ignore[no-untyped-def]
+def _trunk(
+    builder: MeshBuilder, rng: np.random.Generator, height: float, bark: int
+) -> Callable[[float], F64]:
     s = np.linspace(0, 1, 6)
     bend = rng.normal(0, 0.03 * height, 2)
     points = np.column_stack([bend[0] * s**2, bend[1] * s**2, s * 0.78 * height])

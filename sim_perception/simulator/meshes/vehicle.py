@@ -8,128 +8,21 @@ however the loops are bent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.simulator.materials import Slot
 from sim_perception.simulator.meshes.builder import MeshBuilder, grid_faces
+from sim_perception.simulator.meshes.car_shape import FAMILIES, CarShape, draw_shape
 from sim_perception.simulator.meshes.classes import class_id
+from sim_perception.simulator.meshes.wheels import wheel, wheel_places
 from sim_perception.simulator.scene import Mesh
 
+__all__ = ['FAMILIES', 'CarShape', 'car_body', 'car_mesh', 'draw_shape', 'wheel', 'wheel_places']
+
 F64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class CarShape:
-    """Dimensions of a car, metres; runs and lengths are horizontal.
-
-    Attributes:
-        family: name of the family.
-        length, width, height: of the tight body, without mirrors.
-        wheelbase, front_overhang: places of the axles.
-        wheel_radius, clearance: of wheels and underside.
-        nose: height of the bonnet's front edge.
-        belt: height of the window sill.
-        hood: from the nose to the windscreen's foot.
-        windscreen, rear_window: run of the panes.
-        deck: boot or bed behind the rear window's foot.
-        deck_height: of the boot's rear edge.
-        tumblehome: inward lean of the side panes, fraction of the half width.
-        roundness: 0 boxy to 1 rounded plan view.
-        panes: opaque rear side (van) when 1, else glass.
-        lamp: style of the lamps, 0 to 1.
-        cladding: unpainted sills and arches.
-    """
-
-    family: str
-    length: float
-    width: float
-    height: float
-    wheelbase: float
-    front_overhang: float
-    wheel_radius: float
-    clearance: float
-    nose: float
-    belt: float
-    hood: float
-    windscreen: float
-    rear_window: float
-    deck: float
-    deck_height: float
-    tumblehome: float
-    roundness: float
-    panes: int
-    lamp: float
-    cladding: bool
-
-
-#: Ranges per family: length, width, height, then fractions (see ``draw_shape``).
-_FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
-    'sedan': {'length': (4.4, 4.95), 'width': (1.76, 1.9), 'height': (1.40, 1.49),
-              'hood': (0.25, 0.285), 'windscreen': (0.15, 0.18), 'rear_window': (0.12, 0.16),
-              'deck': (0.10, 0.15), 'belt': (0.62, 0.66), 'nose': (0.47, 0.53),
-              'wheel': (0.30, 0.34), 'clearance': (0.16, 0.2)},
-    'hatchback': {'length': (3.6, 4.35), 'width': (1.64, 1.82), 'height': (1.43, 1.55),
-                  'hood': (0.19, 0.24), 'windscreen': (0.15, 0.19), 'rear_window': (0.07, 0.13),
-                  'deck': (0.0, 0.02), 'belt': (0.60, 0.65), 'nose': (0.48, 0.54),
-                  'wheel': (0.28, 0.33), 'clearance': (0.16, 0.2)},
-    'wagon': {'length': (4.5, 4.95), 'width': (1.76, 1.9), 'height': (1.43, 1.54),
-              'hood': (0.24, 0.28), 'windscreen': (0.14, 0.17), 'rear_window': (0.05, 0.10),
-              'deck': (0.0, 0.01), 'belt': (0.60, 0.64), 'nose': (0.47, 0.52),
-              'wheel': (0.31, 0.34), 'clearance': (0.16, 0.2)},
-    'suv': {'length': (4.2, 4.95), 'width': (1.8, 1.98), 'height': (1.62, 1.85),
-            'hood': (0.21, 0.26), 'windscreen': (0.11, 0.15), 'rear_window': (0.04, 0.09),
-            'deck': (0.0, 0.01), 'belt': (0.61, 0.65), 'nose': (0.52, 0.58),
-            'wheel': (0.35, 0.39), 'clearance': (0.22, 0.28)},
-    'van': {'length': (4.4, 5.5), 'width': (1.83, 2.02), 'height': (1.82, 2.35),
-            'hood': (0.10, 0.16), 'windscreen': (0.10, 0.15), 'rear_window': (0.01, 0.04),
-            'deck': (0.0, 0.005), 'belt': (0.52, 0.58), 'nose': (0.42, 0.48),
-            'wheel': (0.31, 0.36), 'clearance': (0.17, 0.22)},
-    'pickup': {'length': (5.0, 5.5), 'width': (1.83, 1.98), 'height': (1.74, 1.88),
-               'hood': (0.22, 0.25), 'windscreen': (0.10, 0.13), 'rear_window': (0.01, 0.03),
-               'deck': (0.26, 0.34), 'belt': (0.61, 0.64), 'nose': (0.54, 0.58),
-               'wheel': (0.36, 0.40), 'clearance': (0.24, 0.3)},
-}  # fmt: skip
-
-#: Names of the car families.
-FAMILIES = tuple(_FAMILIES)
-
-
-def draw_shape(family: str, rng: np.random.Generator) -> CarShape:
-    """Draw a car of a family.
-
-    Raises:
-        KeyError: for an unknown family.
-    """
-    spans = _FAMILIES[family]
-    d = {key: float(rng.uniform(*span)) for key, span in spans.items()}
-    length, height = d['length'], d['height']
-    belt = d['belt'] * height
-    overhang = float(rng.uniform(0.165, 0.19)) * length
-    return CarShape(
-        family=family,
-        length=length,
-        width=d['width'],
-        height=height,
-        wheelbase=float(rng.uniform(0.575, 0.62)) * length,
-        front_overhang=overhang,
-        wheel_radius=d['wheel'],
-        clearance=d['clearance'],
-        nose=d['nose'] * height,
-        belt=belt,
-        hood=d['hood'] * length,
-        windscreen=d['windscreen'] * length,
-        rear_window=d['rear_window'] * length,
-        deck=d['deck'] * length,
-        deck_height=0.5 * height if family == 'pickup' else belt + float(rng.uniform(0.0, 0.06)),
-        tumblehome=float(rng.uniform(0.05, 0.09) if family == 'van' else rng.uniform(0.14, 0.22)),
-        roundness=float(rng.uniform(0.0, 1.0)),
-        panes=int(family == 'van' and rng.random() < 0.6),
-        lamp=float(rng.random()),
-        cladding=bool(family in ('suv', 'pickup') and rng.random() < 0.5),
-    )
 
 
 # Rows of the lower body: height fraction between bottom and belt edge, width factor, and how
@@ -221,10 +114,10 @@ class _Loops:
         x = np.clip(side_x, rear + 0.05, front - 0.05)
         ahead = x > middle
         span = np.where(ahead, front - middle, middle - rear)
-        power = np.where(ahead, ahead_power, behind_power)
         xi = np.abs(x - middle) / span
+        fall = xi ** np.where(ahead, ahead_power, behind_power)
         points[side, 0] = x
-        points[side, 1] = width * (1 - xi**power) ** (1 / q)
+        points[side, 1] = width * (1 - fall) ** (1 / q)
         return points
 
     def _powers(self, sharp: float) -> tuple[float, float, float]:
@@ -473,60 +366,6 @@ def _bed(builder: MeshBuilder, loops: _Loops) -> None:
                     Slot.PAINT, bottom=True)  # fmt: skip
     builder.box((back + 0.03, 0, z), (0.06, s.width * 0.84, height), Slot.PAINT, bottom=True)
     builder.box((middle, 0, floor + 0.14), (length - 0.1, s.width * 0.86, 0.02), Slot.PLASTIC)
-
-
-def wheel_places(shape: CarShape) -> list[tuple[float, float, bool]]:
-    """Return (x, y, steered) of the four wheel centres."""
-    front = shape.length / 2 - shape.front_overhang
-    y = shape.width / 2 - 0.12
-    return [
-        (x, side * y, steered)
-        for x, steered in ((front, True), (front - shape.wheelbase, False))
-        for side in (-1, 1)
-    ]
-
-
-def wheel(
-    radius: float, width: float = 0.21, spokes: int = 5, semantic: str = 'car', side: int = 1
-) -> Mesh:
-    """Return a wheel about the y axis whose outer face looks along ``side`` times y."""
-    builder = MeshBuilder(class_id(semantic))
-    segments = 18
-    angle = np.linspace(0, 2 * np.pi, segments, endpoint=False)
-    profile = np.array(
-        [[0.62, -0.5], [0.93, -0.5], [1.0, -0.36], [1.0, 0.36], [0.94, 0.5], [0.66, 0.48]]
-    )
-    rows = [
-        np.column_stack([r * radius * np.sin(angle), np.full(segments, y * width * side),
-                         r * radius * np.cos(angle)])
-        for r, y in profile
-    ]  # fmt: skip
-    faces = grid_faces(len(rows), segments, wrap=True)
-    faces = faces if side > 0 else faces[:, ::-1]
-    stack = np.array(rows)
-    builder.add(stack.reshape(-1, 3), faces, Slot.TYRE, occlusion=0.7)
-    _rim(builder, stack[-1], radius, width, spokes, side)
-    return builder.build()
-
-
-def _rim(
-    builder: MeshBuilder, lip: F64, radius: float, width: float, spokes: int, side: int
-) -> None:
-    segments = len(lip)
-    inner = lip * [0.92, 1.0, 0.92] - [0.0, 0.03 * side, 0.0]
-    hub = lip * [0.28, 1.0, 0.28] - [0.0, 0.015 * side, 0.0]
-    rows = np.array([lip, inner, hub])
-    faces = grid_faces(3, segments, wrap=True)
-    faces = faces if side > 0 else faces[:, ::-1]
-    kind = np.full((2, segments), int(Slot.RIM))
-    phase = (np.arange(segments) * spokes / segments) % 1.0
-    kind[1] = np.where(phase < 0.5, Slot.RIM, Slot.PLASTIC)
-    builder.add(rows.reshape(-1, 3), faces, np.repeat(kind.ravel(), 2), occlusion=0.8)
-    cap = np.concatenate([hub, [[0.0, hub[0, 1], 0.0]]])
-    i = np.arange(segments)
-    fan = np.stack([np.full(segments, segments), i, (i + 1) % segments], -1)
-    fan = fan if side > 0 else fan[:, ::-1]
-    builder.add(cap, fan, Slot.RIM)
 
 
 def car_mesh(family: str, shape: CarShape | None = None, seed: int = 0) -> tuple[Mesh, CarShape]:

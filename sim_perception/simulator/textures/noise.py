@@ -57,7 +57,7 @@ def grey(value: F32, tint: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> F32:
     return value[..., None].astype(np.float32) * np.asarray(tint, np.float32)
 
 
-def mix(a: npt.ArrayLike, b: npt.ArrayLike, t: F32) -> F32:
+def mix(a: npt.ArrayLike, b: npt.ArrayLike, t: npt.NDArray[np.floating]) -> F32:
     """Return the blend of two colours by (SIZE, SIZE) weights clipped to [0, 1]."""
     t = np.clip(t, 0, 1)[..., None]
     return (np.asarray(a, np.float32) * (1 - t) + np.asarray(b, np.float32) * t).astype(np.float32)

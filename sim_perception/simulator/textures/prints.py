@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.simulator.textures.noise import F32, SIZE, Maker, jitter, letters, noise, pixels
+from sim_perception.simulator.textures.noise import (
+    F32,
+    SIZE,
+    Maker,
+    jitter,
+    letters,
+    noise,
+    pixels,
+)
 
 U8 = npt.NDArray[np.uint8]
 _HALF = SIZE // 2

@@ -39,7 +39,8 @@ def _plaster_wall(rng: np.random.Generator, worn: bool) -> F32:
 def _brick_wall(rng: np.random.Generator, worn: bool) -> F32:
     value, joints = bricks(rng, 48, 20, rng.uniform(1.2, 2.2))
     color = jitter(rng, np.array([[0.62, 0.38, 0.31], [0.70, 0.50, 0.38], [0.48, 0.36, 0.33],
-                                  [0.76, 0.66, 0.52], [0.55, 0.53, 0.50]])[rng.integers(5)])  # fmt: skip
+                                  [0.76, 0.66, 0.52],
+                                  [0.55, 0.53, 0.50]])[rng.integers(5)])  # fmt: skip
     image = color * (0.82 + 0.34 * value[..., None])
     mortar = jitter(rng, [0.68, 0.66, 0.62])
     image = np.where(joints[..., None], mortar, image)
@@ -141,7 +142,7 @@ def _shop(rng: np.random.Generator, worn: bool) -> F32:
     image = np.ascontiguousarray((np.clip(wall, 0, 1) * 255).astype(np.uint8))
     ink = tuple(int(c) for c in ((1 - color) * 255))
     cv2.putText(image, letters(rng, 5, 10), (40, board - 26), int(rng.integers(0, 5)), 2.2, ink, 8)
-    wall = image.astype(np.float32) / 255
+    wall = (image / 255).astype(np.float32)
     low = int(SIZE * rng.uniform(0.82, 0.95))
     panes = int(rng.integers(2, 4))
     door = int(rng.integers(panes + 1))
@@ -163,8 +164,10 @@ def _shop(rng: np.random.Generator, worn: bool) -> F32:
 def _corrugated(rng: np.random.Generator, worn: bool) -> F32:
     _, x = pixels()
     period = int(rng.choice([16, 32, 64]))
-    v = 0.82 + 0.12 * np.sin(2 * np.pi * x / period) + (0.04 + 0.14 * worn) * (
-        noise(rng, 3, 5) - 0.5
+    v = (
+        0.82
+        + 0.12 * np.sin(2 * np.pi * x / period)
+        + (0.04 + 0.14 * worn) * (noise(rng, 3, 5) - 0.5)
     )
     return grey(v.astype(np.float32))
 
