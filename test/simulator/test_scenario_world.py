@@ -232,11 +232,11 @@ def test_indices_are_valid_and_poses_rigid():
     scene = w.scene
     assert scene.instances.mesh.max() < len(scene.assets.meshes)
     assert scene.instances.object.max() < len(scene.objects.id)
-    assert (
-        len(np.unique(scene.objects.id)) == len(scene.objects.id) and scene.objects.id.min() == 1
-    )
+    assert len(np.unique(scene.objects.id)) == len(scene.objects.id)
+    assert scene.objects.id.min() == 1
     for mesh in scene.assets.meshes:
-        assert mesh.faces.min() >= 0 and mesh.faces.max() < len(mesh.vertices)
+        assert mesh.faces.min() >= 0
+        assert mesh.faces.max() < len(mesh.vertices)
         assert mesh.material.max() < len(scene.assets.materials)
         assert all(scene.assets.materials[m].name != 'unused' for m in np.unique(mesh.material))
     assert max(m.texture for m in scene.assets.materials) < len(scene.assets.textures)
