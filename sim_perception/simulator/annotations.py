@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.boxes import project_box
-from sim_perception.geometry.transforms import invert
 from sim_perception.simulator.scene import Objects, WorldState
-from sim_perception.types import Box3D, Camera
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -88,19 +85,3 @@ def object_truth(
         box_visible=box_visible[near],
         coverage=coverage[near],
     )
-
-
-def project_boxes(objects: Objects, state: WorldState, camera: Camera, base_T_camera: F64) -> F32:
-    """Project every object's 3D box into the image.
-
-    Returns:
-        (M, 4) float32 x1 y1 x2 y2, looser than the silhouette's box; NaN behind the camera.
-    """
-    camera_T_world = invert(state.world_T_base @ base_T_camera)
-    boxes = np.full((len(objects.id), 4), np.nan, np.float32)
-    for row, size in enumerate(objects.size):
-        dims = (float(size[0]), float(size[1]), float(size[2]))
-        box = project_box(camera, camera_T_world, Box3D(state.world_T_object[row], dims))
-        if box is not None:
-            boxes[row] = box
-    return boxes

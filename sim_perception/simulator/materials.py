@@ -26,7 +26,6 @@ class Slot(IntEnum):
     SIDEWALK = 5
     LOT = 6
     GRASS = 7
-    SOIL = 8
     CYCLE_LANE = 9
     CONCRETE = 10
     BRICK = 11
@@ -43,9 +42,7 @@ class Slot(IntEnum):
     RIM = 22
     HEADLIGHT = 23
     TAILLIGHT = 24
-    INDICATOR = 25
     CHROME = 26
-    INTERIOR = 27
     CLOTH = 28
     SHOE = 29
     LAMP = 30
@@ -133,7 +130,6 @@ _FIXED: dict[Slot, _Recipe] = {
                            0.3),
     Slot.LOT: _ground(('paving', 'asphalt', 'concrete', 'cobble'), 0.85, 0.3),
     Slot.GRASS: _Recipe(('grass',), (0.55, 0.6, 0.5), 0.01, lidar=0.5),
-    Slot.SOIL: _Recipe(('soil',), (0.9, 0.9, 0.9), 0.01),
     Slot.CYCLE_LANE: _Recipe(('asphalt',), (1.25, 0.5, 0.42), wettable=True, lidar=0.2),
     Slot.CONCRETE: _Recipe(('concrete',), (0.9, 0.9, 0.88), lidar=0.4),
     Slot.BRICK: _Recipe(('brick', 'brick', 'stone'), (0.95, 0.95, 0.95), lidar=0.35),
@@ -151,9 +147,7 @@ _FIXED: dict[Slot, _Recipe] = {
     Slot.RIM: _shiny((0.42, 0.43, 0.45), 0.7, 0.3, 0.5, spread=2.0),
     Slot.HEADLIGHT: _shiny((0.7, 0.72, 0.73), 1.0, 0.6, 0.4, emission=6.0, retro=0.2),
     Slot.TAILLIGHT: _shiny((0.42, 0.01, 0.012), 0.9, 0.35, 0.3, emission=2.5, retro=0.6),
-    Slot.INDICATOR: _shiny((0.7, 0.25, 0.02), 0.9, 0.35, 0.3),
     Slot.CHROME: _shiny((0.5, 0.5, 0.5), 1.0, 0.8, 0.5),
-    Slot.INTERIOR: _shiny((0.02, 0.02, 0.02), 0.0, 0.0, 0.1),
     Slot.CLOTH: _Recipe(('cloth',), (1.0, 1.0, 1.0), 0.01, tinted=True, lidar=0.4, spread=0.0),
     Slot.SHOE: _shiny((0.04, 0.035, 0.03), 0.1, 0.0, 0.2, spread=2.0),
     Slot.LAMP: _shiny((0.8, 0.8, 0.75), 0.3, 0.0, 0.3, emission=8.0),

@@ -94,7 +94,7 @@ def build_fleet(scenario: Scenario) -> list[Model]:
         family = vehicle.FAMILIES[k % len(vehicle.FAMILIES)]
         if k >= len(vehicle.FAMILIES):
             family = str(rng.choice(['sedan', 'sedan', 'hatchback', 'hatchback', 'suv', 'wagon']))
-        shape = vehicle.draw_shape(family, rng)
+        shape = vehicle.draw_shape(family, rng, scenario.randomisation.shape)
         spokes = 5 + int(shape.lamp * 4)
         wheel = tuple(vehicle.wheel(shape.wheel_radius, spokes=spokes, side=s) for s in (-1, 1))
         models.append(_centred('car', family, vehicle.car_body(shape), vehicle.wheel_places(shape),

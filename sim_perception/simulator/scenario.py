@@ -147,7 +147,7 @@ class Randomisation(_Model):
 
     color: Annotated[float, Field(ge=0, le=1)] = 0.5
     texture: Annotated[float, Field(ge=0, le=1)] = 0.5
-    shape: Annotated[float, Field(ge=0, le=1)] = 0.5
+    shape: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
 class Scenario(_Model):

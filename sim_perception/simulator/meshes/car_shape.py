@@ -83,14 +83,22 @@ _FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
 FAMILIES = tuple(_FAMILIES)
 
 
-def draw_shape(family: str, rng: np.random.Generator) -> CarShape:
+def draw_shape(family: str, rng: np.random.Generator, variety: float = 1.0) -> CarShape:
     """Draw a car of a family.
+
+    Args:
+        family: one of ``FAMILIES``.
+        rng: decides the dimensions.
+        variety: how far they stray from the family's middle, 0 to 1.
 
     Raises:
         KeyError: for an unknown family.
     """
     spans = _FAMILIES[family]
-    d = {key: float(rng.uniform(*span)) for key, span in spans.items()}
+    d = {
+        key: 0.5 * (low + high) + 0.5 * variety * (high - low) * float(rng.uniform(-1, 1))
+        for key, (low, high) in spans.items()
+    }
     length, height = d['length'], d['height']
     belt = d['belt'] * height
     overhang = float(rng.uniform(0.165, 0.19)) * length

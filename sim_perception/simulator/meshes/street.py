@@ -40,7 +40,6 @@ class StreetStyle:
         self.edges = bool(rng.random() < 0.7)
         self.dash, self.gap = float(rng.uniform(1.5, 3.5)), float(rng.uniform(2.5, 6.0))
         self.coloured_cycle = bool(rng.random() < 0.4)
-        self.bays = bool(rng.random() < 0.5)
 
 
 def street_meshes(layout: Layout, rng: np.random.Generator) -> list[Mesh]:
@@ -61,7 +60,31 @@ def street_meshes(layout: Layout, rng: np.random.Generator) -> list[Mesh]:
         meshes.append(_junction(layout, junction, style, rng))
     meshes.append(_lots(layout, rng))
     meshes.append(_land(layout, rng))
+    meshes.append(_repairs(layout, rng))
     return meshes
+
+
+def _repairs(layout: Layout, rng: np.random.Generator) -> Mesh:
+    """Return patches of newer asphalt and manhole covers that lie on the road."""
+    builder = MeshBuilder(class_id('road'))
+    section = layout.section
+    for _ in range(2 + int((layout.end - layout.start) / 25)):
+        s = float(rng.uniform(layout.start, layout.end - 8))
+        low, high = -section.half(-1) + 0.3, section.half(1) - 0.3
+        if rng.random() < 0.5:
+            width = float(rng.uniform(0.5, 2.2))
+            d = float(rng.uniform(low, high - width))
+            along = np.linspace(s, s + float(rng.uniform(0.8, 7.0)), 4)
+            _loft(builder, layout, along, np.array([d, d + width]), np.full(2, 0.003),
+                  int(Slot.ASPHALT_PATCH), class_id('road'), _ROAD_TEXEL)  # fmt: skip
+        else:
+            d = float(rng.uniform(low + 0.4, high - 0.4))
+            centre = layout.line(np.array([s]), d)[0]
+            angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+            ring = np.column_stack([np.cos(angle), np.sin(angle), np.zeros(16)])
+            builder.polygon(centre + 0.33 * ring + np.array([0, 0, 0.004]), Slot.MANHOLE,
+                            uv=ring[:, :2])  # fmt: skip
+    return builder.build()
 
 
 def _stations(low: float, high: float, extra: list[float], step: float) -> F64:

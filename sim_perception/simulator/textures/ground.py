@@ -86,11 +86,6 @@ def _grass(rng: np.random.Generator, worn: bool) -> F32:
     return mix(image, jitter(rng, [0.66, 0.60, 0.42]), dry * rng.uniform(0.2, 0.9))
 
 
-def _soil(rng: np.random.Generator, worn: bool) -> F32:
-    t = 0.6 * noise(rng, 32, 5, 0.9) + 0.4 * noise(rng, 4, 4)
-    return mix(jitter(rng, [0.40, 0.33, 0.26]), jitter(rng, [0.70, 0.62, 0.50]), t)
-
-
 def _plain(rng: np.random.Generator, worn: bool) -> F32:
     v = 0.93 + (0.05 + 0.12 * worn) * (noise(rng, 4, 6) - 0.5)
     return grey(v)
@@ -134,6 +129,6 @@ def _roof_tile(rng: np.random.Generator, worn: bool) -> F32:
 
 KINDS: dict[str, Maker] = {
     'asphalt': _asphalt, 'paving': _paving, 'cobble': _cobble, 'concrete': _concrete,
-    'marking': _marking, 'grass': _grass, 'soil': _soil, 'plain': _plain, 'cloth': _cloth,
+    'marking': _marking, 'grass': _grass, 'plain': _plain, 'cloth': _cloth,
     'bark': _bark, 'leaf': _leaf, 'roof_tile': _roof_tile,
 }  # fmt: skip
