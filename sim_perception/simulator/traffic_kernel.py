@@ -47,6 +47,10 @@ def _gap_ahead(
         far = reach + half[i, 0] + half[j, 0]
         if dx * dx + dy * dy > far * far or dx * place[i, 2] + dy * place[i, 3] < -half[j, 0]:
             continue
+        facing = place[i, 2] * place[j, 2] + place[i, 3] * place[j, 3]
+        if kind[i] == WALKER and kind[j] == WALKER and facing < -0.2:
+            # Two who wait for each other would block the road for ever.
+            continue
         step = _SAMPLE if kind[i] != WALKER else 0.3
         ahead = half[i, 0]
         while ahead < half[i, 0] + reach and ahead - half[i, 0] < best:

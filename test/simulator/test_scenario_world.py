@@ -263,3 +263,13 @@ def test_objects_lie_within_their_boxes(seed):
         assert worst.max() < 0.12, scene.objects.family[int(worst.argmax())]
         rigid = ~np.isin(scene.objects.class_id, [12, 13])
         assert worst[rigid].max() < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', [3, 7])
+def test_traffic_does_not_jam_for_ever(seed):
+    w = World(load_scenario('occlusion', seed=seed, duration_s=40.0))
+    motion = w.traffic.motion
+    ego = motion.s[:, -1]
+    assert ego[-1] - ego[0] > 30
+    assert (motion.v[-50:] > 0.1).any(0).mean() > 0.4
