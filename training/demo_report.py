@@ -39,6 +39,14 @@ DIAGNOSED = {
     'inference p50 [ms]': 'inference_p50_ms',
 }
 """Values of the node's own diagnostics that are worth a line in the table."""
+NEEDED = (
+    DEPTH_TOPIC,
+    SEGMENTATION_TOPIC,
+    topics.IMAGE.name,
+    topics.DEPTH.name,
+    topics.SEMANTIC.name,
+    topics.OBJECTS.name,
+)
 MAX_DEPTH = 80.0
 PICTURES = 4
 
@@ -66,12 +74,8 @@ def moments(reader: BagReader) -> Iterator[Moment]:
     Raises:
         MissingTopicError: if the bag lacks an input, an output or the truth.
     """
-    names = [
-        DEPTH_TOPIC, SEGMENTATION_TOPIC, topics.IMAGE.name, topics.DEPTH.name,
-        topics.SEMANTIC.name, topics.OBJECTS.name,
-    ]  # fmt: skip
     stamps = reader.stamps(DEPTH_TOPIC) if DEPTH_TOPIC in reader.topics else None
-    for row in reader.synchronized(names):
+    for row in reader.synchronized(NEEDED):
         depth, segmentation, image, true_depth, true_segmentation, objects = row.tolist()
         stamp = int(stamps[depth]) if stamps is not None else 0
         yield Moment(
@@ -97,7 +101,7 @@ def report(bag: Path, out: Path, console: Console) -> dict[str, float]:
     taxonomy = load_taxonomy()
     depth_scores, confusion = DepthMetrics(max_depth=MAX_DEPTH), ConfusionMatrix(len(taxonomy))
     with BagReader(bag) as reader:
-        answered = len(reader.synchronized([DEPTH_TOPIC, topics.IMAGE.name]))
+        answered = len(reader.synchronized(NEEDED))
         chosen = set(np.linspace(0, answered - 1, PICTURES).astype(int).tolist())
         video: cv2.VideoWriter | None = None
         progress = track(
