@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('ROS_LOG_DIR', '/tmp/sim_perception_test_logs')
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 90.0
+
+
+@pytest.fixture(scope='module', autouse=True)
+def own_domain():
+    """Keep away from nodes that other tests of this process have left in their domain."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_DOMAIN_ID', str(101 + os.getpid() % 100))
+        yield
 
 
 class Ros2:
