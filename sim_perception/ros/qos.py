@@ -17,44 +17,37 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 
-def sensor_qos() -> QoSProfile:
-    """Return the profile of sensor inputs: best effort, newest message only."""
+def _profile(
+    depth: int,
+    reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+    durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+) -> QoSProfile:
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
-        depth=1,
-        reliability=ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.VOLATILE,
+        depth=depth,
+        reliability=reliability,
+        durability=durability,
     )
+
+
+def sensor_qos() -> QoSProfile:
+    """Return the profile of sensor inputs: best effort, newest message only."""
+    return _profile(1, ReliabilityPolicy.BEST_EFFORT)
 
 
 def output_qos() -> QoSProfile:
     """Return the profile of outputs: reliable, which matches every kind of subscriber."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=2,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.VOLATILE,
-    )
+    return _profile(2)
 
 
 def stream_qos() -> QoSProfile:
     """Return the profile of outputs of which every message matters, such as /tf."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=100,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.VOLATILE,
-    )
+    return _profile(100)
 
 
 def latched_qos() -> QoSProfile:
     """Return the profile of latched outputs: late subscribers get the last message."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=1,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL,
-    )
+    return _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def describe(profile: QoSProfile) -> str:

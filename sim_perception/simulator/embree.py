@@ -20,6 +20,7 @@ from sim_perception.simulator.scene import F32, I32
 _FLOAT3, _UINT3, _MATRIX = 0x9003, 0x5003, 0x9234
 _TRIANGLES, INSTANCE = 0, 121
 DYNAMIC = 1
+_HIGH_QUALITY = 2
 _COHERENT, _ALL_FEATURES = 1 << 16, 0xFFFFFFFF
 PACKET = 8
 #: Embree's RTCRayHit8 holds 12 ray fields and 9 hit fields of one word per lane.
@@ -33,6 +34,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     'rtcGetDeviceError': (ctypes.c_int, [ctypes.c_void_p]),
     'rtcNewScene': (ctypes.c_void_p, [ctypes.c_void_p]),
     'rtcSetSceneFlags': (None, [ctypes.c_void_p, ctypes.c_int]),
+    'rtcSetSceneBuildQuality': (None, [ctypes.c_void_p, ctypes.c_int]),
     'rtcCommitScene': (None, [ctypes.c_void_p]),
     'rtcReleaseScene': (None, [ctypes.c_void_p]),
     'rtcNewGeometry': (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int]),
@@ -247,6 +249,8 @@ class Embree:
             ctypes.memmove(target, data.ctypes.data, data.nbytes)
         self.call('rtcCommitGeometry', geometry)
         scene = self.call('rtcNewScene', self.device)
+        # Built once, traced millions of times: spatial splits are worth their time.
+        self.call('rtcSetSceneBuildQuality', scene, _HIGH_QUALITY)
         self.call('rtcAttachGeometry', scene, geometry)
         self.call('rtcReleaseGeometry', geometry)
         self.call('rtcCommitScene', scene)

@@ -172,17 +172,18 @@ def moved_instances(scene: Scene, state: WorldState, duration: float) -> F64:
 
 @inlined
 def _slot(column, ring, columns, rings):
-    """Return a ray's place in tracing order: neighbouring columns of a ring in one packet."""
-    block = column // 8
-    width = min(8, columns - 8 * block)
-    return block * 8 * rings + ring * width + column - 8 * block
+    """Return a ray's place in tracing order: packets are tiles of 4 columns and 2 rings."""
+    left = column // 4 * 4
+    top = ring // 2 * 2
+    width = min(4, columns - left)
+    return left * rings + top * width + (ring - top) * width + column - left
 
 
 @kernel
-def _aim(beams, poses, first, last, origins, directions, times, fractions):  # fmt: skip
-    """Write world rays of columns [first, last)."""
+def _aim(beams, poses, origins, directions, times, fractions):
+    """Write the world rays of all columns in tracing order."""
     rings = beams.shape[1]
-    for column in range(first, last):
+    for column in range(len(beams)):
         pose = poses[column]
         for ring in range(rings):
             i = _slot(column, ring, len(beams), rings)
@@ -327,24 +328,15 @@ class Lidar:
         """
         spec, period = self.spec, 1.0 / self.spec.rate_hz
         start = np.asarray(state.world_T_instance, np.float64)
-        end = moved_instances(self.scene, state, period)
-        self._tracer.pose(start, end)
-        rotation, shift = twist_motion(
-            state.base_velocity, state.base_angular_velocity, self._seconds
-        )
-        bases = make_transform(
-            rotation @ state.world_T_base[:3, :3], state.world_T_base[:3, 3] + shift
-        )
-        poses = np.ascontiguousarray((bases @ base_T_lidar)[:, :3])
-        fractions = self._seconds / period
 
-        def aim(first: int, last: int) -> None:
-            _aim(
-                self._beams, poses, first, last, self._origins, self._directions, self._times,
-                fractions,
-            )  # fmt: skip
+        def prepare(piece: int) -> None:
+            if piece == 0:
+                self._tracer.pose(start, moved_instances(self.scene, state, period))
+            else:
+                self._aim_beams(state, base_T_lidar)
 
-        self._workers.split(aim, spec.columns)
+        # Embree rebuilds its top level on one thread: another aims the beams meanwhile.
+        self._workers.run(prepare, 2)
         distance, instance, face = self._tracer.first_hits(
             self._origins, self._directions, self._times, spec.max_range * 1.01
         )
@@ -362,3 +354,15 @@ class Lidar:
         points = np.empty(_count(self._found), POINT)
         _collect(self._beams, self._seconds, self._found, points)
         return LidarScan(points, state.time, period)
+
+    def _aim_beams(self, state: WorldState, base_T_lidar: F64) -> None:
+        """Write the world rays of a turn that starts at the state's time."""
+        rotation, shift = twist_motion(
+            state.base_velocity, state.base_angular_velocity, self._seconds
+        )
+        bases = make_transform(
+            rotation @ state.world_T_base[:3, :3], state.world_T_base[:3, 3] + shift
+        )
+        poses = np.ascontiguousarray((bases @ base_T_lidar)[:, :3])
+        fractions = self._seconds * self.spec.rate_hz
+        _aim(self._beams, poses, self._origins, self._directions, self._times, fractions)
