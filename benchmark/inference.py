@@ -121,7 +121,7 @@ def _plain(
     tensor = torch.from_numpy(normalized.astype(np.float32)).permute(2, 0, 1)[None].contiguous()
     focal = focal_length(default_camera(width, height, config)) * size[0] / width
     with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
-        log_depth, logits = net(tensor, torch.tensor([focal]))
+        log_depth, logits, _ = net(tensor, torch.tensor([focal]))
     depth = upsample(log_depth.exp(), (height, width))[0, 0].numpy()
     labels = upsample(logits, (height, width)).argmax(1)[0].byte().numpy()
     return depth, labels

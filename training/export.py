@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 from rich.console import Console
+from torch import Tensor, nn
 
 from sim_perception.inference.backend import OnnxBackend
 from sim_perception.models.checkpoint import ONNX, load_checkpoint, update_checkpoint
@@ -23,6 +23,8 @@ MAX_SIDE = 8192
 # (batch, height, width) at which the exported network is compared with the original.
 CHECKED_SHAPES = ((1, 192, 640), (2, 96, 160))
 TOLERANCE = 1e-3
+OUTPUTS = ('log_depth', 'logits')
+UNCERTAINTY_OUTPUT = 'log_scale'
 
 
 class ExportError(ValueError):
@@ -33,7 +35,8 @@ def export(checkpoint: Path, output: Path | None = None) -> dict[str, float]:
     """Export a checkpoint's network to ONNX and print how far it is from the original.
 
     The graph takes ``image`` (B, 3, 32 h, 32 w) and ``focal`` (B,), both float32, and gives
-    ``log_depth`` and ``logits`` as ``DepthSegmentationOutput`` describes them.
+    ``log_depth``, ``logits`` and, from a network with uncertainty, ``log_scale`` as
+    ``DepthSegmentationOutput`` describes them. Ego-motion is not exported.
 
     Args:
         checkpoint: the checkpoint folder.
@@ -41,7 +44,8 @@ def export(checkpoint: Path, output: Path | None = None) -> dict[str, float]:
             engine's onnxruntime backend looks for it.
 
     Returns:
-        Largest absolute differences, ``log_depth_error`` and ``logits_error``.
+        Largest absolute differences, ``log_depth_error``, ``logits_error`` and, from a network
+        with uncertainty, ``log_scale_error``.
 
     Raises:
         CheckpointError: if the checkpoint is damaged.
@@ -65,9 +69,12 @@ def export(checkpoint: Path, output: Path | None = None) -> dict[str, float]:
     else:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(data)
+    differences = ', '.join(
+        f'{name.removesuffix("_error").replace("_", " ")} {error:.1e}'
+        for name, error in errors.items()
+    )
     console.print(
-        f'wrote {output} ({len(data) / 1e6:.1f} MB); largest difference to PyTorch: '
-        f'log depth {errors["log_depth_error"]:.1e}, logits {errors["logits_error"]:.1e}'
+        f'wrote {output} ({len(data) / 1e6:.1f} MB); largest difference to PyTorch: {differences}'
     )
     return errors
 
@@ -97,12 +104,12 @@ def to_onnx(net: DepthSegmentationNet) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # the exporter warns about its own internals
         program = torch.onnx.export(
-            net,
+            _Graph(net),
             (torch.zeros(2, 3, 96, 160), torch.full((2,), 400.0)),
             dynamo=True,
             dynamic_shapes=shapes,
             input_names=['image', 'focal'],
-            output_names=['log_depth', 'logits'],
+            output_names=output_names(net),
             verbose=False,
         )
     assert program is not None
@@ -110,16 +117,36 @@ def to_onnx(net: DepthSegmentationNet) -> bytes:
     return serialized
 
 
+def output_names(net: DepthSegmentationNet) -> list[str]:
+    """Return the names of the graph's outputs, in order."""
+    return [*OUTPUTS, UNCERTAINTY_OUTPUT] if net.config.uncertainty else list(OUTPUTS)
+
+
+class _Graph(nn.Module):
+    """What is exported: the network's predictions without those that it does not make."""
+
+    def __init__(self, net: DepthSegmentationNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor, focal: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part for part in self.net(image, focal) if part is not None)
+
+
 def parity(net: DepthSegmentationNet, data: bytes) -> dict[str, float]:
     """Return the largest differences between a network and its ONNX graph on random images."""
     backend = OnnxBackend(data)
     generator = torch.Generator().manual_seed(0)
-    errors = {'log_depth_error': 0.0, 'logits_error': 0.0}
+    names = output_names(net)
+    errors = {f'{name}_error': 0.0 for name in names}
     for batch, height, width in CHECKED_SHAPES:
         image = torch.randn(batch, 3, height, width, generator=generator)
         focal = torch.linspace(200, 900, batch)
         with torch.inference_mode():
             expected = net(image, focal)
-        for key, got, want in zip(errors, backend.run(image, focal), expected, strict=True):
-            errors[key] = max(errors[key], float(np.abs(got.numpy() - want.numpy()).max()))
+        output = backend.run(image, focal)
+        for name in names:
+            difference = getattr(output, name) - getattr(expected, name)
+            key = f'{name}_error'
+            errors[key] = max(errors[key], float(difference.abs().max()))
     return errors

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sim_perception.models.depth_segmentation import DepthSegmentationNet
+from sim_perception.models.depth_segmentation import DepthSegmentationNet, DepthSegmentationOutput
 
 DEVICES = ('auto', 'cpu', 'cuda')
 BACKENDS = ('torch', 'onnxruntime')
@@ -18,8 +18,8 @@ PRECISIONS = ('auto', 'float32', 'bfloat16', 'float16')
 class Backend(Protocol):
     """Runs a depth and segmentation network on a batch."""
 
-    def run(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
+    def run(self, image: Tensor, focal: Tensor) -> DepthSegmentationOutput:
+        """Return the network's predictions as float32 CPU tensors."""
         ...
 
 
@@ -82,10 +82,13 @@ class TorchBackend:
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def run(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
-        log_depth, logits = self.net(image.to(self.device, self.dtype), focal.to(self.device))
-        return log_depth.cpu(), logits.cpu()
+    def run(self, image: Tensor, focal: Tensor) -> DepthSegmentationOutput:
+        """Return the network's predictions as float32 CPU tensors."""
+        return _on_cpu(self.net(image.to(self.device, self.dtype), focal.to(self.device)))
+
+
+def _on_cpu(output: DepthSegmentationOutput) -> DepthSegmentationOutput:
+    return DepthSegmentationOutput(*(None if part is None else part.cpu() for part in output))
 
 
 class OnnxBackend:
@@ -118,8 +121,11 @@ class OnnxBackend:
             model, options, providers=['CPUExecutionProvider']
         )
 
-    def run(self, image: Tensor, focal: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 CPU tensors: log depth (B, 1, h, w) and logits (B, C, h', w')."""
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, image: Tensor, focal: Tensor) -> DepthSegmentationOutput:
+        """Return the network's predictions as float32 CPU tensors."""
         feed = {'image': np.ascontiguousarray(image.numpy()), 'focal': focal.numpy()}
-        log_depth, logits = self._session.run(['log_depth', 'logits'], feed)
-        return torch.from_numpy(log_depth), torch.from_numpy(logits)
+        values = self._session.run(self._outputs, feed)
+        named = dict(zip(self._outputs, map(torch.from_numpy, values), strict=True))
+        return DepthSegmentationOutput(**named)

@@ -155,7 +155,7 @@ class DepthSegmentationEngine:
             ValueError: for malformed images, cameras of another size or mixed sizes.
         """
         inputs = preprocess(frames, self.preprocess)
-        log_depth, logits = self._backend.run(inputs.image, inputs.focal)
+        log_depth, logits, _ = self._backend.run(inputs.image, inputs.focal)
         height, width = frames[0].image.shape[:2]
         results = [
             self._result(d[0], s, (height, width), confidence)

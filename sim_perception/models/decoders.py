@@ -29,6 +29,14 @@ def upsample(image: Tensor, size: Sequence[int]) -> Tensor:
     return functional.interpolate(image, size=tuple(size), mode='bilinear', align_corners=False)
 
 
+def predict(head: nn.Module, features: Tensor) -> Tensor:
+    """Apply a float32 head to float32 features, outside of any autocast."""
+    if torch.is_autocast_enabled(features.device.type):
+        with torch.autocast(features.device.type, enabled=False):
+            return head(features)
+    return head(features)
+
+
 class DecoderBlock(nn.Module):
     """Upsample the coarse map to its skip connection's size, add it, convolve."""
 
@@ -75,15 +83,16 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(channels[-1], outputs, 1)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map feature maps, finest first, to (B, outputs, H / stride, W / stride) float32."""
+    def body(self, features: Sequence[Tensor]) -> Tensor:
+        """Map feature maps, finest first, to the (B, C, H / stride, W / stride) float32 map that
+        heads predict from."""
         coarsest, *skips = reversed(features)
         x = self.entry(coarsest)
         for block, skip in zip(self.blocks, skips, strict=False):
             x = block(x, skip)
         # Predictions in float32: bfloat16 would round log depth to steps of 1.6 %.
-        x = self.dropout(x).float()
-        if torch.is_autocast_enabled(x.device.type):
-            with torch.autocast(x.device.type, enabled=False):
-                return self.head(x)
-        return self.head(x)
+        return self.dropout(x).float()
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Map feature maps, finest first, to (B, outputs, H / stride, W / stride) float32."""
+        return predict(self.head, self.body(features))

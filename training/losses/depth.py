@@ -12,7 +12,7 @@ from torch import Tensor
 _TINY = 1e-12
 
 
-def _mean_over_images(values: Tensor, counts: Tensor) -> Tensor:
+def mean_over_images(values: Tensor, counts: Tensor) -> Tensor:
     """Average (N,) values over the images whose count is positive; 0 if there is none."""
     present = (counts > 0).to(values.dtype)
     return (values * present).sum() / present.sum().clamp(min=1)
@@ -43,7 +43,7 @@ def silog(
     square_mean = (difference.sum(1) / safe).square()
     # sqrt has an infinite slope at 0; the small constant keeps a perfect prediction finite.
     value = (mean_square - lambda_ * square_mean).clamp(min=0).add(_TINY).sqrt()
-    return _mean_over_images(value, count)
+    return mean_over_images(value, count)
 
 
 def gradient_matching(
@@ -73,5 +73,5 @@ def gradient_matching(
         gradient_y = (e[:, 1:] - e[:, :-1]).abs() * both_y
         count = both_x.flatten(1).sum(1) + both_y.flatten(1).sum(1)
         value = (gradient_x.flatten(1).sum(1) + gradient_y.flatten(1).sum(1)) / count.clamp(min=1)
-        total = total + _mean_over_images(value, count)
+        total = total + mean_over_images(value, count)
     return total

@@ -5,6 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
+STAGE_COUNT = 5
+
+
 class Encoder(nn.Module):
     """Maps a normalised (B, 3, H, W) image to feature maps at strides 2, 4, 8, 16 and 32.
 
@@ -19,8 +22,8 @@ class Encoder(nn.Module):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the five feature maps, finest first."""
+    def forward(self, image: Tensor, count: int = STAGE_COUNT) -> list[Tensor]:
+        """Return the first ``count`` of the five feature maps, finest first."""
         raise NotImplementedError
 
     def stages(self) -> list[list[nn.Module]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from sim_perception.models.encoders.base import Encoder
+from sim_perception.models.encoders.base import STAGE_COUNT, Encoder
 from sim_perception.models.encoders.convolution import SameConv2d, conv_norm, fold_norm
 
 BATCH_NORM_EPS = 1e-3
@@ -102,15 +102,20 @@ class EfficientNetLite0(Encoder):
             self._stage_ends.append(len(blocks))
         self._blocks = nn.ModuleList(blocks)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Return five feature maps at strides 2..32 of a normalised (B, 3, H, W) image."""
+    def forward(self, image: Tensor, count: int = STAGE_COUNT) -> list[Tensor]:
+        """Return ``count`` feature maps at strides 2, 4, ... of a normalised (B, 3, H, W) image.
+
+        Stages beyond the last map asked for are not run.
+        """
         x = self._activation(conv_norm(self._conv_stem, self._bn0, image))
-        outputs = {self._stage_ends[i] for i in OUTPUT_STAGES}
-        features = []
+        outputs = [self._stage_ends[i] for i in OUTPUT_STAGES[:count]]
+        features: list[Tensor] = []
         for i, block in enumerate(self._blocks, start=1):
             x = block(x)
             if i in outputs:
                 features.append(x)
+            if len(features) == count:
+                break
         return features
 
     def stages(self) -> list[list[nn.Module]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sim_perception.models.encoders.base import Encoder
+from sim_perception.models.encoders.base import STAGE_COUNT, Encoder
 
 STRIDES = (2, 4, 8, 16, 32)
 
@@ -39,9 +39,12 @@ class TimmEncoder(Encoder):
         self.mean = tuple(255.0 * value for value in config['mean'])
         self.std = tuple(255.0 * value for value in config['std'])
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Return five feature maps at strides 2..32 of a normalised (B, 3, H, W) image."""
-        return list(self.body(image))
+    def forward(self, image: Tensor, count: int = STAGE_COUNT) -> list[Tensor]:
+        """Return ``count`` feature maps at strides 2, 4, ... of a normalised (B, 3, H, W) image.
+
+        timm runs the whole backbone whatever the count.
+        """
+        return list(self.body(image))[:count]
 
     def stages(self) -> list[list[nn.Module]]:
         """Return the modules that compute each of the five feature maps, in order."""
