@@ -47,7 +47,7 @@ class CameraLidarBag(Dataset[Sample]):
     ) -> None:
         self._bags = OpenBags([Path(path)])
         bag = self._bags[0]
-        self.image = image or _image_topic(bag)
+        self.image = image or image_topic(bag)
         self.points = points or _only(bag, 'points', 'sensor_msgs/msg/PointCloud2')
         self.camera_info = camera_info or _only(bag, 'camera_info', 'sensor_msgs/msg/CameraInfo')
         bag.require(self.camera_info)
@@ -92,7 +92,7 @@ class CameraLidarBag(Dataset[Sample]):
         )
 
 
-def _image_topic(bag: BagReader) -> str:
+def image_topic(bag: BagReader) -> str:
     """Return the colour camera's topic; ground truth images are no camera."""
     found = [name for name in bag.of_type(*_IMAGES) if 'ground_truth' not in name]
     if not found:

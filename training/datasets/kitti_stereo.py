@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,8 +11,12 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from sim_perception.types import Camera
+from training.datasets.clips import Motion, Timeline
 from training.datasets.files import list_images, read_rgb
 from training.datasets.sample import DatasetError, LabelSpace, Sample
+
+#: Frame rate of all KITTI odometry sequences.
+RATE_HZ = 10.0
 
 _DISPARITIES = 128
 _BLOCK = 5
@@ -43,6 +47,7 @@ class KittiStereo(Dataset[Sample]):
     Args:
         folder: a sequence, or a folder of sequences.
         max_depth: farther depths become NaN, metres.
+        depth: match the pairs for depth; otherwise samples have none and load faster.
 
     Raises:
         DatasetError: if the folder is no such thing or a calibration is unreadable.
@@ -50,9 +55,9 @@ class KittiStereo(Dataset[Sample]):
 
     label_space: LabelSpace = 'taxonomy'
 
-    def __init__(self, folder: Path | str, max_depth: float = 80.0) -> None:
+    def __init__(self, folder: Path | str, max_depth: float = 80.0, depth: bool = True) -> None:
         folder = Path(folder)
-        self.max_depth = max_depth
+        self.max_depth, self.depth = max_depth, depth
         single = (folder / 'left').is_dir()
         self.sequences = [folder] if single else sorted(p.parent for p in folder.glob('*/left'))
         if not self.sequences:
@@ -77,24 +82,47 @@ class KittiStereo(Dataset[Sample]):
         Raises:
             DatasetError: if an image is unreadable or its right one is missing.
         """
+        sample = self._image(index, 'left')
+        return replace(sample, depth=self._match(index, sample.image)) if self.depth else sample
+
+    def right(self, index: int) -> Sample:
+        """Return the right image of a pair, without depth.
+
+        Raises:
+            DatasetError: if it is unreadable or missing.
+        """
+        return self._image(index, 'right')
+
+    def right_T_left(self, index: int) -> npt.NDArray[np.float64]:
+        """Return the 4x4 transform of points from the left to the right optical frame."""
+        transform = np.eye(4)
+        transform[0, 3] = -self._calibrations[self._frames[index][0]].baseline
+        return transform
+
+    def _image(self, index: int, side: str) -> Sample:
         number, place, path = self._frames[index]
-        sequence, calibration = self.sequences[number], self._calibrations[number]
-        image = read_rgb(path)
-        left = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        right = cv2.cvtColor(read_rgb(sequence / 'right' / path.name), cv2.COLOR_RGB2GRAY)
-        depth = stereo_depth(left, right, calibration.fx, calibration.baseline)
-        depth[depth > self.max_depth] = np.nan
-        height, width = left.shape
-        c = calibration
+        sequence, c = self.sequences[number], self._calibrations[number]
+        image = read_rgb(sequence / side / path.name)
+        height, width = image.shape[:2]
         return Sample(
             image=image,
             camera=Camera(width, height, c.fx, c.fy, c.cx, c.cy),
-            depth=depth,
+            depth=None,
             semantic=None,
-            name=f'{sequence.name}_{path.stem}',
+            name=f'{sequence.name}_{path.stem}' + ('' if side == 'left' else f'_{side}'),
             sequence=str(sequence),
             index=place,
+            stamp=round(place / RATE_HZ * 1e9),
         )
+
+    def _match(self, index: int, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        calibration = self._calibrations[self._frames[index][0]]
+        left, right = (
+            cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (image, self.right(index).image)
+        )
+        depth = stereo_depth(left, right, calibration.fx, calibration.baseline)
+        depth[depth > self.max_depth] = np.nan
+        return depth
 
     def pose(self, index: int) -> npt.NDArray[np.float64]:
         """Return the 4x4 ``world_T_camera`` of the left camera.
@@ -107,6 +135,20 @@ class KittiStereo(Dataset[Sample]):
         if place >= len(poses):
             raise DatasetError(f'no pose for {path} in poses.txt ({len(poses)} poses)')
         return poses[place]
+
+    def timeline(self) -> Timeline:
+        """Return sequences and nominal times of the frames."""
+        numbers = np.array([[number, place] for number, place, _ in self._frames], np.int64)
+        return Timeline(numbers[:, 0], np.round(numbers[:, 1] / RATE_HZ * 1e9).astype(np.int64))
+
+    def motion(self) -> Motion:
+        """Return the poses of the frames as far as ``poses.txt`` has them."""
+        poses = np.full((len(self), 4, 4), np.nan)
+        for row, (number, place, _) in enumerate(self._frames):
+            if place < len(self._poses[number]):
+                poses[row] = self._poses[number][place]
+        known = bool(np.isfinite(poses).any())
+        return Motion('poses from poses.txt', poses) if known else Motion()
 
 
 def read_calibration(path: Path) -> StereoCalibration:

@@ -1,9 +1,9 @@
-"""The one type that every data set yields."""
+"""The one type that every data set yields, and what a data set is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,3 +51,32 @@ class Sample:
     instance: npt.NDArray[np.uint16] | None = None
     normals: npt.NDArray[np.float32] | None = None
     flow: npt.NDArray[np.float32] | None = None
+
+
+def parse_numbers(text: str, what: str) -> list[int]:
+    """Return numbers written like ``7``, ``0-3`` or ``0,2,5-6``.
+
+    Raises:
+        DatasetError: for anything else; ``what`` names the numbers.
+    """
+    numbers: list[int] = []
+    for part in text.split(','):
+        low, dash, high = part.strip().partition('-')
+        if not low.isdigit() or (dash and not high.isdigit()) or int(high or low) < int(low):
+            raise DatasetError(f'{what} {text!r} must look like 7, 0-3 or 0,2,5')
+        numbers.extend(range(int(low), int(high or low) + 1))
+    return numbers
+
+
+class Samples(Protocol):
+    """Samples by index, and what their labels mean."""
+
+    label_space: LabelSpace
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample."""
+        ...

@@ -11,6 +11,8 @@ from torch.utils.data import Dataset
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.reader import BagReader
+from training.datasets.bag_motion import bags_motion
+from training.datasets.clips import Motion, Timeline
 from training.datasets.open_bags import OpenBags, expand
 from training.datasets.sample import DatasetError, LabelSpace, Sample
 
@@ -40,13 +42,16 @@ class SimulatedBags(Dataset[Sample]):
             raise DatasetError(f'unknown layers {sorted(unknown)}; choose from {list(_OPTIONAL)}')
         self.layers = tuple(layers)
         self._bags = OpenBags(expand(bags))
-        rows = []
+        rows, stamps = [], []
         for number, path in enumerate(self._bags.paths):
             with BagReader(path) as bag:
-                found = bag.synchronized(self._topics(bag))[::stride]
+                topics = self._topics(bag)
+                found = bag.synchronized(topics)[::stride]
+                stamps.append(bag.stamps(topics[0])[found[:, 0]])
             rows.append(np.column_stack([np.full(len(found), number), found]))
         #: (N, 1 + topics): bag number, then the message number on each topic.
         self._rows = np.concatenate(rows)
+        self._stamps = np.concatenate(stamps)
         if not len(self._rows):
             raise DatasetError(f'no frame with image, depth and labels in {len(rows)} bags')
 
@@ -60,6 +65,14 @@ class SimulatedBags(Dataset[Sample]):
     def __len__(self) -> int:
         """Return the number of frames."""
         return len(self._rows)
+
+    def timeline(self) -> Timeline:
+        """Return bags and stamps of the frames."""
+        return Timeline(self._rows[:, 0], self._stamps)
+
+    def motion(self) -> Motion:
+        """Return the true poses of the camera, from ``/tf``."""
+        return bags_motion(self._bags.paths, self.timeline(), lambda _: t_.CAMERA_INFO.name)
 
     def __getitem__(self, index: int) -> Sample:
         """Return one frame; its arrays may be read-only views of the bag.

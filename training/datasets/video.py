@@ -11,7 +11,11 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from sim_perception.types import Camera
+from training.datasets.clips import Timeline
 from training.datasets.sample import DatasetError, LabelSpace, Sample
+
+#: To go so many frames ahead, decoding them is faster than seeking.
+_SKIP = 10
 
 _INHERITED: list[Any] = []
 
@@ -60,6 +64,18 @@ class VideoFile(Dataset[Sample]):
         """Return the number of frames taken."""
         return -(-self._count // self.stride)
 
+    def timeline(self) -> Timeline:
+        """Return the times of the frames.
+
+        Raises:
+            DatasetError: if the file does not tell its frame rate.
+        """
+        if self.frame_rate <= 0:
+            raise DatasetError(f'{self.path} does not tell its frame rate; encode it again')
+        numbers = np.arange(len(self), dtype=np.int64)
+        stamps = np.round(numbers * self.stride / self.frame_rate * 1e9).astype(np.int64)
+        return Timeline(np.zeros(len(self), np.int64), stamps)
+
     def __getitem__(self, index: int) -> Sample:
         """Return one frame.
 
@@ -70,6 +86,9 @@ class VideoFile(Dataset[Sample]):
         if not 0 <= index < len(self):
             raise IndexError(f'{self.path} has {len(self)} frames, not number {index}')
         capture, number = self._open(), index * self.stride
+        if self._next < number <= self._next + _SKIP:
+            while self._next < number and capture.grab():
+                self._next += 1
         if number != self._next:
             capture.set(cv2.CAP_PROP_POS_FRAMES, number)
         good, image = capture.read()

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim_perception.simulator.scenario import Scenario, ScenarioError, load_scenario
 from sim_perception.simulator.simulation import Simulation
-from training.datasets.sample import DatasetError, LabelSpace, Sample
+from training.datasets.sample import DatasetError, LabelSpace, Sample, parse_numbers
 
 FRAMES_PER_SEED = 10
 DEFAULT_SEEDS = '0-3'
@@ -19,13 +19,7 @@ def parse_seeds(text: str) -> list[int]:
     Raises:
         DatasetError: for anything else.
     """
-    seeds: list[int] = []
-    for part in text.split(','):
-        low, dash, high = part.strip().partition('-')
-        if not low.isdigit() or (dash and not high.isdigit()) or int(high or low) < int(low):
-            raise DatasetError(f'seeds {text!r} must look like 7, 0-3 or 0,2,5')
-        seeds.extend(range(int(low), int(high or low) + 1))
-    return seeds
+    return parse_numbers(text, 'seeds')
 
 
 class RenderedScenarios:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from training.datasets.bag_lidar import CameraLidarBag
 from training.datasets.images import camvid
 from training.datasets.kitti_stereo import KittiStereo
-from training.datasets.sample import DatasetError, LabelSpace, Sample
+from training.datasets.sample import DatasetError, Sample, Samples
 from training.datasets.simulated import SimulatedBags
 from training.evaluation.rendered import DEFAULT_SEEDS, RenderedScenarios
 from training.metrics.depth import garg_mask, valid_truth
@@ -26,20 +25,6 @@ HELP = (
     'camvid:DIR/SPLIT (labels in DIR/SPLITannot), '
     'kitti_stereo:DIR (depth truth from stereo matching)'
 )
-
-
-class Samples(Protocol):
-    """Samples by index, and what their labels mean."""
-
-    label_space: LabelSpace
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        ...
-
-    def __getitem__(self, index: int) -> Sample:
-        """Return one sample."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""Chosen frames of a data set, with an assumed camera where none is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Dataset
+
+from sim_perception.types import Camera
+from training.datasets.sample import LabelSpace, Sample, Samples
+
+
+class Frames:
+    """Chosen frames of a data set, with an assumed camera where none is known.
+
+    Args:
+        samples: all frames.
+        indices: the chosen ones.
+        focal_ratio: assumed focal length / image width, or None.
+    """
+
+    def __init__(
+        self, samples: Samples, indices: Sequence[int], focal_ratio: float | None = None
+    ) -> None:
+        self.samples, self.focal_ratio = samples, focal_ratio
+        self.indices = np.asarray(indices, np.int64)
+        self.label_space: LabelSpace = samples.label_space
+
+    def __len__(self) -> int:
+        """Return the number of chosen frames."""
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one frame.
+
+        Raises:
+            IndexError: beyond the end.
+        """
+        sample = self.samples[int(self.indices[index])]
+        if sample.camera is None and self.focal_ratio is not None:
+            sample = replace(sample, camera=assumed_camera(sample.image, self.focal_ratio))
+        return sample
+
+
+class UnlabelledImages(Frames, Dataset[Sample]):
+    """Frames of a source that have no depth and no labels."""
+
+
+def assumed_camera(image: npt.NDArray[np.uint8], focal_ratio: float) -> Camera:
+    """Return the camera with square pixels and a central principal point of an image."""
+    height, width = image.shape[:2]
+    focal = focal_ratio * width
+    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)

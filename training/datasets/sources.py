@@ -1,0 +1,260 @@
+"""Sources of clips and unlabelled images by name: bags, videos, folders, stereo sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from sim_perception.bags import topics as t_
+from sim_perception.bags.reader import BagReader
+from training.config import Section
+from training.datasets.bag_camera import CameraBags
+from training.datasets.clips import (
+    Clip,
+    Clips,
+    Indices,
+    Motion,
+    SampleClips,
+    Timeline,
+    constant_speed,
+    triplets,
+)
+from training.datasets.files import list_images
+from training.datasets.frames import Frames, UnlabelledImages
+from training.datasets.images import ImageFolder
+from training.datasets.kitti_stereo import KittiStereo
+from training.datasets.open_bags import expand
+from training.datasets.sample import DatasetError, parse_numbers
+from training.datasets.simulated import SimulatedBags
+from training.datasets.video import VideoFile
+
+#: What a ``spec`` may begin with, for messages and help.
+HELP = (
+    'bag:DIR (a bag, a folder of bags or a pattern), video:FILE, images:DIR (in name order), '
+    'camvid:DIR/SPLIT, kitti_stereo:DIR; with #0-27 at the end only those frames of each sequence'
+)
+KINDS = ('bag', 'video', 'images', 'camvid', 'kitti_stereo')
+_VIDEOS = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v')
+
+
+class SourceConfig(Section):
+    """One source of unlabelled images or clips."""
+
+    spec: str
+    """``KIND:PATH`` or ``KIND:PATH#FRAMES``, see ``HELP``."""
+    frames: str = ''
+    """Which frames of each sequence, like ``0-27`` or ``0-9,20-29``; empty is all."""
+    focal_ratio: float | None = Field(default=None, gt=0)
+    """Focal length / image width, used where the source has no calibration."""
+    speed: float | None = Field(default=None, gt=0)
+    """Constant speed of the camera in m/s, used where the source does not know its motion."""
+    rate: float | None = Field(default=None, gt=0)
+    """Images per second of an image folder; without it a folder is not a sequence."""
+    gap_s: float = Field(default=0.1, gt=0)
+    """Seconds between target and neighbour, as near as the frame rate allows."""
+    stride: int = Field(default=1, ge=1)
+    """Take every so many-th frame as a clip's target, or as an image."""
+    weight: float = Field(default=1.0, ge=0)
+    """Share among several sources."""
+
+
+@dataclass(frozen=True)
+class ParsedSpec:
+    """A spec in its parts; ``frames`` may be empty."""
+
+    kind: str
+    path: str
+    frames: str
+
+
+def parse_spec(spec: str) -> ParsedSpec:
+    """Split ``KIND:PATH#FRAMES``.
+
+    Raises:
+        DatasetError: for an unknown kind or no path.
+    """
+    kind, _, rest = spec.partition(':')
+    path, _, frames = rest.partition('#')
+    if kind not in KINDS or not path:
+        raise DatasetError(f'source {spec!r} is none of: {HELP}')
+    return ParsedSpec(kind, path, frames)
+
+
+def guess_spec(text: str) -> str:
+    """Return the spec of a plain path; a spec is returned as it is.
+
+    Raises:
+        DatasetError: if nothing usable is there.
+    """
+    if text.partition(':')[0] in KINDS:
+        return text
+    place, hash_, frames = text.partition('#')
+    path = Path(place)
+    if path.suffix.lower() in _VIDEOS:
+        return f'video:{text}'
+    if not path.exists():
+        raise DatasetError(f'there is no {path}; a source is a path or one of: {HELP}')
+    if (path / 'left').is_dir() or any(path.glob('*/left')):
+        kind = 'kitti_stereo'
+    elif (
+        path.suffix in ('.mcap', '.db3')
+        or (path / 'metadata.yaml').exists()
+        or any(path.glob('*/metadata.yaml'))
+    ):
+        kind = 'bag'
+    elif path.with_name(f'{path.name}annot').is_dir():
+        kind = 'camvid'
+    elif path.is_dir():
+        list_images(path)
+        kind = 'images'
+    else:
+        raise DatasetError(f'{path} is no source; known: {HELP}')
+    return f'{kind}:{path}{hash_}{frames}'
+
+
+class StereoClips(SampleClips):
+    """Clips of KITTI stereo sequences, with the right image of the target."""
+
+    def __init__(
+        self,
+        pairs: KittiStereo,
+        frames: Frames,
+        windows: Indices,
+        motion: Motion,
+        time: Timeline,
+        what: str,
+    ) -> None:
+        super().__init__(frames, windows, motion, time, what)
+        self.pairs, self.frames = pairs, frames
+
+    def __getitem__(self, index: int) -> Clip:
+        """Return one clip.
+
+        Raises:
+            DatasetError: if an image is unreadable.
+        """
+        clip = super().__getitem__(index)
+        number = int(self.frames.indices[self.windows[index, clip.target]])
+        right = self.pairs.right(number)
+        return replace(clip, right=right, right_T_target=self.pairs.right_T_left(number))
+
+    def describe(self) -> list[str]:
+        """Return lines about number, spacing, intrinsics, motion and baseline."""
+        baseline = -float(self.pairs.right_T_left(0)[0, 3])
+        return [*super().describe(), f'rectified stereo, baseline {baseline:.4f} m']
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """A source before it is cut into clips.
+
+    Attributes:
+        spec: what it was opened from.
+        samples: all its frames; simulated bags have truth.
+        time: of all frames, or None where they are no sequence.
+        motion: of all frames as far as the source knows.
+    """
+
+    spec: ParsedSpec
+    samples: SimulatedBags | CameraBags | VideoFile | ImageFolder | KittiStereo
+    time: Timeline | None
+    motion: Motion
+
+    def chosen(self, frames: str) -> Indices:
+        """Return the indices of the frames whose number in their sequence is in a range.
+
+        Raises:
+            DatasetError: if there is none.
+        """
+        text = frames or self.spec.frames
+        if not text:
+            return np.arange(len(self.samples))
+        place = np.arange(len(self.samples)) if self.time is None else self.time.place
+        found = np.flatnonzero(np.isin(place, parse_numbers(text, 'frames')))
+        if not len(found):
+            raise DatasetError(
+                f'{self.spec.path} has no frame in {text}; numbers go from 0 to {place.max()}'
+            )
+        return found
+
+
+def open_source(spec: str, truth: bool = True, rate: float | None = None) -> OpenSource:
+    """Open what a spec names.
+
+    Args:
+        spec: see ``HELP``.
+        truth: give depth and classes of simulated bags.
+        rate: images per second of image folders; None if they are no sequence.
+
+    Raises:
+        DatasetError: if it is unknown, absent or unusable.
+        BagError: for a bag that cannot be read or lacks topics.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind == 'bag':
+        bags = [parsed.path]
+        samples = SimulatedBags(bags) if truth and has_truth(bags) else CameraBags(bags)
+        return OpenSource(parsed, samples, samples.timeline(), samples.motion())
+    if parsed.kind == 'kitti_stereo':
+        pairs = KittiStereo(parsed.path, depth=False)
+        return OpenSource(parsed, pairs, pairs.timeline(), pairs.motion())
+    if parsed.kind == 'video':
+        video = VideoFile(parsed.path)
+        return OpenSource(parsed, video, video.timeline(), Motion())
+    folder = ImageFolder(parsed.path)
+    time = None
+    if rate is not None:
+        numbers = np.arange(len(folder), dtype=np.int64)
+        stamps = np.round(numbers / rate * 1e9).astype(np.int64)
+        time = Timeline(np.zeros_like(numbers), stamps)
+    return OpenSource(parsed, folder, time, Motion())
+
+
+def has_truth(bags: Sequence[Path | str]) -> bool:
+    """Return whether the first of the bags has true depth and classes."""
+    with BagReader(expand(bags)[0]) as bag:
+        return all(bag.count(topic.name) > 0 for topic in (t_.DEPTH, t_.SEMANTIC))
+
+
+def open_clips(config: SourceConfig) -> Clips:
+    """Return the clips of a source: previous, target and next frame.
+
+    Raises:
+        DatasetError: if the source is unusable or not a sequence.
+        BagError: for a bag that cannot be read or lacks topics.
+    """
+    return clips_of(open_source(config.spec, rate=config.rate), config)
+
+
+def clips_of(source: OpenSource, config: SourceConfig) -> SampleClips:
+    """Return the clips of an opened source; see :func:`open_clips`."""
+    if source.time is None:
+        raise DatasetError(
+            f'{config.spec} is not known to be a sequence; give its `rate` in images per second, '
+            'or use it as single images only'
+        )
+    indices = source.chosen(config.frames)
+    time, motion = source.time.select(indices), source.motion.select(indices)
+    if not motion.source and config.speed is not None:
+        motion = constant_speed(time.stamp, config.speed)
+    frames = Frames(source.samples, indices.tolist(), config.focal_ratio)
+    windows = triplets(time, config.gap_s, config.stride)
+    if isinstance(source.samples, KittiStereo):
+        return StereoClips(source.samples, frames, windows, motion, time, config.spec)
+    return SampleClips(frames, windows, motion, time, config.spec)
+
+
+def open_images(config: SourceConfig) -> UnlabelledImages:
+    """Return every frame of a source as an image without truth.
+
+    Raises:
+        DatasetError: if the source is unusable.
+        BagError: for a bag that cannot be read or lacks topics.
+    """
+    source = open_source(config.spec, truth=False, rate=config.rate)
+    indices = source.chosen(config.frames)[:: config.stride]
+    return UnlabelledImages(source.samples, indices.tolist(), config.focal_ratio)
