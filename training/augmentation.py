@@ -6,16 +6,16 @@ everything after it touches few pixels. All randomness comes from the generator 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from sim_perception.geometry.cameras import crop_camera, resize_camera
 from sim_perception.types import Camera
 from training.config import Section
+from training.views import GeometryConfig, draw_view
 
 Image = npt.NDArray[np.uint8]
 Rng = np.random.Generator
@@ -36,22 +36,6 @@ class LabelledImage:
     depth: npt.NDArray[np.float32]
     semantic: Image
     camera: Camera
-
-
-class GeometryConfig(Section):
-    """Random scale, aspect, crop and mirror."""
-
-    width: int = Field(default=416, gt=0)
-    height: int = Field(default=192, gt=0)
-    """Size of the crop, pixels."""
-    focal: tuple[float, float] = (230.0, 800.0)
-    """Focal length after scaling is drawn log-uniformly from this range, pixels..."""
-    scale: tuple[float, float] = (0.5, 1.6)
-    """...and the scale it takes is clamped to this range (and to what fills the crop)."""
-    aspect: float = Field(default=1.08, ge=1)
-    """Greatest stretch of one axis against the other."""
-    mirror: float = Field(default=0.5, ge=0, le=1)
-    """Probability of a left-right mirror image."""
 
 
 class AppearanceConfig(Section):
@@ -81,75 +65,13 @@ def random_view(sample: LabelledImage, config: GeometryConfig, rng: Rng) -> Labe
     Depth keeps its metres: only the camera's focal length tells that the view was scaled.
     """
     height, width = sample.image.shape[:2]
-    focal = np.exp(rng.uniform(*np.log(config.focal)))
-    scale = float(np.clip(focal / sample.camera.fx, *config.scale))
-    stretch = np.exp(rng.uniform(-1, 1) * np.log(config.aspect))
-    scale_x = max(scale * np.sqrt(stretch), config.width / width)
-    scale_y = max(scale / np.sqrt(stretch), config.height / height)
-    # where filling the crop forced one axis, the other follows as far as the aspect asks
-    scale_x = max(scale_x, scale_y / config.aspect)
-    scale_y = max(scale_y, scale_x / config.aspect)
-    full_width = max(config.width, round(width * scale_x))
-    full_height = max(config.height, round(height * scale_y))
-    x = int(rng.integers(0, full_width - config.width + 1))
-    y = int(rng.integers(0, full_height - config.height + 1))
-    camera = crop_camera(
-        resize_camera(sample.camera, full_width, full_height), x, y, config.width, config.height
-    )
-    image, depth, semantic = _resampled(sample, full_width, full_height, x, y, config)
-    if rng.random() < config.mirror:
-        image, depth, semantic = image[:, ::-1], depth[:, ::-1], semantic[:, ::-1]
-        camera = replace(camera, cx=camera.width - 1 - camera.cx)
+    view = draw_view((width, height), sample.camera.fx, config, rng)
     return LabelledImage(
-        np.ascontiguousarray(image),
-        np.ascontiguousarray(depth),
-        np.ascontiguousarray(semantic),
-        camera,
+        view.smooth(sample.image),
+        view.nearest(sample.depth),
+        view.nearest(sample.semantic),
+        view.camera(sample.camera),
     )
-
-
-def _resampled(
-    sample: LabelledImage, full_width: int, full_height: int, x: int, y: int, c: GeometryConfig
-) -> tuple[Image, npt.NDArray[np.float32], Image]:
-    """Cut the crop out of the resized image without resizing what lies outside it."""
-    height, width = sample.image.shape[:2]
-    # rows of the source that the crop needs, with a margin for the interpolation
-    x0 = max(0, int(x * width / full_width) - 2)
-    y0 = max(0, int(y * height / full_height) - 2)
-    x1 = min(width, int((x + c.width) * width / full_width) + 3)
-    y1 = min(height, int((y + c.height) * height / full_height) + 3)
-    sx, sy = width / full_width, height / full_height
-    # maps crop pixels to source pixels, centres on integers
-    matrix = np.array(
-        [[sx, 0.0, (x + 0.5) * sx - 0.5 - x0], [0.0, sy, (y + 0.5) * sy - 0.5 - y0]], np.float64
-    )
-    size = (c.width, c.height)
-    source = np.ascontiguousarray(sample.image[y0:y1, x0:x1])
-    if sx > 1.2 or sy > 1.2:  # shrinking: smooth first, or fine texture turns into noise
-        sigma = (max(0.01, 0.4 * (sx - 0.5)), max(0.01, 0.4 * (sy - 0.5)))
-        source = cv2.GaussianBlur(source, (0, 0), sigma[0], sigmaY=sigma[1])
-    inverse = cv2.WARP_INVERSE_MAP
-    border = cv2.BORDER_REPLICATE
-    image = cv2.warpAffine(
-        source, matrix, size, flags=cv2.INTER_LINEAR | inverse, borderMode=border
-    )
-    # labels and depth take the nearest pixel: a mean of two surfaces lies on neither
-    nearest = cv2.INTER_NEAREST | inverse
-    depth = cv2.warpAffine(
-        np.ascontiguousarray(sample.depth[y0:y1, x0:x1]),
-        matrix,
-        size,
-        flags=nearest,
-        borderMode=border,
-    )
-    semantic = cv2.warpAffine(
-        np.ascontiguousarray(sample.semantic[y0:y1, x0:x1]),
-        matrix,
-        size,
-        flags=nearest,
-        borderMode=border,
-    )
-    return image, depth, semantic
 
 
 def random_appearance(

@@ -13,6 +13,18 @@ from sim_perception.types import Camera
 Array = npt.NDArray[np.floating]
 
 
+def centred_camera(width: int, height: int, focal_ratio: float) -> Camera:
+    """Return an ideal camera with square pixels and the principal point in the middle.
+
+    Args:
+        width: image width in pixels.
+        height: image height in pixels.
+        focal_ratio: focal length / image width.
+    """
+    focal = focal_ratio * width
+    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+
 def resize_camera(camera: Camera, width: int, height: int) -> Camera:
     """Return the camera of an image resized to ``width`` x ``height``.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sim_perception.geometry.cameras import resize_camera
+from sim_perception.geometry.cameras import centred_camera, resize_camera
 from sim_perception.types import Camera, Frame
 
 # A change of aspect ratio hurts more than a change of area: it deforms what the network knows.
@@ -118,8 +118,7 @@ def check_image(image: Any) -> npt.NDArray[np.uint8]:
 
 def default_camera(width: int, height: int, config: PreprocessConfig) -> Camera:
     """Return the camera assumed for images without calibration; depth scale is then a guess."""
-    focal = config.default_focal_ratio * width
-    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return centred_camera(width, height, config.default_focal_ratio)
 
 
 def frame_camera(frame: Frame, config: PreprocessConfig) -> Camera:

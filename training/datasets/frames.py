@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from sim_perception.types import Camera
+from sim_perception.geometry.cameras import centred_camera
 from training.datasets.sample import LabelSpace, Sample, Samples
 
 
@@ -41,16 +40,10 @@ class Frames:
         """
         sample = self.samples[int(self.indices[index])]
         if sample.camera is None and self.focal_ratio is not None:
-            sample = replace(sample, camera=assumed_camera(sample.image, self.focal_ratio))
+            height, width = sample.image.shape[:2]
+            sample = replace(sample, camera=centred_camera(width, height, self.focal_ratio))
         return sample
 
 
 class UnlabelledImages(Frames, Dataset[Sample]):
     """Frames of a source that have no depth and no labels."""
-
-
-def assumed_camera(image: npt.NDArray[np.uint8], focal_ratio: float) -> Camera:
-    """Return the camera with square pixels and a central principal point of an image."""
-    height, width = image.shape[:2]
-    focal = focal_ratio * width
-    return Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
