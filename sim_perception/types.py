@@ -109,8 +109,11 @@ class DepthSegmentation:
         depth: (H, W) float32 metres along the optical axis, NaN where invalid.
         segmentation: (H, W) uint8 class ids.
         confidence: (H, W) float32 probability of the winning class, or None if not asked for.
+        depth_confidence: (H, W) float32 probability that depth is right within a factor of 1.25,
+            0 where depth is NaN; None if not asked for or if the network cannot tell.
     """
 
     depth: npt.NDArray[np.float32]
     segmentation: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.float32] | None = field(default=None)
+    depth_confidence: npt.NDArray[np.float32] | None = field(default=None)

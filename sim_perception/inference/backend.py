@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sim_perception.models.depth_segmentation import DepthSegmentationNet, DepthSegmentationOutput
+from sim_perception.models.depth_segmentation import (
+    MOTION_STAGES,
+    DepthSegmentationNet,
+    DepthSegmentationOutput,
+)
 
 DEVICES = ('auto', 'cpu', 'cuda')
 BACKENDS = ('torch', 'onnxruntime')
 PRECISIONS = ('auto', 'float32', 'bfloat16', 'float16')
+
+
+class MotionInput(NamedTuple):
+    """What ego-motion needs of an image, on the network's device.
+
+    Attributes:
+        features: (B, C, H / 8, W / 8) of the encoder.
+        log_depth: (B, 1, h, w) float32.
+    """
+
+    features: Tensor
+    log_depth: Tensor
 
 
 class Backend(Protocol):
@@ -20,6 +36,21 @@ class Backend(Protocol):
 
     def run(self, image: Tensor, focal: Tensor) -> DepthSegmentationOutput:
         """Return the network's predictions as float32 CPU tensors."""
+        ...
+
+
+@runtime_checkable
+class MotionBackend(Backend, Protocol):
+    """A backend that can also tell the camera's motion between two images."""
+
+    def run_for_motion(
+        self, image: Tensor, focal: Tensor
+    ) -> tuple[DepthSegmentationOutput, MotionInput]:
+        """Return the predictions of ``run`` and what ``ego_motion`` needs of these images."""
+        ...
+
+    def ego_motion(self, target: MotionInput, source: MotionInput, intrinsics: Tensor) -> Tensor:
+        """Return (B, 6) float32 ``source_T_target``; see ``DepthSegmentationNet.ego_motion``."""
         ...
 
 
@@ -85,6 +116,22 @@ class TorchBackend:
     def run(self, image: Tensor, focal: Tensor) -> DepthSegmentationOutput:
         """Return the network's predictions as float32 CPU tensors."""
         return _on_cpu(self.net(image.to(self.device, self.dtype), focal.to(self.device)))
+
+    @torch.inference_mode()
+    def run_for_motion(
+        self, image: Tensor, focal: Tensor
+    ) -> tuple[DepthSegmentationOutput, MotionInput]:
+        """Return the predictions of ``run`` and what ``ego_motion`` needs of these images."""
+        features = self.net.encode(image.to(self.device, self.dtype))
+        output = self.net.decode(features, focal.to(self.device))
+        return _on_cpu(output), MotionInput(features[MOTION_STAGES - 1], output.log_depth)
+
+    @torch.inference_mode()
+    def ego_motion(self, target: MotionInput, source: MotionInput, intrinsics: Tensor) -> Tensor:
+        """Return (B, 6) float32 ``source_T_target``; see ``DepthSegmentationNet.ego_motion``."""
+        camera = intrinsics.to(self.device, torch.float32)
+        features = target.features, source.features
+        return self.net.ego_motion(*features, target.log_depth, camera).float().cpu()
 
 
 def _on_cpu(output: DepthSegmentationOutput) -> DepthSegmentationOutput:

@@ -4,30 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from sim_perception.geometry.warping import pose_matrix
 from sim_perception.inference.backend import (
     BACKENDS,
     Backend,
+    MotionBackend,
+    MotionInput,
     OnnxBackend,
     TorchBackend,
     choose_device,
     choose_precision,
 )
+from sim_perception.inference.calibration import Calibration
 from sim_perception.inference.postprocess import (
+    depth_confidence_image,
     depth_image,
     label_confidence_image,
     label_image,
 )
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
 from sim_perception.models.checkpoint import ONNX, Checkpoint, CheckpointError, load_checkpoint
-from sim_perception.models.depth_segmentation import DepthSegmentationNet
+from sim_perception.models.depth_segmentation import DepthSegmentationNet, DepthSegmentationOutput
 from sim_perception.taxonomy import Taxonomy
-from sim_perception.types import Camera, DepthSegmentation, Frame
+from sim_perception.types import Camera, DepthSegmentation, FloatArray, Frame
+
+
+class View(NamedTuple):
+    """What an engine keeps of a frame to compare it with another; no second encoder pass.
+
+    Attributes:
+        motion: the network's maps.
+        camera: of the network's input.
+    """
+
+    motion: MotionInput
+    camera: Camera
 
 
 class DepthSegmentationEngine:
@@ -37,6 +53,9 @@ class DepthSegmentationEngine:
         taxonomy: the network's class list; ids in the output refer to it.
         preprocess: how images become network inputs.
         metrics: the checkpoint's results.
+        calibration: how the network's confidence becomes a probability.
+        predicts_uncertainty: whether results can have a ``depth_confidence``.
+        predicts_motion: whether ``infer_for_motion`` and ``ego_motion`` work.
     """
 
     def __init__(
@@ -49,6 +68,7 @@ class DepthSegmentationEngine:
         precision: str = 'auto',
         threads: int | None = None,
         metrics: dict[str, Any] | None = None,
+        calibration: Calibration | None = None,
         backend: Backend | None = None,
     ) -> None:
         """Wrap a network in memory; ``load`` is the usual way.
@@ -61,6 +81,7 @@ class DepthSegmentationEngine:
             preprocess: how images become network inputs.
             device, precision, threads: see ``load``.
             metrics: results to carry along.
+            calibration: of the confidence; None for a network that was never calibrated.
             backend: what runs the network instead of PyTorch; device, precision and threads
                 are then its own affair.
 
@@ -70,6 +91,8 @@ class DepthSegmentationEngine:
         self.taxonomy = taxonomy
         self.preprocess = preprocess
         self.metrics = metrics or {}
+        self.calibration = calibration or Calibration()
+        self.predicts_uncertainty = net.config.uncertainty
         self._limits = net.config.min_depth, net.config.max_depth
         self._sky = taxonomy.id_of('sky') if 'sky' in taxonomy.names else None
         if backend is None:
@@ -78,6 +101,7 @@ class DepthSegmentationEngine:
             chosen = choose_device(device)
             backend = TorchBackend(net, chosen, choose_precision(precision, chosen))
         self._backend = backend
+        self.predicts_motion = net.config.ego_motion and isinstance(backend, MotionBackend)
 
     @classmethod
     def load(
@@ -117,6 +141,10 @@ class DepthSegmentationEngine:
             preprocess = PreprocessConfig.from_dict(loaded.preprocess)
         except (ValueError, TypeError) as error:
             raise CheckpointError(f'{folder}: bad preprocess settings: {error}') from error
+        try:
+            calibration = Calibration.from_dict(loaded.calibration)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f'{folder}: bad calibration: {error}') from error
         onnx = backend == 'onnxruntime'
         return cls(
             net,
@@ -126,6 +154,7 @@ class DepthSegmentationEngine:
             precision=precision,
             threads=threads,
             metrics=loaded.metrics,
+            calibration=calibration,
             backend=_onnx_backend(loaded, device, precision, threads) if onnx else None,
         )
 
@@ -137,7 +166,8 @@ class DepthSegmentationEngine:
         Args:
             frame: the image; with an unknown camera, depth is metric only as far as the default
                 focal length (``PreprocessConfig.default_focal_ratio``) is right.
-            confidence: also return the winning class's probability (slower).
+            confidence: also return the winning class's probability and, from a network with
+                uncertainty, the probability that depth is right (slower).
             mask_sky: set depth to NaN where the winning class is sky, which has no depth. Without
                 it the network's guess stays, as scoring against sparse truth wants it.
 
@@ -155,16 +185,50 @@ class DepthSegmentationEngine:
             ValueError: for malformed images, cameras of another size or mixed sizes.
         """
         inputs = preprocess(frames, self.preprocess)
-        log_depth, logits, _ = self._backend.run(inputs.image, inputs.focal)
-        height, width = frames[0].image.shape[:2]
-        results = [
-            self._result(d[0], s, (height, width), confidence)
-            for d, s in zip(log_depth.numpy(), logits.permute(0, 2, 3, 1).numpy(), strict=True)
+        output = self._backend.run(inputs.image, inputs.focal)
+        size = frames[0].image.shape[:2]
+        return [
+            self._result(output, number, size, confidence, mask_sky)
+            for number in range(len(frames))
         ]
-        if mask_sky and self._sky is not None:
-            for result in results:
-                result.depth[result.segmentation == self._sky] = np.nan
-        return results
+
+    def infer_for_motion(
+        self, frame: Frame, *, confidence: bool = False, mask_sky: bool = False
+    ) -> tuple[DepthSegmentation, View]:
+        """Return what ``infer`` returns, and what ``ego_motion`` needs of this frame.
+
+        Raises:
+            ValueError: as ``infer``, or if the network or its backend cannot tell ego-motion.
+        """
+        backend = self._motion_backend()
+        inputs = preprocess([frame], self.preprocess)
+        output, motion = backend.run_for_motion(inputs.image, inputs.focal)
+        result = self._result(output, 0, frame.image.shape[:2], confidence, mask_sky)
+        return result, View(motion, inputs.cameras[0])
+
+    def ego_motion(self, target: View, source: View) -> FloatArray:
+        """Return the 4x4 ``source_T_target`` between the optical frames of two views, metric.
+
+        With the previous image as source it is the pose of the camera now, as seen from where
+        it was. Lens distortion is not taken into account.
+
+        Raises:
+            ValueError: for views of different cameras, or if the network or its backend cannot
+                tell ego-motion.
+        """
+        if target.camera != source.camera:
+            raise ValueError('ego-motion needs two views of the same camera and image size')
+        matrix = torch.from_numpy(target.camera.matrix)[None]
+        vector = self._motion_backend().ego_motion(target.motion, source.motion, matrix)
+        return cast(FloatArray, pose_matrix(vector.double())[0].numpy())
+
+    def _motion_backend(self) -> MotionBackend:
+        if not self.predicts_motion or not isinstance(self._backend, MotionBackend):
+            raise ValueError(
+                'this engine cannot tell ego-motion: it needs a checkpoint trained with '
+                "model.ego_motion: true and the backend 'torch'"
+            )
+        return self._backend
 
     def warm_up(self, camera: Camera) -> None:
         """Run once at a camera's size, so that the first real frame is not the slow one."""
@@ -173,16 +237,32 @@ class DepthSegmentationEngine:
 
     def _result(
         self,
-        log_depth: npt.NDArray[np.float32],
-        logits: npt.NDArray[np.float32],
-        size: tuple[int, int],
+        output: DepthSegmentationOutput,
+        number: int,
+        size: tuple[int, ...],
         confidence: bool,
+        mask_sky: bool,
     ) -> DepthSegmentation:
-        depth = depth_image(log_depth, size, *self._limits)
-        logits = np.ascontiguousarray(logits)  # one layout, one compiled loop
+        """Return one image of a batch of predictions at (height, width) ``size``."""
+        shape = size[0], size[1]
+        depth = depth_image(output.log_depth[number, 0].numpy(), shape, *self._limits)
+        # one layout, one compiled loop
+        logits = np.ascontiguousarray(output.logits[number].permute(1, 2, 0).numpy())
+        labels_sure = depth_sure = None
         if confidence:
-            return DepthSegmentation(depth, *label_confidence_image(logits, size))
-        return DepthSegmentation(depth, label_image(logits, size))
+            temperature = self.calibration.temperature
+            labels, labels_sure = label_confidence_image(logits, shape, temperature)
+            if output.log_scale is not None:
+                scale = output.log_scale[number, 0].numpy()
+                depth_sure = depth_confidence_image(scale, shape, self.calibration)
+        else:
+            labels = label_image(logits, shape)
+        if mask_sky and self._sky is not None:
+            sky = labels == self._sky
+            depth[sky] = np.nan
+            if depth_sure is not None:
+                depth_sure[sky] = 0
+        return DepthSegmentation(depth, labels, labels_sure, depth_sure)
 
 
 def _onnx_backend(

@@ -13,6 +13,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.inference.calibration import RIGHT_RATIO, Calibration
+
 FloatImage = npt.NDArray[np.float32]
 LabelImage = npt.NDArray[np.uint8]
 
@@ -34,6 +36,26 @@ def depth_image(
     return np.clip(depth, np.float32(low), np.float32(high), out=depth)
 
 
+def depth_confidence_image(
+    log_scale: FloatImage, size: tuple[int, int], calibration: Calibration
+) -> FloatImage:
+    """Return the probability that depth is right within a factor of 1.25.
+
+    The log-depth error has a Laplace distribution of scale b, so that is
+    ``P(|error| < log 1.25) = 1 - exp(-log 1.25 / b)``.
+
+    Args:
+        log_scale: (h, w) natural logarithm of b as the network predicts it.
+        size: height and width of the result.
+        calibration: its factor on b.
+    """
+    resized = cv2.resize(log_scale, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    limit = math.log(RIGHT_RATIO) / calibration.depth_scale
+    exponent = np.float32(-limit) * np.exp(-resized, out=resized)
+    confidence: FloatImage = np.negative(np.expm1(exponent, out=exponent), out=exponent)
+    return confidence
+
+
 def label_image(logits: FloatImage, size: tuple[int, int]) -> LabelImage:
     """Return the winning class at (height, width) ``size`` of bilinearly upsampled scores.
 
@@ -47,12 +69,18 @@ def label_image(logits: FloatImage, size: tuple[int, int]) -> LabelImage:
 
 
 def label_confidence_image(
-    logits: FloatImage, size: tuple[int, int]
+    logits: FloatImage, size: tuple[int, int], temperature: float = 1.0
 ) -> tuple[LabelImage, FloatImage]:
-    """Return the winning class and its softmax probability of bilinearly upsampled scores."""
+    """Return the winning class and its softmax probability of bilinearly upsampled scores.
+
+    Args:
+        logits: (h, w, C) class scores.
+        size: height and width of the result.
+        temperature: divisor of the scores; changes the probabilities only.
+    """
     labels = np.empty(size, np.uint8)
     confidence = np.empty(size, np.float32)
-    _upsample_confidence(logits, labels, confidence)
+    _upsample_confidence(logits / np.float32(temperature), labels, confidence)
     return labels, confidence
 
 

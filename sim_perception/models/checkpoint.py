@@ -3,7 +3,8 @@
 A checkpoint is a folder with
 
 - ``model.safetensors``: the weights (matrices in float16 by default, the rest in float32),
-- ``config.yaml``: network name and settings, preprocessing, class list, canonical camera,
+- ``config.yaml``: network name and settings, preprocessing, class list, canonical camera, and
+  perhaps the calibration of the network's confidence,
 - ``metrics.json``: results with the data and commands that produced them,
 - ``README.md``: the card for people,
 - ``model.onnx``: optionally, the network exported for ONNX Runtime,
@@ -66,6 +67,8 @@ class Checkpoint:
         metrics: results, as saved.
         onnx: the exported network, or None if there is none.
         folder: where it came from.
+        calibration: plain values for ``inference.calibration.Calibration``; empty if the
+            network was never calibrated.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     onnx: bytes | None = None
     folder: Path = Path()
+    calibration: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -127,14 +131,16 @@ def update_checkpoint(
     metrics: Mapping[str, Any] | None = None,
     card: str | None = None,
     extra: Mapping[str, bytes] | None = None,
+    calibration: Mapping[str, float] | None = None,
 ) -> Path:
-    """Replace a checkpoint's metrics and/or card, keeping everything else byte for byte.
+    """Replace parts of a checkpoint, keeping everything else byte for byte.
 
     Args:
         folder: the checkpoint.
         metrics: new contents of ``metrics.json``.
         card: new contents of ``README.md``.
         extra: more files by name, for example ``model.onnx``.
+        calibration: ``Calibration.to_dict()``.
 
     Raises:
         CheckpointError: if the folder is not an intact checkpoint.
@@ -145,6 +151,10 @@ def update_checkpoint(
     if card is not None:
         contents[CARD] = card.encode()
     contents.update(extra or {})
+    if calibration is not None:
+        config = _parse_config(Path(folder), contents[CONFIG])
+        config['calibration'] = dict(calibration)
+        contents[CONFIG] = yaml.safe_dump(config, sort_keys=False).encode()
     return _write(Path(folder), contents)
 
 
@@ -183,7 +193,14 @@ def load_checkpoint(
     except ValueError as error:
         raise CheckpointError(f'{folder / METRICS} is not JSON: {error}; {RESTORE}') from error
     return Checkpoint(
-        name, net.eval(), classes, config['preprocess'], metrics, contents.get(ONNX), folder
+        name,
+        net.eval(),
+        classes,
+        config['preprocess'],
+        metrics,
+        contents.get(ONNX),
+        folder,
+        config.get('calibration') or {},
     )
 
 

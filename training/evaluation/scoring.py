@@ -15,6 +15,7 @@ from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import DepthSegmentation, Frame
 from sim_perception.visualization import caption, color_depth, color_labels
 from training.datasets.sample import Sample
+from training.evaluation.confidence import ConfidenceScores
 from training.evaluation.specs import MAX_DEPTH, EvaluationData
 from training.metrics import ConfusionMatrix, DepthMetrics, best_constant, grid_median_prior
 from training.pictures import blend, color_sparse_depth
@@ -33,12 +34,14 @@ def evaluate_engine(
 
     Depth: ``abs_rel rmse delta1 abs_rel_median_scaled`` (means over images) and, of the same
     truth, ``prior_constant_abs_rel``, ``prior_grid_abs_rel`` and their lesser ``prior_abs_rel``.
-    Classes: ``miou`` and ``iou_<class>`` in the data's label space.
+    Classes: ``miou`` and ``iou_<class>`` in the data's label space. Confidence, where there is
+    truth for it: ``ece_segmentation``, and from a network with uncertainty ``ece_depth``,
+    ``ause_abs_rel`` and ``ause_abs_rel_chance`` (see ``evaluation.confidence``).
 
     Args:
         engine: the network to score.
         data: the frames.
-        pictures: a folder for one PNG per frame, or None.
+        pictures: a folder for one PNG per frame and ``confidence/curves.png``, or None.
         track: wraps the frames in a progress display.
     """
     taxonomy = engine.taxonomy
@@ -47,14 +50,18 @@ def evaluate_engine(
     table = taxonomy.camvid_lut() if camvid else np.arange(256, dtype=np.uint8)
     depth_scores = DepthMetrics(max_depth=MAX_DEPTH)
     confusion = ConfusionMatrix(len(names))
+    confidence = ConfidenceScores(MAX_DEPTH)
     truths: list[npt.NDArray[np.float32]] = []
     for frame in track(data, len(data)) if track else data:
-        result = engine.infer(Frame(frame.stamp, frame.image, frame.camera))
+        sure = frame.semantic is not None or engine.predicts_uncertainty
+        result = engine.infer(Frame(frame.stamp, frame.image, frame.camera), confidence=sure)
         if frame.depth is not None:
             depth_scores.update(result.depth, frame.depth)
+            confidence.update_depth(result, frame.depth)
             truths.append(frame.depth)
         if frame.semantic is not None:
             confusion.update(table[result.segmentation], frame.semantic)
+            confidence.update_classes(result, frame.semantic, table, len(names))
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             picture = draw(frame, result, taxonomy, camvid=camvid)
@@ -67,6 +74,11 @@ def evaluate_engine(
         for name, value in zip(names, confusion.iou(), strict=True):
             if math.isfinite(value):
                 scores[f'iou_{name}'] = float(value)
+    scores.update(confidence.compute())
+    curves = confidence.draw()
+    if pictures is not None and curves is not None:
+        (pictures / 'confidence').mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(pictures / 'confidence' / 'curves.png'), curves[..., ::-1])
     return scores
 
 
