@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from sim_perception.models.decoders import NORM_GROUPS, Decoder, predict, upsample
+from sim_perception.models.ego_motion import EgoMotionConfig, EgoMotionHead
 from sim_perception.models.encoders import build_encoder
 
 COARSEST_STRIDE = 32
@@ -139,7 +140,11 @@ class DepthSegmentationNet(nn.Module):
         assert self.depth.head.bias is not None
         nn.init.constant_(self.depth.head.bias, math.log(INITIAL_DEPTH))
         self.uncertainty = _uncertainty_head(config) if config.uncertainty else None
-        self.motion = _motion_head(widths) if config.ego_motion else None
+        self.motion = (
+            EgoMotionHead(EgoMotionConfig(channels=widths[MOTION_STAGES - 1]))
+            if config.ego_motion
+            else None
+        )
         self.encoder.freeze(config.frozen_stages)
 
     def train(self, mode: bool = True) -> DepthSegmentationNet:
@@ -251,9 +256,3 @@ def _uncertainty_head(config: DepthSegmentationConfig) -> nn.Conv2d:
     nn.init.zeros_(head.weight)
     nn.init.constant_(head.bias, math.log(INITIAL_SCALE))
     return head
-
-
-def _motion_head(widths: Sequence[int]) -> nn.Module:
-    from sim_perception.models.ego_motion import EgoMotionConfig, EgoMotionHead
-
-    return EgoMotionHead(EgoMotionConfig(channels=widths[MOTION_STAGES - 1]))
