@@ -20,7 +20,10 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
 from sim_perception.simulator.annotations import ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
-from training.inspect import contact_sheet, inspect, topic_table
+from training.datasets.sources import SourceConfig
+from training.inspect import inspect
+from training.inspect_bag import contact_sheet, topic_table
+from training.inspect_source import inspect_source, missing, source_sheet, usable_for
 
 CAMERA = Camera(120, 60, 60.0, 60.0, 60.0, 30.0)
 
@@ -110,7 +113,7 @@ def test_problems_are_told(bag: Path, tmp_path: Path) -> None:
     assert 'problem:' in output
     code, output = run(str(tmp_path / 'nowhere'))
     assert code == 1
-    assert 'there is no bag' in output
+    assert 'there is no' in output
 
 
 def test_bag_without_camera(tmp_path: Path) -> None:
@@ -120,3 +123,68 @@ def test_bag_without_camera(tmp_path: Path) -> None:
     code, output = run(str(tmp_path / 'bag'), '--out', str(tmp_path / 'x.png'))
     assert code == 1
     assert 'no messages on /camera/image_raw; it has /tf (1)' in output
+
+
+def make_images(folder: Path, count: int, step: int = 0) -> Path:
+    """A textured wall that moves to the left by some pixels from image to image."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    wall = cv2.GaussianBlur(rng.integers(0, 255, (60, 300), np.uint8), (0, 0), 2.0)
+    wall = cv2.normalize(wall, None, 0, 255, cv2.NORM_MINMAX)
+    for number in range(count):
+        cv2.imwrite(str(folder / f'{number}.png'), wall[:, number * step : number * step + 160])
+    return folder
+
+
+def test_single_images_serve_for_pseudo_labels_only(tmp_path: Path) -> None:
+    found = inspect_source(SourceConfig(spec=f'images:{make_images(tmp_path / "i", 4)}'))
+    assert found.clips is None
+    assert (found.facts.frames, found.facts.clips, found.facts.size) == (4, 0, (160, 60))
+    assert usable_for(found.facts) == ['pseudo-labels']
+    assert [line.split(':')[0] for line in missing(found.facts)] == ['intrinsics', 'time']
+    assert source_sheet(found, 1).shape[1] == 3 * 400
+
+
+def test_what_is_given_makes_a_sequence_photometric_and_then_metric(tmp_path: Path) -> None:
+    folder = make_images(tmp_path / 'i', 5, step=4)
+    config = SourceConfig(spec=f'images:{folder}', rate=10, focal_ratio=0.5)
+    facts = inspect_source(config).facts
+    assert facts.clips == 3
+    assert facts.rate_hz == pytest.approx(10)
+    assert facts.flow == pytest.approx(4 / 160, rel=0.3)
+    assert usable_for(facts) == ['photometric (scale unknown)', 'pseudo-labels']
+    assert [line.split(':')[0] for line in missing(facts)] == ['motion']
+    facts = inspect_source(config.model_copy(update={'speed': 5.0})).facts
+    assert facts.metres == pytest.approx(0.5)
+    assert usable_for(facts)[0] == 'photometric (metric scale: constant speed 5 m/s)'
+    assert missing(facts) == []
+
+
+def test_standing_camera_and_slow_recording_are_told(tmp_path: Path) -> None:
+    spec = f'images:{make_images(tmp_path / "i", 5)}'
+    still = inspect_source(SourceConfig(spec=spec, rate=10, focal_ratio=0.5, speed=1)).facts
+    assert [line[:33] for line in missing(still)] == ['motion: the camera hardly moves; ']
+    slow = inspect_source(SourceConfig(spec=spec, rate=1, focal_ratio=0.5)).facts
+    assert slow.clips == 0
+    assert 'frames lie 1.00 s apart' in missing(slow)[0]
+    few = inspect_source(SourceConfig(spec=f'{spec}#0-1', rate=10, focal_ratio=0.5)).facts
+    assert 'a clip needs three frames' in missing(few)[0]
+
+
+def test_labels_and_plain_paths(tmp_path: Path) -> None:
+    folder = make_images(tmp_path / 'val', 2)
+    (tmp_path / 'valannot').mkdir()
+    code, output = run(str(folder), '--out', str(tmp_path / 'x.png'))
+    assert code == 0
+    assert 'in valannot, for scores' in output
+    assert 'usable for: evaluation (classes) | pseudo-labels' in output
+    code, output = run('video:nothing.mp4')
+    assert code == 1
+    assert 'missing or no readable video' in output
+
+
+def test_bag_says_what_it_is_good_for(bag: Path, tmp_path: Path) -> None:
+    code, output = run(str(bag), '--out', str(tmp_path / 'x.png'))
+    assert code == 0
+    assert 'usable for: supervised (depth) | pseudo-labels' in output
+    assert 'a clip needs three frames' in output

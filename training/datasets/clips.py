@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.transforms import invert
-from training.datasets.sample import DatasetError, Sample, Samples
+from training.datasets.sample import DatasetError, Sample, Samples, parse_numbers
 from training.datasets.undistort import undistorted
 
 Array = npt.NDArray[np.floating]
@@ -142,6 +142,23 @@ class Timeline:
             rows = np.flatnonzero(self.sequence == number)
             place[rows] = np.arange(len(rows))
         return place
+
+    def numbered(self, numbers: str) -> Indices:
+        """Return the indices of the frames whose number in their recording is in a range.
+
+        Args:
+            numbers: like ``0-27`` or ``0-9,20-29``; empty is all.
+
+        Raises:
+            DatasetError: if there is none, or the range is malformed.
+        """
+        if not numbers:
+            return np.arange(len(self.sequence))
+        place = self.place
+        found = np.flatnonzero(np.isin(place, parse_numbers(numbers, 'frames')))
+        if not len(found):
+            raise DatasetError(f'no frame in {numbers}: frames are numbered 0 to {place.max()}')
+        return found
 
     def select(self, indices: Sequence[int] | Indices) -> Timeline:
         """Return the timeline of some of the frames."""

@@ -28,7 +28,7 @@ from training.datasets.frames import Frames, UnlabelledImages
 from training.datasets.images import ImageFolder
 from training.datasets.kitti_stereo import KittiStereo
 from training.datasets.open_bags import expand
-from training.datasets.sample import DatasetError, parse_numbers
+from training.datasets.sample import DatasetError
 from training.datasets.simulated import SimulatedBags
 from training.datasets.video import VideoFile
 
@@ -165,21 +165,17 @@ class OpenSource:
     motion: Motion
 
     def chosen(self, frames: str) -> Indices:
-        """Return the indices of the frames whose number in their sequence is in a range.
+        """Return the indices of the frames in a range, by default the one in the spec.
 
         Raises:
             DatasetError: if there is none.
         """
-        text = frames or self.spec.frames
-        if not text:
-            return np.arange(len(self.samples))
-        place = np.arange(len(self.samples)) if self.time is None else self.time.place
-        found = np.flatnonzero(np.isin(place, parse_numbers(text, 'frames')))
-        if not len(found):
-            raise DatasetError(
-                f'{self.spec.path} has no frame in {text}; numbers go from 0 to {place.max()}'
-            )
-        return found
+        count = len(self.samples)
+        time = self.time or Timeline(np.zeros(count, np.int64), np.zeros(count, np.int64))
+        try:
+            return time.numbered(frames or self.spec.frames)
+        except DatasetError as error:
+            raise DatasetError(f'{self.spec.path}: {error}') from error
 
 
 def open_source(spec: str, truth: bool = True, rate: float | None = None) -> OpenSource:

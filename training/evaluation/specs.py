@@ -23,7 +23,8 @@ HELP = (
     'sim:SCENARIO[:SEEDS] (rendered on the fly, e.g. sim:target:0-3), '
     'bag:DIR (depth truth from /ground_truth/depth, else LiDAR in the Garg crop), '
     'camvid:DIR/SPLIT (labels in DIR/SPLITannot), '
-    'kitti_stereo:DIR (depth truth from stereo matching)'
+    'kitti_stereo:DIR[#FRAMES] (depth truth from stereo matching; #28-39: only those frames of '
+    'each sequence)'
 )
 
 
@@ -76,7 +77,7 @@ def open_spec(spec: str, limit: int | None = None) -> EvaluationData:
     if not colon or not rest:
         raise DatasetError(f'data SPEC {spec!r} is none of: {HELP}')
     samples: Samples
-    garg = False
+    garg, chosen = False, None
     if kind == 'sim':
         scenario, _, seeds = rest.partition(':')
         samples = RenderedScenarios(scenario, seeds or DEFAULT_SEEDS)
@@ -87,10 +88,15 @@ def open_spec(spec: str, limit: int | None = None) -> EvaluationData:
         if samples.labels is None:
             raise DatasetError(f'no labels for {rest}: there is no folder {rest}annot')
     elif kind == 'kitti_stereo':
-        samples = KittiStereo(rest, MAX_DEPTH)
+        folder, _, numbers = rest.partition('#')
+        samples = pairs = KittiStereo(folder, MAX_DEPTH)
+        chosen = pairs.timeline().numbered(numbers)
     else:
         raise DatasetError(f'unknown kind {kind!r} of data SPEC {spec!r}; known: {HELP}')
-    return EvaluationData(samples, evenly(len(samples), limit), garg)
+    if chosen is None:
+        chosen = np.arange(len(samples))
+    picked = (int(chosen[place]) for place in evenly(len(chosen), limit))
+    return EvaluationData(samples, tuple(picked), garg)
 
 
 def _open_bag(path: Path) -> tuple[Samples, bool]:
