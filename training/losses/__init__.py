@@ -2,6 +2,21 @@
 
 from training.losses.cross_entropy import bootstrapped_cross_entropy
 from training.losses.depth import gradient_matching, silog
+from training.losses.normals import normal_loss
+from training.losses.photometric import minimum_reprojection, photometric_error, ssim
+from training.losses.smoothness import edge_aware_smoothness
 from training.losses.uncertainty import laplace_nll
+from training.losses.velocity import velocity_loss
 
-__all__ = ['bootstrapped_cross_entropy', 'gradient_matching', 'laplace_nll', 'silog']
+__all__ = [
+    'bootstrapped_cross_entropy',
+    'edge_aware_smoothness',
+    'gradient_matching',
+    'laplace_nll',
+    'minimum_reprojection',
+    'normal_loss',
+    'photometric_error',
+    'silog',
+    'ssim',
+    'velocity_loss',
+]

@@ -9,13 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from training.losses.averaging import mean_over_images
+
 _TINY = 1e-12
-
-
-def mean_over_images(values: Tensor, counts: Tensor) -> Tensor:
-    """Average (N,) values over the images whose count is positive; 0 if there is none."""
-    present = (counts > 0).to(values.dtype)
-    return (values * present).sum() / present.sum().clamp(min=1)
 
 
 def silog(

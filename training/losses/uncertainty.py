@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from training.losses.depth import mean_over_images
+from training.losses.averaging import mean_over_images
 
 
 def laplace_nll(
