@@ -46,7 +46,7 @@ class EgoMotionConfig:
 
     channels: int = 40
     projection: int = 32
-    width: int = 96
+    width: int = 64
     radius: int = 4
 
     def __post_init__(self) -> None:
@@ -217,8 +217,10 @@ def expected_shift(scores: Tensor, sharpness: Tensor) -> Tensor:
     radius = (round(scores.shape[1] ** 0.5) - 1) // 2
     offsets = torch.arange(-radius, radius + 1, device=scores.device, dtype=scores.dtype)
     dy, dx = torch.meshgrid(offsets, offsets, indexing='ij')
-    shifts = torch.stack([dx.flatten(), dy.flatten()])
-    return torch.einsum('sk,bkhw->bshw', shifts, (sharpness * scores).softmax(1))
+    shifts = torch.stack([dx.flatten(), dy.flatten()], 1)
+    # Shifts last is how ``correlation`` lays its result out in memory: nothing is copied.
+    chosen = (sharpness * scores.permute(0, 2, 3, 1)).softmax(-1)
+    return (chosen @ shifts).permute(0, 3, 1, 2)
 
 
 @full_precision
