@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
@@ -28,6 +29,7 @@ from sim_perception.ros.conversions import (
 )
 from sim_perception.ros.detections import to_label_info
 from sim_perception.ros.lifecycle import StampGuard, WorkerNode, node_main
+from sim_perception.ros.odometry import OdometryOutput
 from sim_perception.ros.parameters import DepthSegmentationParameters
 from sim_perception.types import Camera, DepthSegmentation, Frame
 
@@ -43,8 +45,8 @@ IMAGE_TOPICS = {
 class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
     """Runs the depth + segmentation engine on the newest image.
 
-    Outputs carry the header of their image. The coloured segmentation and the points are made
-    only while someone subscribes to them.
+    Outputs carry the header of their image. The coloured segmentation, the confidences, the
+    points and the odometry are made only while someone subscribes to them.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -54,6 +56,7 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self._inputs: list[Any] = []
         self._info: CameraInfo | None = None
         self._rays: tuple[Camera, np.ndarray] | None = None
+        self._odometry: OdometryOutput | None = None
 
     def setup(self) -> None:
         """Load the checkpoint, run it once and create the publishers."""
@@ -72,17 +75,35 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         )
         self._engine.warm_up(_WARM_UP_CAMERA)
         self._palette = self._engine.taxonomy.palette()
-        for name, message_type, profile in (
-            ('depth/image', Image, qos.output_qos()),
-            ('depth/camera_info', CameraInfo, qos.output_qos()),
-            ('segmentation/image', Image, qos.output_qos()),
-            ('segmentation/label_info', LabelInfo, qos.latched_qos()),
-            ('segmentation/color', Image, qos.output_qos()),
-            ('points', PointCloud2, qos.output_qos()),
-        ):
+        if parameters.odometry and not self._engine.predicts_motion:
+            raise ValueError(
+                'parameter odometry is on, but this checkpoint has no ego-motion head or the '
+                "backend is not 'torch'; choose another checkpoint or backend, or switch it off"
+            )
+        for name, message_type in self._output_types().items():
+            latched = name == 'segmentation/label_info'
+            profile = qos.latched_qos() if latched else qos.output_qos()
             self._publishers_by_name[name] = qos.advertise(
                 self, message_type, f'~/{name}', profile
             )
+
+    def _output_types(self) -> dict[str, type]:
+        """Return the topics that this engine can fill."""
+        assert self._engine is not None
+        types = {
+            'depth/image': Image,
+            'depth/camera_info': CameraInfo,
+            'segmentation/image': Image,
+            'segmentation/label_info': LabelInfo,
+            'segmentation/color': Image,
+            'segmentation/confidence': Image,
+            'points': PointCloud2,
+        }
+        if self._engine.predicts_uncertainty:
+            types['depth/confidence'] = Image
+        if self._engine.predicts_motion:
+            types['odometry'] = Odometry
+        return types
 
     def teardown(self) -> None:
         """Free the network and the publishers."""
@@ -106,6 +127,8 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self.diagnostics.expect(self._image_topic, timeout=parameters.input_timeout)
         header = Header(stamp=self.get_clock().now().to_msg())
         assert self._engine is not None
+        if self._engine.predicts_motion:
+            self._odometry = OdometryOutput(self, self._engine)
         self._publish('segmentation/label_info', to_label_info(self._engine.taxonomy, header))
         super().start()
 
@@ -116,6 +139,14 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self._inputs.clear()
         self._info = None
         super().stop()
+        if self._odometry is not None:
+            self._odometry.close()
+            self._odometry = None
+
+    def reset(self) -> None:
+        """Forget where the odometry was."""
+        if self._odometry is not None:
+            self._odometry.reset()
 
     def _on_image(self, message: Any) -> None:
         self.diagnostics.received(self._image_topic)
@@ -140,13 +171,27 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         stamp = stamp_to_ns(item.header.stamp)
         begin = time.perf_counter()
         frame = Frame(stamp, image, camera, item.header.frame_id)
-        result = self._engine.infer(frame, mask_sky=True)
+        confidence = self._wants('segmentation/confidence') or self._wants('depth/confidence')
+        odometry = None
+        if self._odometry is not None and (self.parameters.odometry or self._wants('odometry')):
+            result, view = self._engine.infer_for_motion(
+                frame, confidence=confidence, mask_sky=True
+            )
+            odometry = self._odometry.message(item.header, camera, view)
+        else:
+            result = self._engine.infer(frame, confidence=confidence, mask_sky=True)
         inference = time.perf_counter() - begin
         self._publish('depth/image', to_image(result.depth, '32FC1', item.header))
         self._publish('depth/camera_info', to_camera_info(camera, item.header))
         self._publish('segmentation/image', to_image(result.segmentation, 'mono8', item.header))
         self.diagnostics.published(self.age(stamp), inference)
+        if odometry is not None:
+            self._publish('odometry', odometry)
         self._publish_on_demand(item.header, image, camera, result)
+
+    def _wants(self, name: str) -> bool:
+        publisher = self._publishers_by_name.get(name)
+        return publisher is not None and qos.is_wanted(publisher)
 
     def _publish(self, name: str, message: Any) -> None:
         self._publishers_by_name[name].publish(message)
@@ -154,10 +199,16 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
     def _publish_on_demand(
         self, header: Header, image: np.ndarray, camera: Camera, result: DepthSegmentation
     ) -> None:
-        if qos.is_wanted(self._publishers_by_name['segmentation/color']):
+        for name, confidence in (
+            ('segmentation/confidence', result.confidence),
+            ('depth/confidence', result.depth_confidence),
+        ):
+            if confidence is not None and self._wants(name):
+                self._publish(name, to_image(confidence, '32FC1', header))
+        if self._wants('segmentation/color'):
             color = self._palette[result.segmentation]
             self._publish('segmentation/color', to_image(color, 'rgb8', header))
-        if qos.is_wanted(self._publishers_by_name['points']):
+        if self._wants('points'):
             stride = self.parameters.points_stride
             depth = result.depth[::stride, ::stride]
             near = np.isfinite(depth) & (depth <= self.parameters.points_max_depth)

@@ -116,6 +116,11 @@ class DepthSegmentationParameters:
     points_max_depth: float = parameter(
         60.0, 'points farther than this are left out, metres', low=1.0, high=1000.0
     )
+    odometry: bool = parameter(
+        False,
+        'publish ~/odometry even while nobody subscribes; needs a checkpoint with an ego-motion '
+        "head and the backend 'torch'",
+    )
     jump_threshold: float = parameter(
         1.0,
         'stamps that go back by more than this start afresh, by less are dropped, seconds',

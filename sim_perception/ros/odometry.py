@@ -1,0 +1,88 @@
+"""Visual odometry as ``nav_msgs/Odometry``: of ``base_link`` where TF knows the camera's place."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import (
+    Point,
+    Pose,
+    PoseWithCovariance,
+    Quaternion,
+    Twist,
+    TwistWithCovariance,
+    Vector3,
+)
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from sim_perception.geometry.transforms import to_quaternion
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine, View
+from sim_perception.inference.odometry import Mounting, OdometryEstimate, VisualOdometry
+from sim_perception.ros.conversions import stamp_to_ns
+from sim_perception.ros.tf import TransformError, TransformLookup
+from sim_perception.types import Camera
+
+BASE_FRAME = 'base_link'
+ODOMETRY_FRAME = 'odom_visual'
+
+
+def to_odometry(estimate: OdometryEstimate, header: Header, child_frame: str) -> Odometry:
+    """Return an estimate as a message in ``odom_visual`` with the stamp of ``header``."""
+    x, y, z, w = to_quaternion(estimate.start_T_body).tolist()
+    place = estimate.start_T_body[:3, 3].tolist()
+    linear, angular = estimate.twist[:3].tolist(), estimate.twist[3:].tolist()
+    return Odometry(
+        header=Header(stamp=header.stamp, frame_id=ODOMETRY_FRAME),
+        child_frame_id=child_frame,
+        pose=PoseWithCovariance(
+            pose=Pose(
+                position=Point(**dict(zip('xyz', place, strict=True))),
+                orientation=Quaternion(x=x, y=y, z=z, w=w),
+            ),
+            covariance=estimate.pose_covariance.ravel(),
+        ),
+        twist=TwistWithCovariance(
+            twist=Twist(
+                linear=Vector3(**dict(zip('xyz', linear, strict=True))),
+                angular=Vector3(**dict(zip('xyz', angular, strict=True))),
+            ),
+            covariance=estimate.twist_covariance.ravel(),
+        ),
+    )
+
+
+class OdometryOutput:
+    """Turns views of consecutive images into odometry messages; for a node's worker thread."""
+
+    def __init__(self, node: Node, engine: DepthSegmentationEngine) -> None:
+        """Listen to transforms.
+
+        Args:
+            node: receives the transforms.
+            engine: one that ``predicts_motion``.
+        """
+        # Without a wait: a robot that has no such transform must not slow every image down.
+        self._transforms = TransformLookup(node, timeout=0.0)
+        self._odometry = VisualOdometry(engine.ego_motion)
+
+    def message(self, header: Header, camera: Camera, view: View) -> Odometry | None:
+        """Return the odometry at an image; None for the first after a start, jump or gap."""
+        stamp = stamp_to_ns(header.stamp)
+        mounting = self._mounting(header.frame_id, stamp)
+        estimate = self._odometry.update(stamp, view, (camera, header.frame_id), mounting)
+        return None if estimate is None else to_odometry(estimate, header, mounting.frame_id)
+
+    def _mounting(self, camera_frame: str, stamp: int) -> Mounting:
+        try:
+            return Mounting(BASE_FRAME, self._transforms.lookup(BASE_FRAME, camera_frame, stamp))
+        except TransformError:
+            return Mounting.of_camera(camera_frame)
+
+    def reset(self) -> None:
+        """Start afresh: after a clock jump."""
+        self._odometry.reset()
+        self._transforms.reset()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._transforms.close()
