@@ -17,6 +17,7 @@ from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 from sim_perception.visualization import caption, color_depth, color_labels, grid
 from training.datasets.clips import MAX_GAP_S, Clip, SampleClips
+from training.datasets.frames import Frames
 from training.datasets.kitti_stereo import KittiStereo
 from training.datasets.open_bags import expand
 from training.datasets.sample import DatasetError, Sample
@@ -91,7 +92,7 @@ def inspect_source(config: SourceConfig) -> Inspected:
     except DatasetError:
         clips = None
     sample = source.samples[int(indices[0])]
-    seen = sample if clips is None else clips[0].frames[0]
+    seen = Frames(source.samples, indices[:1].tolist(), config.focal_ratio)[0]
     depth, labels = _truth(source, sample)
     time = None if source.time is None else source.time.select(indices)
     pairs = source.samples
