@@ -22,6 +22,18 @@ def parse_seeds(text: str) -> list[int]:
     return parse_numbers(text, 'seeds')
 
 
+def scenarios_of(scenario: str, seeds: str) -> list[Scenario]:
+    """Return a scenario under several seeds.
+
+    Raises:
+        DatasetError: for an unknown scenario or malformed seeds.
+    """
+    try:
+        return [load_scenario(scenario, seed=seed) for seed in parse_seeds(seeds)]
+    except (FileNotFoundError, ScenarioError) as error:
+        raise DatasetError(str(error)) from error
+
+
 class RenderedScenarios:
     """A few frames, spread over the duration, of a scenario under several seeds.
 
@@ -32,12 +44,7 @@ class RenderedScenarios:
     label_space: LabelSpace = 'taxonomy'
 
     def __init__(self, scenario: str, seeds: str = DEFAULT_SEEDS) -> None:
-        try:
-            self.scenarios: list[Scenario] = [
-                load_scenario(scenario, seed=seed) for seed in parse_seeds(seeds)
-            ]
-        except (FileNotFoundError, ScenarioError) as error:
-            raise DatasetError(str(error)) from error
+        self.scenarios = scenarios_of(scenario, seeds)
         self._simulation: Simulation | None = None
 
     def __len__(self) -> int:
