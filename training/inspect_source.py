@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -140,8 +141,9 @@ def image_motion(clips: SampleClips, count: int = 5) -> float:
     lengths = []
     for index in np.unique(np.linspace(0, len(clips) - 1, count).round().astype(int)):
         clip = clips[int(index)]
-        pair = [_small_grey(frame.image) for frame in clip.frames[clip.target :][:2]]
-        flow = cv2.calcOpticalFlowFarneback(*pair, None, 0.5, 4, 15, 3, 5, 1.1, 0)
+        now, later = (_small_grey(frame.image) for frame in clip.frames[clip.target :][:2])
+        flow: Any = None
+        flow = cv2.calcOpticalFlowFarneback(now, later, flow, 0.5, 4, 15, 3, 5, 1.1, 0)
         moved = np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 1 - _MOVING)
         lengths.append(moved / _FLOW_WIDTH)
     return float(np.median(lengths))

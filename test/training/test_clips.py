@@ -29,6 +29,7 @@ from training.datasets.clips import Clip, Clips, Motion, Timeline, constant_spee
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.sources import SourceConfig, guess_spec, open_clips, open_images
 from training.datasets.undistort import undistorted
+from training.evaluation.specs import open_spec
 from training.simulate import plan_bags, write_bag
 
 DATA = Path(__file__).parents[2] / '../shared/data'
@@ -336,6 +337,16 @@ def test_stereo_clips(tmp_path: Path) -> None:
     assert len(by_spec) == 2
     (tmp_path / 'b' / 'poses.txt').unlink()
     assert np.isnan(open_clips(SourceConfig(spec=f'kitti_stereo:{tmp_path}'))[3].distance[0])
+
+
+def test_frames_kept_out_of_training_can_be_scored(tmp_path: Path) -> None:
+    make_pairs(tmp_path / 'a')
+    make_pairs(tmp_path / 'b')
+    assert open_spec(f'kitti_stereo:{tmp_path}#2-3').indices == (2, 3, 6, 7)
+    assert open_spec(f'kitti_stereo:{tmp_path}#2-3', limit=2).indices == (2, 7)
+    assert len(open_spec(f'kitti_stereo:{tmp_path}')) == 8
+    with pytest.raises(DatasetError, match='no frame in 9'):
+        open_spec(f'kitti_stereo:{tmp_path}#9')
 
 
 def make_video(path: Path, count: int = 12, rate: float = 25.0) -> Path:
