@@ -27,9 +27,8 @@ def write_card(metrics: Mapping[str, Any]) -> str:
         f'# {training["config"]["task"]}',
         '',
         f'Depth and semantic classes of one image; {training["parameters"] / 1e6:.2f} M '
-        'parameters. Trained on simulated images and their exact truth alone: no label of any '
-        'real image was used. The encoder started from ImageNet weights. The weights are the '
-        'exponential moving average over the run.',
+        f'parameters. {_origin(training["config"])} The encoder started from ImageNet weights. '
+        'The weights are the exponential moving average over the run.',
         '',
     ]
     lines += _table(metrics.get('evaluations', {}))
@@ -56,6 +55,24 @@ def write_card(metrics: Mapping[str, Any]) -> str:
             '',
         ]
     return '\n'.join(lines)
+
+
+def _origin(config: Mapping[str, Any]) -> str:
+    """Return what the network was trained on, in a sentence."""
+    data = config['data']
+    real = [
+        source['spec'] for key in ('real_clips', 'real_images') for source in data.get(key, [])
+    ]
+    if not real:
+        return (
+            'Trained on simulated images and their exact truth alone: no label of any real image '
+            'was used.'
+        )
+    simulated = 'simulated images with their exact truth and ' if data.get('bags') else ''
+    return (
+        f'Trained on {simulated}unlabelled real images ({", ".join(dict.fromkeys(real))}): no '
+        'label of any real image was used.'
+    )
 
 
 def _table(evaluations: Mapping[str, Mapping[str, Any]]) -> list[str]:

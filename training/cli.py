@@ -117,6 +117,40 @@ def export(
 
 
 @app.command()
+def calibrate(
+    checkpoint: Annotated[Path, typer.Argument(help='Checkpoint folder.')],
+    data: Annotated[
+        list[str],
+        typer.Option(help='Data with truth to fit on, as for evaluate; may be given repeatedly.'),
+    ],
+    limit: Annotated[
+        int | None, typer.Option(help='At most so many frames of each.', min=1)
+    ] = None,
+) -> None:
+    """Fit the two numbers that make a checkpoint's confidence images hold, and store them."""
+    from training.calibrate import calibrate as run
+
+    run(checkpoint, data, limit=limit)
+
+
+@app.command()
+def ablate(
+    name: Annotated[str, typer.Argument(help='Shipped ablation, e.g. guda, or a YAML file.')],
+    runs: Annotated[Path, typer.Option(help='Folder of the run folders.')] = Path('runs/ablation'),
+    table: Annotated[
+        Path | None, typer.Option(help='Markdown file for the table; JSON goes beside it.')
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help='Only this row; may be given repeatedly.')
+    ] = None,
+) -> None:
+    """Train and score the rows of a comparison, and write its table. Resumable."""
+    from training.ablate import ablate as run
+
+    run(name, runs, table, only)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help='Folder for pictures, video, bag and figures.')] = Path(
         'demo_output'

@@ -168,19 +168,40 @@ def _keys_at(section: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     return list(section.model_fields)
 
 
-def load_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a config by file or shipped name and apply ``section.key=value`` overrides.
-
-    Raises:
-        ConfigError: for a missing file, bad YAML, an unknown key or a bad value.
-    """
-    path = find_config(name)
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the settings of a file over those of its ``base``."""
+    if path in above:
+        raise ConfigError(f'{path} is its own base')
     try:
         data = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f'{path} is not valid YAML: {error}') from error
     if not isinstance(data, dict):
         raise ConfigError(f'{path} must hold a mapping of settings')
+    base = data.pop('base', None)
+    return data if base is None else _merged(_read(find_config(base), (*above, path)), data)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with changes; mappings are merged, all else is replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        result[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def load_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a config by file or shipped name and apply ``section.key=value`` overrides.
+
+    A config may build on another: ``base: NAME``. Its own keys then win, section by section.
+
+    Raises:
+        ConfigError: for a missing file, bad YAML, an unknown key or a bad value.
+    """
+    path = find_config(name)
+    data = _read(path)
     for assignment in overrides:
         _override(data, assignment)
     config: TrainConfig = validated(TrainConfig, data, str(path))

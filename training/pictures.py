@@ -42,16 +42,75 @@ def picture_grid(
     height, width = outputs['log_depth'].shape[-2:]
     stride = batch['image'].shape[-2] // height
     for i in range(min(rows, len(batch['image']))):
-        image = batch['image'][i].detach().float().cpu().permute(1, 2, 0).numpy()
-        low, high = np.percentile(image, (0.5, 99.5))  # undo any normalisation, for the eye
-        shown = np.clip((image - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-        classes = outputs['logits'][i].detach().argmax(0).byte().cpu().numpy()
         panels = [
-            np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA)),
+            _shown(batch['image'][i], width, height),
             color_depth(outputs['log_depth'][i].detach().float().exp().cpu().numpy()),
             color_depth(batch['depth'][i, ::stride, ::stride].float().cpu().numpy()),
-            color_labels(classes, taxonomy),
+            _classes(outputs['logits'][i], taxonomy),
             color_labels(batch['semantic'][i, ::stride, ::stride].byte().cpu().numpy(), taxonomy),
         ]
         lines.append(np.concatenate(panels, 1))
     return np.concatenate(lines, 0)
+
+
+def synthesis_grid(batch: dict[str, Any], outputs: dict[str, Tensor], rows: int) -> Image:
+    """Draw real clips, one per row: target, depth, warped neighbour, pixels that counted.
+
+    Args:
+        batch: ``frames`` (N, F, H, W, 3) uint8, the target first.
+        outputs: ``log_depth`` and ``mask`` (N, H, W), ``warped`` (N, 3, H, W) in 0..1.
+        rows: greatest number of clips.
+    """
+    lines = []
+    for i in range(min(rows, len(batch['frames']))):
+        warped = outputs['warped'][i].detach().float().clamp(0, 1).mul(255).byte()
+        panels = [
+            batch['frames'][i, 0].cpu().numpy(),
+            color_depth(outputs['log_depth'][i].detach().float().exp().cpu().numpy()),
+            warped.permute(1, 2, 0).cpu().numpy(),
+            _gray(outputs['mask'][i]),
+        ]
+        lines.append(np.concatenate(panels, 1))
+    return np.concatenate(lines, 0)
+
+
+def pseudo_label_grid(
+    batch: dict[str, Any], outputs: dict[str, Tensor], taxonomy: Taxonomy, rows: int
+) -> Image:
+    """Draw real images, one per row: network input, classes, pseudo-labels, their weight.
+
+    Args:
+        batch: normalised ``image`` (N, 3, H, W), with whatever was pasted into it.
+        outputs: ``logits`` (N, C, H, W), ``labels`` and ``weight`` (N, H, W).
+        taxonomy: gives the colours.
+        rows: greatest number of images.
+    """
+    lines = []
+    height, width = outputs['labels'].shape[-2:]
+    for i in range(min(rows, len(batch['image']))):
+        panels = [
+            _shown(batch['image'][i], width, height),
+            _classes(outputs['logits'][i], taxonomy),
+            color_labels(outputs['labels'][i].byte().cpu().numpy(), taxonomy),
+            _gray(outputs['weight'][i]),
+        ]
+        lines.append(np.concatenate(panels, 1))
+    return np.concatenate(lines, 0)
+
+
+def _shown(normalised: Tensor, width: int, height: int) -> Image:
+    """Undo any normalisation of a (3, H, W) image, for the eye."""
+    image = normalised.detach().float().cpu().permute(1, 2, 0).numpy()
+    low, high = np.percentile(image, (0.5, 99.5))
+    shown = np.clip((image - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.resize(shown, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _classes(logits: Tensor, taxonomy: Taxonomy) -> Image:
+    return color_labels(logits.detach().argmax(0).byte().cpu().numpy(), taxonomy)
+
+
+def _gray(values: Tensor) -> Image:
+    """Return (H, W) values in 0..1 as a grey RGB picture."""
+    gray = values.detach().float().mul(255).byte().cpu().numpy()
+    return np.repeat(gray[..., None], 3, -1)

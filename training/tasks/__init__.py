@@ -5,8 +5,12 @@ from __future__ import annotations
 from training.config import ConfigError, TrainConfig
 from training.tasks.base import Task
 from training.tasks.depth_segmentation import DepthSegmentationTask
+from training.tasks.guda import GudaTask
+from training.tasks.self_supervised_depth import SelfSupervisedDepthTask
 
-TASKS: dict[str, type[Task]] = {DepthSegmentationTask.name: DepthSegmentationTask}
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (DepthSegmentationTask, GudaTask, SelfSupervisedDepthTask)
+}
 
 
 def build_task(config: TrainConfig) -> Task:

@@ -15,7 +15,10 @@ from torch import Tensor
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from sim_perception.models.depth_segmentation import DepthSegmentationNet
+from sim_perception.models.depth_segmentation import (
+    DepthSegmentationNet,
+    DepthSegmentationOutput,
+)
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.card import write_card
@@ -51,12 +54,15 @@ class DepthSegmentationTask(Task):
     """
 
     name: ClassVar[str] = 'depth_segmentation'
+    network: ClassVar[str] = 'depth_segmentation'
+    data_settings: ClassVar[type[DataConfig]] = DataConfig
+    loss_settings: ClassVar[type[LossConfig]] = LossConfig
 
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
         self.taxonomy = taxonomy or load_taxonomy()
-        self.data_config: DataConfig = validated(DataConfig, config.data, 'section data')
-        self.loss_config: LossConfig = validated(LossConfig, config.loss, 'section loss')
+        self.data_config: Any = validated(self.data_settings, config.data, 'section data')
+        self.loss_config: Any = validated(self.loss_settings, config.loss, 'section loss')
         settings = dict(config.model)
         pretrained = bool(settings.pop('pretrained', True))
         start = settings.pop('init', None)
@@ -67,7 +73,7 @@ class DepthSegmentationTask(Task):
             )
         torch.manual_seed(config.seed)  # fresh layers start alike in every run and process
         try:
-            net = build_model(self.name, settings, pretrained=pretrained)
+            net = build_model(self.network, settings, pretrained=pretrained)
             self.model = cast(DepthSegmentationNet, net)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'bad configuration in section model: {error}') from error
@@ -87,10 +93,14 @@ class DepthSegmentationTask(Task):
         self.register_buffer('class_weights', weights, persistent=False)
 
     def _start_from(self, folder: Path) -> None:
-        """Take the weights of an earlier checkpoint (``model.init``)."""
+        """Take the weights of an earlier checkpoint (``model.init``).
+
+        Heads that the earlier network did not have start untrained.
+        """
         try:
-            earlier = load_checkpoint(folder, network=self.name, taxonomy=self.taxonomy)
-            self.model.load_state_dict(earlier.net.state_dict())
+            earlier = load_checkpoint(folder, network=self.network, taxonomy=self.taxonomy)
+            weights = self.model.state_dict() | earlier.net.state_dict()
+            self.model.load_state_dict(weights)
             self._earlier = earlier.metrics.get('training')
         except (CheckpointError, RuntimeError) as error:
             raise ConfigError(f'model.init: {error}') from error
@@ -117,12 +127,25 @@ class DepthSegmentationTask(Task):
         """Return loss, terms and outputs.
 
         Args:
-            batch: ``image`` (N, 3, H, W) normalised, ``focal`` (N,) pixels, ``depth`` (N, H, W)
-                metres with NaN where unknown, ``semantic`` (N, H, W) class ids.
+            batch: ``image`` (N, 3, H, W) normalised, ``focal`` (N,) pixels, ``K`` (N, 3, 3) its
+                intrinsics, ``depth`` (N, H, W) metres with NaN where unknown, ``semantic``
+                (N, H, W) class ids.
+        """
+        image = batch['image'].contiguous(memory_format=torch.channels_last)
+        terms, outputs = self.supervised(self.model(image, batch['focal']), batch)
+        total = sum(getattr(self.loss_config, name) * value for name, value in terms.items())
+        return {'loss': total, 'terms': terms, 'outputs': outputs}
+
+    def supervised(
+        self, raw: DepthSegmentationOutput, batch: Batch
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the loss terms that need truth, by the names of their weights, and outputs.
+
+        Args:
+            raw: predictions at the heads' strides.
+            batch: the truth, see ``forward``.
         """
         loss = self.loss_config
-        image = batch['image'].contiguous(memory_format=torch.channels_last)
-        raw = self.model(image, batch['focal'])
         depth = batch['depth'][:, :: loss.stride, :: loss.stride]
         labels = batch['semantic'][:, :: loss.stride, :: loss.stride]
         prediction = raw.resized(*depth.shape[-2:])
@@ -140,12 +163,7 @@ class DepthSegmentationTask(Task):
                 class_weights=cast(Tensor, self.class_weights) if loss.class_weights else None,
             ),
         }
-        total = sum(getattr(loss, name) * value for name, value in terms.items())
-        return {
-            'loss': total,
-            'terms': terms,
-            'outputs': {'log_depth': log_depth, 'logits': logits},
-        }
+        return terms, {'log_depth': log_depth, 'logits': logits}
 
     def pictures(
         self, batch: Batch, outputs: dict[str, Tensor]

@@ -60,12 +60,13 @@ class LabelledData:
         return len(self.source)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Return image, focal, depth and semantic tensors; see the task for shapes."""
+        """Return image, focal, K, depth and semantic tensors; see the task for shapes."""
         view = random_view(self.source[index], self.config.geometry, rng)
         image = random_appearance(view.image, view.depth, self.config.appearance, rng)
         return {
             'image': normalize(image[None], self.preprocess)[0],
             'focal': torch.tensor(focal_length(view.camera), dtype=torch.float32),
+            'K': torch.from_numpy(view.camera.matrix.astype(np.float32)),
             'depth': torch.from_numpy(view.depth),
             'semantic': torch.from_numpy(view.semantic),
         }

@@ -1,0 +1,305 @@
+"""GUDA: mixed data, what each part teaches, pseudo-labels, and training with tiny networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sim_perception.geometry.warping import pose_matrix, pose_vector
+from sim_perception.models.checkpoint import load_checkpoint
+from training import cli
+from training.ablate import load_ablation, markdown
+from training.config import ConfigError, load_config
+from training.datasets.sample import DatasetError
+from training.engine.state import list_states, load_state
+from training.tasks import build_task
+from training.tasks.adaptation_data import WeightedChoice
+from training.tasks.pseudo_labels import (
+    PseudoLabels,
+    follow,
+    mix_classes,
+    pseudo_labels,
+    weighted_cross_entropy,
+)
+from training.tasks.view_synthesis import ClipViews, pose_error, synthesis_loss
+from training.train import train
+
+SCENARIO = """
+domain: clean
+duration_s: 0.5
+frame_rate_hz: 10.0
+camera: {width: 160, height: 96, horizontal_fov_deg: 70}
+lidar: null
+ego: {speed_kmh: 36}
+street: {building_density: 0.6, furniture_density: 0.3}
+traffic: {vehicles_per_km: 0, parked_density: 0.5, pedestrians_per_km: 0, cyclists_per_km: 0}
+"""
+TINY = [
+    'device=cpu', 'batch_size=2', 'workers=0', 'precision=32-true', 'steps=3',
+    'checkpoint.every_steps=2', 'log.scalars_every=1', 'log.pictures_every=2',
+    'validation.every_steps=100', 'model.init=null', 'model.depth_channels=[16,16]',
+    'model.semantic_channels=[16,16]', 'data.geometry={width: 96, height: 64, focal: [40, 80]}',
+    'data.real_geometry=null',
+]  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('adaptation')
+    (folder / 'tiny.yaml').write_text(SCENARIO)
+    result = CliRunner().invoke(
+        cli.app,
+        [
+            *('simulate', '--scenario', str(folder / 'tiny.yaml'), '--out', str(folder / 'bag')),
+            *('--layers', 'rgb,depth,semantic', '--workers', '1'),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    return folder / 'bag'
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('images')
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        noise = rng.integers(0, 256, (12, 20, 3), np.uint8)
+        picture = cv2.resize(noise, (200, 120), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f'{number}.png'), picture)
+    return folder
+
+
+def settings(bag: Path, images: Path, output: Path) -> list[str]:
+    return [
+        *TINY,
+        f'output={output}',
+        f'data.bags=["{bag}"]',
+        f'data.clips=["{bag}"]',
+        f'data.real_clips=[{{spec: "bag:{bag}"}}]',
+        f'data.real_images=[{{spec: "images:{images}", focal_ratio: 0.9}}]',
+    ]
+
+
+def batch_of(task, count: int = 2):
+    data = task.training_data()
+    samples = [data.sample(i, np.random.default_rng(i)) for i in range(count)]
+    return torch.utils.data.default_collate(samples)
+
+
+def test_every_loss_reaches_the_network(bag, images, tmp_path):
+    changes = [*settings(bag, images, tmp_path), 'loss.mix=1']
+    task = build_task(load_config('guda_pl', changes)).train()
+    result = task(batch_of(task))
+    expected = {
+        *('silog', 'gradient', 'cross_entropy', 'normals', 'uncertainty'),
+        *('clip_silog', 'clip_gradient', 'clip_cross_entropy', 'clip_normals'),
+        *('clip_uncertainty', 'partial_depth', 'partial_motion', 'motion'),
+        *('photometric', 'smoothness', 'velocity', 'pseudo_label'),
+    }
+    assert set(result['terms']) == expected
+    named = dict(task.model.named_parameters())
+    trained = [name for name, p in named.items() if p.requires_grad]
+    result['loss'].backward()
+    without = [name for name in trained if named[name].grad is None]
+    assert without == []
+    for value in result['terms'].values():
+        assert torch.isfinite(value)
+
+
+def test_losses_of_weight_zero_cost_nothing(bag, images, tmp_path):
+    changes = [
+        *settings(bag, images, tmp_path),
+        *('data.real_clips=[]', 'loss.motion=0', 'loss.partial_motion=0', 'loss.partial_depth=0'),
+        *('loss.normals=0', 'model.ego_motion=false', 'model.uncertainty=false'),
+    ]
+    task = build_task(load_config('guda', changes)).train()
+    terms = task(batch_of(task))['terms']
+    assert set(terms) == {
+        *('silog', 'gradient', 'cross_entropy'),
+        *('clip_silog', 'clip_gradient', 'clip_cross_entropy'),
+    }
+
+
+def test_true_depth_and_motion_explain_a_simulated_clip(bag, images, tmp_path):
+    changes = [*settings(bag, images, tmp_path), 'data.geometry.mirror=1']
+    task = build_task(load_config('guda', changes))
+    batch = batch_of(task)['virtual_clip']
+    views = ClipViews.of(batch)
+    true, _ = synthesis_loss(views, batch['depth'], views.true_poses, 0.85)
+    backwards = [torch.linalg.inv(pose) for pose in views.true_poses]
+    wrong, _ = synthesis_loss(views, batch['depth'], backwards, 0.85)
+    near, _ = synthesis_loss(views, batch['depth'] * 0.5, views.true_poses, 0.85)
+    assert true < 0.5 * wrong
+    assert true < 0.7 * near
+    travelled = torch.stack([pose[:, :3, 3].norm(dim=1) for pose in views.true_poses], 1)
+    torch.testing.assert_close(views.distance, travelled)
+    assert 0.5 < travelled.mean() < 1.2  # up to 36 km/h at 10 Hz
+
+
+def test_pose_error_is_zero_at_the_truth_and_skips_unknown_poses():
+    vectors = torch.tensor([[0.1, 0.0, 1.0, 0.0, 0.02, 0.0], [1.0, 2.0, 3.0, 0.1, 0.2, 0.3]])
+    poses = pose_matrix(vectors)
+    assert pose_error([vectors], [poses]) < 1e-6
+    poses[1] = torch.nan
+    off = vectors.clone()
+    off[0, 2] += 0.5
+    off[0, 4] += 0.01
+    assert pose_error([off], [poses]) == pytest.approx(0.5 + 10 * 0.01, rel=1e-4)
+    assert pose_error([vectors], [torch.full((2, 4, 4), torch.nan)]) == 0
+    torch.testing.assert_close(pose_vector(pose_matrix(vectors)), vectors)
+
+
+class Oracle(torch.nn.Module):
+    """Scores that depend on the pixel's colour alone, so that mirroring must not matter."""
+
+    def forward(self, image, focal):
+        from sim_perception.models.depth_segmentation import DepthSegmentationOutput
+
+        return DepthSegmentationOutput(image[:, :1], 8.0 * image)
+
+
+def test_pseudo_labels_count_where_the_teacher_is_sure():
+    image = torch.zeros(2, 3, 4, 4)
+    image[0, 1] = 1.0  # sure everywhere
+    image[1, 2, :2] = 1.0  # sure in the upper half; elsewhere all classes are equal
+    labels, weight, confidence = pseudo_labels(Oracle(), image, torch.ones(2), 0.9)
+    assert (labels[0] == 1).all()
+    assert (labels[1, :2] == 2).all()
+    assert (weight[0] == 1).all()
+    assert (weight[1, :2] == 0.5).all()
+    assert (weight[1, 2:] == 0).all()
+    assert confidence[1, 3, 3] == pytest.approx(1 / 3)
+
+
+def test_mixing_pastes_whole_classes():
+    torch.manual_seed(0)
+    virtual = torch.arange(4).repeat_interleave(4).view(1, 4, 4)
+    real = PseudoLabels(torch.full((1, 4, 4), 9), torch.full((1, 4, 4), 0.25), torch.ones(1, 4, 4))
+    image, labels, weight = mix_classes(
+        torch.ones(1, 3, 4, 4), virtual, torch.zeros(1, 3, 4, 4), real, ignore=3
+    )
+    pasted = labels != 9
+    assert torch.equal(image[:, 0] == 1, pasted)
+    assert torch.equal(weight == 1, pasted)
+    assert not pasted[virtual == 3].any()  # unlabelled pixels are never pasted
+    kept = {int(c) for c in virtual.unique() if (labels[virtual == c] == c).all()}
+    assert len(kept) == 2
+    assert int(pasted.sum()) == 8
+
+
+def test_unsure_pixels_weaken_the_pseudo_label_loss():
+    logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    labels = torch.zeros(1, 2, 2, dtype=torch.long)
+    plain = torch.nn.functional.cross_entropy(logits, labels)
+    half = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+    whole = weighted_cross_entropy(logits, labels, torch.ones(1, 2, 2))
+    torch.testing.assert_close(whole, plain)
+    expected = torch.nn.functional.cross_entropy(logits[:, :, :1], labels[:, :1]) / 2
+    torch.testing.assert_close(weighted_cross_entropy(logits, labels, half), expected)
+
+
+def test_the_teacher_follows_slowly_or_stands_still():
+    slow, fast = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    before = slow.weight.clone()
+    follow(slow, fast, 1.0)
+    torch.testing.assert_close(slow.weight, before)
+    follow(slow, fast, 0.75)
+    torch.testing.assert_close(slow.weight, 0.75 * before + 0.25 * fast.weight)
+
+
+@pytest.mark.slow
+def test_training_with_a_teacher_resumes_bit_for_bit(bag, images, tmp_path):
+    parts = settings(bag, images, tmp_path / 'parts')
+    train('guda', 'guda_pl', parts, max_minutes=0)
+    train('guda', 'guda_pl', parts, resume=True)
+    checkpoint = train('guda', 'guda_pl', settings(bag, images, tmp_path / 'whole'))
+    resumed = load_state(list_states(tmp_path / 'parts')[-1])
+    straight = load_state(list_states(tmp_path / 'whole')[-1])
+    assert any(name.startswith('teacher.') for name in straight['model'])
+    for name, value in straight['model'].items():
+        assert torch.equal(value, resumed['model'][name]), name
+    loaded = load_checkpoint(checkpoint, network='depth_segmentation')
+    assert loaded.net.config.ego_motion
+    card = (checkpoint / 'README.md').read_text()
+    assert 'unlabelled' in card
+    pictures = {path.name.rsplit('_', 1)[0] for path in (tmp_path / 'whole/pictures').iterdir()}
+    assert pictures == {'virtual', 'virtual_clip', 'real_clip', 'real_image'}
+
+
+def test_video_alone_trains_depth_and_motion(bag, tmp_path):
+    changes = [
+        *TINY,
+        f'output={tmp_path}',
+        f'data.real_clips=[{{spec: "bag:{bag}"}}]',
+        'model.pretrained=false',
+    ]
+    task = build_task(load_config('self_supervised_depth', changes)).train()
+    assert set(task(batch_of(task))['terms']) == {'photometric', 'smoothness', 'velocity'}
+    with pytest.raises(ConfigError, match='train the task guda'):
+        build_task(load_config('self_supervised_depth', [*changes, f'data.bags=["{bag}"]']))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('model.ego_motion=false', 'need model.ego_motion=true'),
+        ('data.real_images=[]', 'loss.pseudo_label needs data.real_images'),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(bag, images, tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        build_task(load_config('guda_pl', [*settings(bag, images, tmp_path), change]))
+
+
+def test_views_of_unequal_size_are_refused(bag, images, tmp_path):
+    change = 'data.real_geometry={width: 64, height: 64, focal: [40, 80]}'
+    task = build_task(load_config('guda', [*settings(bag, images, tmp_path), change]))
+    with pytest.raises(DatasetError, match='must have the size'):
+        task.training_data()
+
+
+def test_sources_are_drawn_by_weight():
+    rng = np.random.default_rng(0)
+    choose = WeightedChoice([5, 1000, 7], [1.0, 0.0, 3.0])
+    drawn = [choose.draw(rng) for _ in range(2000)]
+    share = np.mean([number == 2 for number, _ in drawn])
+    assert share == pytest.approx(0.75, abs=0.03)
+    assert all(number != 1 for number, _ in drawn)
+    assert {place for number, place in drawn if number == 0} == set(range(5))
+    with pytest.raises(DatasetError, match='no data source'):
+        WeightedChoice([0, 4], [1.0, 0.0])
+
+
+def test_configs_build_on_each_other(tmp_path):
+    (tmp_path / 'a.yaml').write_text('steps: 7\noptimizer: {learning_rate: 0.5, clip_norm: 2}\n')
+    (tmp_path / 'b.yaml').write_text(f'base: {tmp_path}/a.yaml\noptimizer: {{clip_norm: 3}}\n')
+    config = load_config(tmp_path / 'b.yaml')
+    assert (config.steps, config.optimizer.learning_rate, config.optimizer.clip_norm) == (
+        7,
+        0.5,
+        3,
+    )
+    (tmp_path / 'a.yaml').write_text(f'base: {tmp_path}/b.yaml\n')
+    with pytest.raises(ConfigError, match='its own base'):
+        load_config(tmp_path / 'b.yaml')
+
+
+def test_every_row_of_the_shipped_ablations_can_be_configured():
+    ablation = load_ablation('guda')
+    for row in ablation.rows:
+        if row.checkpoint is None:
+            load_config(row.config, [*ablation.overrides, *row.overrides])
+    table = markdown(
+        ablation,
+        {'source_only': {'camvid': {'miou': 0.5}}, 'normals': {}},
+        'python -m training ablate guda',
+    )
+    assert '| source_only | 0.500 |' in table
+    assert '| normals |' not in table
+    with pytest.raises(ConfigError, match='shipped: guda'):
+        load_ablation('nothing')
