@@ -174,7 +174,8 @@ def fit(evidence: Evidence, start: Calibration) -> Calibration:
     """Return the calibration of greatest likelihood; without evidence a number stays as it is."""
     depth_scale, temperature = start.depth_scale, start.temperature
     if evidence.log_error:
-        error, log_scale = map(np.concatenate, (evidence.log_error, evidence.log_scale))
+        error = np.concatenate(evidence.log_error)
+        log_scale = np.concatenate(evidence.log_scale)
         right = error < math.log(RIGHT_RATIO)
 
         def depth_loss(log_factor: float) -> float:
@@ -183,7 +184,7 @@ def fit(evidence: Evidence, start: Calibration) -> Calibration:
 
         depth_scale = _minimise(depth_loss)
     if evidence.scores:
-        scores, matches = map(np.concatenate, (evidence.scores, evidence.matches))
+        scores, matches = np.concatenate(evidence.scores), np.concatenate(evidence.matches)
 
         def class_loss(log_temperature: float) -> float:
             scaled = scores / math.exp(log_temperature)
@@ -198,13 +199,14 @@ def errors(evidence: Evidence, calibration: Calibration) -> dict[str, float]:
     """Return ``ece_depth`` and ``ece_segmentation`` under a calibration, as far as known."""
     result = {}
     if evidence.log_error:
-        error, log_scale = map(np.concatenate, (evidence.log_error, evidence.log_scale))
+        error = np.concatenate(evidence.log_error)
+        log_scale = np.concatenate(evidence.log_scale)
         depth = Reliability()
         sure = _depth_confidence(log_scale, calibration.depth_scale)
         depth.update(sure, error < math.log(RIGHT_RATIO))
         result['ece_depth'] = depth.expected_calibration_error()
     if evidence.scores:
-        scores, matches = map(np.concatenate, (evidence.scores, evidence.matches))
+        scores, matches = np.concatenate(evidence.scores), np.concatenate(evidence.matches)
         scaled = scores / calibration.temperature
         sure = np.exp(scaled.max(1) - logsumexp(scaled, axis=1))
         classes = Reliability()

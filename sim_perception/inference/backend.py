@@ -135,7 +135,8 @@ class TorchBackend:
 
 
 def _on_cpu(output: DepthSegmentationOutput) -> DepthSegmentationOutput:
-    return DepthSegmentationOutput(*(None if part is None else part.cpu() for part in output))
+    log_scale = None if output.log_scale is None else output.log_scale.cpu()
+    return DepthSegmentationOutput(output.log_depth.cpu(), output.logits.cpu(), log_scale)
 
 
 class OnnxBackend:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import logm
 from scipy.spatial.transform import Rotation
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert
+from sim_perception.types import FloatArray
 
-F64 = npt.NDArray[np.float64]
 V = TypeVar('V')
 
 #: Longest time between two images whose motion is still told, seconds.
@@ -33,7 +32,7 @@ class Mounting:
     """
 
     frame_id: str
-    body_T_camera: F64
+    body_T_camera: FloatArray
 
     @classmethod
     def of_camera(cls, frame_id: str) -> Mounting:
@@ -59,10 +58,10 @@ class OdometryEstimate:
         twist_covariance: (6, 6) of the twist.
     """
 
-    start_T_body: F64
-    pose_covariance: F64
-    twist: F64
-    twist_covariance: F64
+    start_T_body: FloatArray
+    pose_covariance: FloatArray
+    twist: FloatArray
+    twist_covariance: FloatArray
 
 
 class VisualOdometry(Generic[V]):
@@ -72,7 +71,7 @@ class VisualOdometry(Generic[V]):
     later than the one before, or more than a second later.
     """
 
-    def __init__(self, motion: Callable[[V, V], F64], max_gap: float = MAX_GAP_S) -> None:
+    def __init__(self, motion: Callable[[V, V], FloatArray], max_gap: float = MAX_GAP_S) -> None:
         """Start without any view.
 
         Args:
@@ -88,8 +87,8 @@ class VisualOdometry(Generic[V]):
         """Forget the past."""
         self._last: tuple[int, V, object] | None = None
         self._mounting: Mounting | None = None
-        self._pose = np.eye(4)
-        self._covariance = np.zeros((6, 6))
+        self._pose: FloatArray = np.eye(4)
+        self._covariance: FloatArray = np.zeros((6, 6))
 
     def update(
         self, stamp: int, view: V, camera: object, mounting: Mounting
@@ -127,7 +126,7 @@ class VisualOdometry(Generic[V]):
         self._pose = BODY_T_OPTICAL.astype(np.float64) if bare else np.eye(4)
         self._covariance = np.zeros((6, 6))
 
-    def _advance(self, step: F64, seconds: float) -> OdometryEstimate:
+    def _advance(self, step: FloatArray, seconds: float) -> OdometryEstimate:
         """Append the 4x4 ``before_T_now`` of the body."""
         translation = step[:3, 3]
         rotation = Rotation.from_matrix(step[:3, :3])
@@ -145,14 +144,16 @@ class VisualOdometry(Generic[V]):
         )
 
 
-def _step_covariance(translation: F64, rotation: F64) -> F64:
+def _step_covariance(translation: FloatArray, rotation: FloatArray) -> FloatArray:
     """Return the (6, 6) covariance of one motion: equal in all directions."""
     metres = _TRANSLATION_FLOOR_M + _TRANSLATION_SHARE * float(np.linalg.norm(translation))
     radians = _ROTATION_FLOOR_RAD + _ROTATION_SHARE * float(np.linalg.norm(rotation))
     return np.diag([metres**2] * 3 + [radians**2] * 3)
 
 
-def _propagated(covariance: F64, way: F64, around: F64, noise: F64) -> F64:
+def _propagated(
+    covariance: FloatArray, way: FloatArray, around: FloatArray, noise: FloatArray
+) -> FloatArray:
     """Return the pose's covariance after one more motion, to first order.
 
     Args:

@@ -6,9 +6,16 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
-from sim_perception.models.checkpoint import load_checkpoint
+from sim_perception.inference.preprocess import PreprocessConfig
+from sim_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from sim_perception.models.depth_segmentation import (
+    DepthSegmentationConfig,
+    DepthSegmentationNet,
+)
+from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
 from training import export as export_module
 from training.export import ExportError, export
@@ -48,6 +55,33 @@ def test_onnxruntime_engine_equals_the_torch_engine(exported, width, height):
     ):
         np.testing.assert_allclose(got.depth, want.depth, rtol=1e-4)
         assert (got.segmentation == want.segmentation).mean() > 0.999
+
+
+@pytest.mark.slow
+def test_uncertainty_is_exported_and_ego_motion_is_not(tmp_path):
+    torch.manual_seed(0)
+    config = DepthSegmentationConfig(
+        depth_channels=(16, 8), semantic_channels=(16, 8), uncertainty=True, ego_motion=True
+    )
+    net = DepthSegmentationNet(config)
+    torch.nn.init.normal_(net.uncertainty.weight)
+    folder = save_checkpoint(
+        tmp_path / 'model',
+        net,
+        taxonomy=load_taxonomy(),
+        preprocess=PreprocessConfig(pixels=96 * 64).to_dict(),
+    )
+    errors = export(folder)
+    assert set(errors) == {'log_depth_error', 'logits_error', 'log_scale_error'}
+    assert max(errors.values()) < 1e-4
+    torch_engine = DepthSegmentationEngine.load(folder, device='cpu', precision='float32')
+    onnx_engine = DepthSegmentationEngine.load(folder, backend='onnxruntime', threads=1)
+    assert onnx_engine.predicts_uncertainty
+    assert not onnx_engine.predicts_motion
+    frame = Frame(0, np.random.default_rng(0).integers(0, 256, (60, 131, 3), np.uint8))
+    got, want = (e.infer(frame, confidence=True) for e in (onnx_engine, torch_engine))
+    np.testing.assert_allclose(got.depth_confidence, want.depth_confidence, atol=1e-4)
+    assert want.depth_confidence.std() > 1e-3
 
 
 def test_a_graph_that_computes_something_else_is_not_written(

@@ -134,6 +134,7 @@ def engine():
     )
 
 
+@pytest.mark.slow
 def test_simulated_drives_go_forward_and_can_be_scored(engine, tmp_path):
     path = tmp_path / 'tiny.yaml'
     path.write_text(SCENARIO)

@@ -35,9 +35,9 @@ class Sparsification:
         if not (np.isfinite(error).all() and np.isfinite(trust).all()):
             raise ValueError('errors and trust must be finite; leave unknown pixels out')
         if error.size:
-            error = error.astype(np.float64)
-            best = _remaining(error, np.argsort(error))
-            self._curves.append(np.stack([_remaining(error, np.argsort(-trust)), best]))
+            exact = np.asarray(error, np.float64)
+            best = _remaining(exact, np.argsort(exact))
+            self._curves.append(np.stack([_remaining(exact, np.argsort(-trust)), best]))
 
     def __len__(self) -> int:
         """Return the number of images."""
