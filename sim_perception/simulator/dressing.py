@@ -2,87 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from sim_perception.simulator.assembly import WHITE, Assembly, Color, planar_pose
+from sim_perception.simulator.assembly import Assembly, planar_pose
+from sim_perception.simulator.countryside import Countryside
 from sim_perception.simulator.layout import CROSS_REACH, CURB_HEIGHT, Junction, Layout
-from sim_perception.simulator.meshes import buildings, furniture, vegetation
+from sim_perception.simulator.meshes import buildings, furniture
 from sim_perception.simulator.palette import wall_color
+from sim_perception.simulator.placing import Placer
 from sim_perception.simulator.scenario import Scenario
-from sim_perception.simulator.scene import Mesh
 from sim_perception.simulator.sensors import draw, stream
 
-_TREES = {
-    'centre': ('round', 'small', 'tall'),
-    'residential': ('round', 'small', 'spreading', 'conifer'),
-    'suburb': ('round', 'spreading', 'conifer', 'small', 'tall'),
-    'industrial': ('round', 'tall', 'conifer'), 'park': ('spreading', 'round', 'tall', 'conifer'),
-}  # fmt: skip
 
-
-@dataclass
-class _Kit:
-    """Meshes of one kind, made on first use."""
-
-    assembly: Assembly
-    name: str
-    make: Callable[[int], Mesh]
-    count: int
-
-    def pick(self, rng: np.random.Generator) -> int:
-        k = int(rng.integers(self.count))
-        return self.assembly.mesh((self.name, k), lambda: self.make(k))
-
-
-class Dresser:
+class Dresser(Placer):
     """Places everything that never moves, parked vehicles aside."""
 
     def __init__(
         self, scenario: Scenario, layout: Layout, assembly: Assembly, season: str
     ) -> None:
-        self.scenario, self.layout, self.assembly = scenario, layout, assembly
-        self.section = layout.section
-        shape = stream(scenario, 'shapes')
-        self._seed = int(shape.integers(2**31))
-        bare = season == 'winter'
-        habits = _TREES[layout.land_use]
-
-        def grow(k: int, r: np.random.Generator, detail: float) -> Mesh:
-            habit = habits[k % len(habits)]
-            return vegetation.tree('bare' if bare and habit != 'conifer' else habit, r, detail)
-
-        self._trees = self._kit('tree', 6, lambda k, r: grow(k, r, 1.0))
-        self._far_trees = self._kit('far tree', 5, lambda k, r: grow(k, r, 0.2))
-        self._bushes = self._kit('bush', 3, lambda k, r: vegetation.bush(r))
-        self._lamps = self._kit('lamp', 1, lambda k, r: furniture.lamp(r))
-        self._signs = self._kit(
-            'sign', 16, lambda k, r: furniture.sign(k % 8, r.uniform(2.3, 2.9))
-        )
+        super().__init__(scenario, layout, assembly, season)
+        # Where a country road is settled, it looks like a suburb.
+        self._use = 'suburb' if layout.rural else layout.land_use
+        self._country = Countryside(scenario, layout, assembly, season) if layout.rural else None
         self._boards = self._kit('billboard', 5, lambda k, r: furniture.billboard(r))
         self._columns = self._kit('column', 2, lambda k, r: furniture.advertising_column(r))
-        self._directions = self._kit('direction', 2, lambda k, r: furniture.direction_sign(r))
         small = (furniture.bin_, furniture.cabinet, furniture.bollard, furniture.bench,
                  furniture.bollard, furniture.cabinet)  # fmt: skip
         self._small = self._kit('small', 6, lambda k, r: small[k](r))
         self._shelters = self._kit('shelter', 1, lambda k, r: furniture.bus_shelter(r))
-        self._utility = self._kit('utility', 1, lambda k, r: furniture.utility_pole(r))
-
-    def _kit(
-        self, name: str, count: int, make: Callable[[int, np.random.Generator], Mesh]
-    ) -> _Kit:
-        def build(k: int) -> Mesh:
-            key = [self._seed, len(name), ord(name[0]), ord(name[-1]), k]
-            return make(k, np.random.default_rng(key))
-
-        return _Kit(self.assembly, name, build, count)
 
     def dress(self) -> None:
         """Place everything."""
         for side in (-1, 1):
+            if not self._settled(side):
+                continue
             clear = self.section.sidewalk
             for a, b in self.layout.blocks(side):
                 self._buildings(side, a, b)
@@ -92,25 +47,22 @@ class Dresser:
         for junction in self.layout.junctions:
             self._junction(junction)
             for side in junction.sides:
-                self._cross_buildings(junction, side)
-        self._skyline()
+                if self._settled(side):
+                    self._cross_buildings(junction, side)
+        if self._country is None:
+            self._skyline()
+        else:
+            self._country.dress()
 
-    def _put(self, mesh: int, s: float, d: float, turn: float = 0.0, z: float = CURB_HEIGHT,
-             tint: Color = WHITE) -> None:  # fmt: skip
-        x, y = self.layout.place(s, d)
-        pose = planar_pose(float(x), float(y), z, float(self.layout.heading(s)) + turn)
-        self.assembly.place(mesh, pose, tint)
-
-    def _facing(self, side: int) -> float:
-        """Return the turn that points a piece's -y at the street."""
-        return 0.0 if side > 0 else np.pi
+    def _settled(self, side: int) -> bool:
+        return self.layout.verge_of(side) == 'sidewalk'
 
     def _buildings(self, side: int, a: float, b: float) -> None:
         rng = stream(self.scenario, f'buildings {side} {a:.1f}')
         density = draw(rng, self.scenario.street.building_density)
-        if self.layout.land_use == 'park':
+        if self._use == 'park':
             density *= 0.25
-        use = self.layout.land_use
+        use = self._use
         s = a - 2.0 + rng.uniform(0, 2)
         while s < b - 5:
             mesh, width, depth = self._building(rng, use)
@@ -125,29 +77,6 @@ class Dresser:
                     'industrial': (3, 15), 'park': (15, 40)}[use]  # fmt: skip
             s += width + float(rng.uniform(*lane))
 
-    def _building(self, rng: np.random.Generator, use: str) -> tuple[int, float, float]:
-        """Return a building's mesh, width and depth."""
-        kind = {
-            'centre': ('block',), 'residential': ('block', 'house', 'house'),
-            'park': ('house', 'block'),
-            'suburb': ('house',), 'industrial': ('hall', 'hall', 'block'),
-        }[use]  # fmt: skip
-        name = kind[int(rng.integers(len(kind)))]
-        k = int(rng.integers(6))
-        shape = np.random.default_rng([self._seed, 77, k, len(name)])
-        if name == 'block':
-            width, depth = float(shape.uniform(9, 22)), float(shape.uniform(10, 14))
-            floors = int(shape.integers(1, 6))
-            make = lambda: buildings.town_block(width, depth, floors, shape)  # noqa: E731
-        elif name == 'house':
-            width, depth = float(shape.uniform(7.5, 12)), float(shape.uniform(7, 10))
-            floors = int(shape.integers(1, 3))
-            make = lambda: buildings.house(width, depth, floors, shape)  # noqa: E731
-        else:
-            width, depth = float(shape.uniform(18, 34)), float(shape.uniform(14, 22))
-            make = lambda: buildings.hall(width, depth, shape)  # noqa: E731
-        return self.assembly.mesh((name, k), make), width, depth
-
     def _furniture(self, side: int, a: float, b: float) -> None:
         """Place lamps, signs and small things in the strip next to the curb."""
         rng = stream(self.scenario, f'furniture {side} {a:.1f}')
@@ -156,7 +85,7 @@ class Dresser:
         strip = half + 0.55
         turn = self._facing(side)
         pitch = float(rng.uniform(18, 32))
-        utility = self.layout.land_use in ('suburb', 'industrial') and rng.random() < 0.4
+        utility = self._use in ('suburb', 'industrial') and rng.random() < 0.4
         for s in np.arange(a + rng.uniform(2, 8), b - 1, pitch):
             kit = self._utility if utility else self._lamps
             self._put(kit.pick(rng), float(s), side * strip, turn)
@@ -196,7 +125,7 @@ class Dresser:
         half, walk = self.section.half(side), self.section.sidewalk
         in_walk = walk > 2.6 and rng.random() < 0.6
         d = half + (0.65 if in_walk else walk + 0.9)
-        if not in_walk and self.layout.setback < 1.6 and self.layout.land_use == 'centre':
+        if not in_walk and self.layout.setback < 1.6 and self._use == 'centre':
             return
         s = a + float(rng.uniform(1, pitch))
         while s < b - 1:
@@ -210,7 +139,7 @@ class Dresser:
         rng = stream(self.scenario, f'verge {side} {a:.1f}')
         edge = self.section.half(side) + self.section.sidewalk
         turn = self._facing(side)
-        if self.layout.setback + (3 if self.layout.land_use != 'centre' else 0) > 1.5:
+        if self.layout.setback + (3 if self._use != 'centre' else 0) > 1.5:
             s = a + 1
             while s < b - 4:
                 length = float(rng.choice([4.0, 6.0, 8.0]))
@@ -222,33 +151,16 @@ class Dresser:
                     self._barrier(rng, kind, length, s + length / 2, side * (edge + 0.45), turn)
                     s += length
                 s += float(rng.uniform(1, 6))
-        use = self.layout.land_use
+        use = self._use
         behind = 14 if use == 'park' else 5
         for _ in range(int((b - a) / 30 * behind / 2)):
-            if self.layout.land_use == 'centre' and rng.random() < 0.7:
+            if self._use == 'centre' and rng.random() < 0.7:
                 continue
             far = float(rng.uniform(3, 45) if use == 'park' else rng.uniform(20, 50))
             d = edge + far
             kit = self._trees if far < 9 else self._far_trees
             self._put(kit.pick(rng), float(rng.uniform(a, b)), side * d,
                       float(rng.uniform(0, 6.28)))  # fmt: skip
-
-    def _barrier(
-        self, rng: np.random.Generator, kind: str, length: float, s: float, d: float, turn: float
-    ) -> None:
-        if kind == 'none':
-            return
-        if kind == 'bushes':
-            for x in np.arange(-length / 2 + 0.5, length / 2, 1.3):
-                self._put(self._bushes.pick(rng), s + float(x), d, float(rng.uniform(0, 6.28)))
-            return
-        shape = np.random.default_rng([self._seed, 5, int(length), len(kind)])
-        make = (
-            (lambda: vegetation.hedge(length, float(shape.uniform(0.8, 1.7)), 0.6, shape))
-            if kind == 'hedge'
-            else (lambda: furniture.fence(kind, length, shape))
-        )
-        self._put(self.assembly.mesh((kind, length), make), s, d, turn)
 
     def _junction(self, junction: Junction) -> None:
         """Place traffic lights or stop signs at a junction's corners."""
@@ -274,7 +186,7 @@ class Dresser:
         """Line the cross street with a few buildings and trees and close its end."""
         rng = stream(self.scenario, f'cross {junction.s:.1f} {side}')
         frame = self.layout.frame(junction)
-        use = self.layout.land_use
+        use = self._use
         heading = float(np.arctan2(frame[1, 0], frame[0, 0]))
 
         def put(mesh: int, x: float, y: float, turn: float) -> None:
@@ -307,7 +219,7 @@ class Dresser:
         """Place higher blocks and woods behind the first row and at the street's end."""
         rng = stream(self.scenario, 'skyline')
         layout = self.layout
-        urban = layout.land_use in ('centre', 'industrial', 'residential')
+        urban = self._use in ('centre', 'industrial', 'residential')
         for side in (-1, 1):
             for s in np.arange(layout.start, layout.end + 120, 26.0):
                 if layout.near_junction(float(s), 9.0, side):
@@ -332,5 +244,5 @@ class Dresser:
             if abs(d) < 14 or not urban or rng.random() < 0.5:
                 self._put(self._far_trees.pick(rng), s, float(d), 0.0, -0.2)
             else:
-                mesh, _, _ = self._building(rng, layout.land_use)
+                mesh, _, _ = self._building(rng, self._use)
                 self._put(mesh, s, float(d), -np.pi / 2, -0.2)

@@ -8,8 +8,10 @@ y to its left).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,11 @@ BEHIND, AHEAD = 70.0, 170.0
 #: How far cross streets reach from the main street's centre line, metres.
 CROSS_REACH = 85.0
 CURB_HEIGHT = 0.13
+#: Length of one bend of a country road, metres.
+_BEND = 120.0
+
+#: What borders the road: a curb with paving, a curb with grass, or a shoulder without a curb.
+Verge = Literal['sidewalk', 'lawn', 'shoulder']
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,8 @@ class Layout:
         start, end: range of s that is built.
         land_use: kind of neighbourhood.
         setback: from sidewalk to building fronts, metres.
+        verges: what borders the road on the left and on the right.
+        shoulder: width of the paved part of a shoulder, metres.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -104,17 +113,46 @@ class Layout:
         self.land_use = street.land_use[int(rng.integers(len(street.land_use)))]
         self.section = _draw_section(street, scenario.traffic.cyclists_per_km[1] > 0, rng)
         self.setback = draw(rng, street.setback_m)
+        self.verges: tuple[Verge, Verge] = ('sidewalk', 'sidewalk')
+        self.shoulder = 0.0
+        if self.rural:
+            self._open_up(stream(scenario, 'country road'))
         self.junctions = self._draw_junctions(street, rng)
         self._s, self._x, self._y, self._heading = self._centre_line(street, rng)
 
+    @property
+    def rural(self) -> bool:
+        """Whether the street runs through open country."""
+        return self.land_use == 'rural'
+
+    def verge_of(self, side: int) -> Verge:
+        """Return what borders the road on a side."""
+        return self.verges[0 if side > 0 else 1]
+
+    def _open_up(self, rng: np.random.Generator) -> None:
+        """Turn the cross-section into a country road's: verges, rarely parking, no cycle lane."""
+        kinds: tuple[Verge, ...] = ('shoulder', 'shoulder', 'shoulder', 'lawn', 'lawn', 'sidewalk')
+        left, right = (kinds[int(rng.integers(len(kinds)))] for _ in range(2))
+        self.verges = (left, right)
+        self.shoulder = float(rng.uniform(0.2, 1.4))
+        parking = self.section.parking
+        kept = tuple(
+            w if verge == 'sidewalk' or rng.random() < 0.1 else 0.0
+            for w, verge in zip(parking, self.verges, strict=True)
+        )
+        # A verge needs room for the shoulder, the gravel and the slope up to the grass.
+        width = max(self.section.sidewalk, self.shoulder + 1.4)
+        self.section = replace(self.section, sidewalk=width, cycle=0.0, parking=(kept[0], kept[1]))
+
     def _draw_junctions(self, street: Street, rng: np.random.Generator) -> tuple[Junction, ...]:
         junctions = []
+        lights = 0.1 if self.rural else 0.5
         s = self.start + 40 + rng.random() * draw(rng, street.junction_spacing_m)
         while s < self.end - 40:
             sides = ((1, -1), (1, -1), (1,), (-1,))[int(rng.integers(4))]
             half = float(rng.uniform(2.9, 4.2))
             radius = self.section.sidewalk + float(rng.uniform(0.6, 2.5))
-            junctions.append(Junction(s, half, radius, sides, bool(rng.random() < 0.5)))
+            junctions.append(Junction(s, half, radius, sides, bool(rng.random() < lights)))
             s += max(draw(rng, street.junction_spacing_m), 40.0)
         return tuple(junctions)
 
@@ -125,11 +163,11 @@ class Layout:
         curvature = np.zeros_like(s)
         curviness = draw(rng, street.curviness)
         knots = [first, *[j.s for j in self.junctions], last]
-        for a, b in pairwise(knots):
-            low, high = a + 24, b - 24
-            if high - low < 30:
-                continue
+        for low, high in self._bends(knots):
             peak = curviness * float(rng.uniform(-1, 1)) / 75
+            if self.rural:
+                # Country roads wind: no bend is as good as straight.
+                peak = curviness * float(np.sign(peak) * rng.uniform(0.3, 1.0)) / 75
             u = np.clip((s - low) / (high - low), 0, 1)
             curvature += peak * np.sin(np.pi * u) ** 2
         heading = np.cumsum(curvature) * _STEP
@@ -141,6 +179,15 @@ class Layout:
         c, n = np.cos(heading[zero]), np.sin(heading[zero])
         dx, dy = x - x[zero], y - y[zero]
         return s, c * dx + n * dy, c * dy - n * dx, heading - heading[zero]
+
+    def _bends(self, knots: list[float]) -> Iterator[tuple[float, float]]:
+        """Yield the pieces of s that bend: one between junctions, several in open country."""
+        for a, b in pairwise(knots):
+            low, high = a + 24, b - 24
+            if high - low < 30:
+                continue
+            pieces = max(1, round((high - low) / _BEND)) if self.rural else 1
+            yield from pairwise(np.linspace(low, high, pieces + 1).tolist())
 
     def heading(self, s: F64 | float) -> F64:
         """Return the street's heading at s, radians."""
@@ -191,6 +238,25 @@ class Layout:
             abs(s - j.s) < j.reach() + margin and (side is None or side in j.sides)
             for j in self.junctions
         )
+
+    def clearance(self, points: F64) -> F64:
+        """Return how far (N, 2) world points lie from the nearest road, metres.
+
+        Points on a road get a negative distance. Corners of junctions count as land.
+        """
+        x, y = self.place(np.arange(self.start - 60, self.end + 30, 1.0), 0.0)
+        reach = np.hypot(points[:, :1] - x, points[:, 1:2] - y).min(1)
+        gap = reach - max(self.section.half(1), self.section.half(-1))
+        for junction in self.junctions:
+            frame = self.frame(junction)
+            dx, dy = points[:, 0] - frame[0, 3], points[:, 1] - frame[1, 3]
+            along = np.abs(frame[0, 0] * dx + frame[1, 0] * dy)
+            for side in junction.sides:
+                out = side * (frame[0, 1] * dx + frame[1, 1] * dy)
+                beyond = np.stack([along - junction.half, out - CROSS_REACH, -out], -1)
+                outside = np.sqrt((np.clip(beyond, 0, None) ** 2).sum(-1))
+                gap = np.minimum(gap, np.where(beyond.max(-1) > 0, outside, beyond.max(-1)))
+        return np.asarray(gap)
 
 
 def _draw_section(street: Street, cyclists: bool, rng: np.random.Generator) -> Section:

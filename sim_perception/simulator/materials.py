@@ -26,6 +26,7 @@ class Slot(IntEnum):
     SIDEWALK = 5
     LOT = 6
     GRASS = 7
+    FIELD = 8
     CYCLE_LANE = 9
     CONCRETE = 10
     BRICK = 11
@@ -42,6 +43,7 @@ class Slot(IntEnum):
     RIM = 22
     HEADLIGHT = 23
     TAILLIGHT = 24
+    GRAVEL = 25
     CHROME = 26
     CLOTH = 28
     SHOE = 29
@@ -83,12 +85,14 @@ class Look:
         domain: 'clean' or 'target'.
         season: of the leaves and the grass.
         color, texture: strength of the randomisation, 0 to 1.
+        rural: whether the scene needs the materials of open country.
     """
 
     domain: str
     season: str
     color: float
     texture: float
+    rural: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,16 @@ _VARIED: dict[str, _Recipe] = {
     'SIGN': _Recipe(('sign',), (0.95, 0.95, 0.95), 0.2, lidar=0.6, retro=0.9, spread=0.3),
     'TRUCK_SIDE': _Recipe(('truck_side',), (0.95, 0.95, 0.95), 0.3, 0.05, lidar=0.5),
     'PLASTER': _Recipe(('plaster', 'plaster', 'brick', 'planks'), (0.95, 0.95, 0.95), lidar=0.4),
+}
+
+# Drawn after all others and only where needed, so towns look the same with and without them.
+_COUNTRY: dict[Slot, tuple[_Recipe, ...]] = {
+    Slot.FIELD: (
+        _Recipe(('grass',), (0.95, 0.85, 0.45), 0.01, lidar=0.5),
+        _Recipe(('grass',), (0.5, 0.75, 0.3), 0.01, lidar=0.5),
+        _Recipe(('concrete', 'asphalt'), (0.42, 0.32, 0.22), 0.01, lidar=0.3),
+    ),
+    Slot.GRAVEL: (_Recipe(('asphalt', 'concrete'), (0.9, 0.84, 0.74), 0.02, lidar=0.3),),
 }
 
 # Multiplied with the grey leaf texture, per season: darkest and lightest of the palette.
@@ -277,6 +291,10 @@ def build_materials(
             shade = dresser.varied_color(name, k)
             made = dresser.make(f'{name.lower()}_{k}', recipe, shade)
             materials[Slot[f'{name}_0'] + k] = made
+    if look.rural:
+        for slot, recipes in _COUNTRY.items():
+            recipe = recipes[int(rng.integers(len(recipes)))]
+            materials[slot] = dresser.make(slot.name.lower(), recipe)
     unused = Material(name='unused')
     ordered = tuple(materials.get(i, unused) for i in range(max(materials) + 1))
     return ordered, np.ascontiguousarray(np.stack(dresser.pool.images))

@@ -18,7 +18,7 @@ from sim_perception.resources import share_path
 
 Span = tuple[float, float]
 Season = Literal['spring', 'summer', 'autumn', 'winter']
-LandUse = Literal['centre', 'residential', 'suburb', 'industrial', 'park']
+LandUse = Literal['centre', 'residential', 'suburb', 'industrial', 'park', 'rural']
 
 
 class ScenarioError(ValueError):

@@ -34,9 +34,9 @@ class World:
         environment = draw_environment(scenario)
         season = _season(scenario)
         variety = scenario.randomisation
-        look = Look(scenario.domain, season, variety.color, variety.texture)
-        materials, textures = build_materials(look, stream(scenario, 'look'))
         self.layout = Layout(scenario)
+        look = Look(scenario.domain, season, variety.color, variety.texture, self.layout.rural)
+        materials, textures = build_materials(look, stream(scenario, 'look'))
         assembly = Assembly()
         for mesh in street_meshes(self.layout, stream(scenario, 'street')):
             assembly.place(assembly.add_mesh(mesh), np.eye(4))

@@ -10,6 +10,7 @@ from sim_perception.simulator.meshes import (
     trucks,
     vegetation,
     vehicle,
+    woods,
 )
 from sim_perception.simulator.meshes.builder import MeshBuilder
 from sim_perception.simulator.population import build_fleet
@@ -29,13 +30,17 @@ def catalogue():
         yield habit, vegetation.tree(habit, rng(2))
     yield 'bush', vegetation.bush(rng())
     yield 'hedge', vegetation.hedge(4.0, 1.2, 0.6, rng())
+    for kind in woods.WOODS:
+        yield f'{kind} edge', woods.wood_edge(kind, 10.0, rng(5))
+    yield 'sapling', woods.sapling(rng(3))
     yield 'block', buildings.town_block(14, 11, 3, rng(4))
     yield 'house', buildings.house(9, 8, 2, rng(4))
     yield 'hall', buildings.hall(22, 16, rng(4))
     for kind in ('rail', 'picket', 'mesh', 'wall', 'guard'):
         yield kind, furniture.fence(kind, 6.0, rng())
     for make in (furniture.lamp, furniture.billboard, furniture.direction_sign, furniture.bench,
-                 furniture.bin_, furniture.bus_shelter, furniture.advertising_column):  # fmt: skip
+                 furniture.bin_, furniture.bus_shelter, furniture.advertising_column,
+                 furniture.delineator):  # fmt: skip
         yield make.__name__, make(rng(6))
     yield 'sign', furniture.sign(3, 2.5)
     person = people.draw_person(rng(7))
@@ -131,6 +136,30 @@ def test_fleet_sizes_are_tight_boxes():
         assert v[:, 2].max() == pytest.approx(model.size[2], abs=1e-4)
         wheels = np.array([(x, y) for x, y, _ in model.wheels])
         assert (np.abs(wheels[:, 0]) + model.radius < model.size[0] / 2).all()
+
+
+def test_wood_edges_are_walls_of_foliage():
+    mesh = woods.wood_edge('broadleaf', 10.0, rng(1))
+    extent = np.ptp(mesh.vertices, axis=0)
+    assert extent[0] > 0.9 * woods.EDGE_LENGTH
+    assert 6.5 < mesh.vertices[:, 2].max() < 13.5
+    # Seen from the road, hardly a metre at breast height lets the eye through.
+    low = mesh.vertices[(mesh.vertices[:, 2] > 0.3) & (mesh.vertices[:, 2] < 2.5)]
+    metres = np.unique(np.floor(low[np.abs(low[:, 0]) < 6, 0]))
+    assert len(metres) == 12
+    far = woods.wood_edge('broadleaf', 10.0, rng(1), detail=0.3)
+    assert len(far.faces) < 0.6 * len(mesh.faces)
+    with pytest.raises(ValueError, match='swamp'):
+        woods.wood_edge('swamp', 10.0, rng())
+
+
+def test_young_trees_are_small_and_mostly_staked():
+    trees = [woods.sapling(rng(seed)) for seed in range(12)]
+    heights = np.array([tree.vertices[:, 2].max() for tree in trees])
+    assert heights.min() > 2.5
+    assert heights.max() < 6.5
+    staked = [len(np.unique(tree.semantic)) > 1 for tree in trees]
+    assert 0.5 < np.mean(staked) < 1
 
 
 def test_boxes_are_closed_with_flat_outward_normals():

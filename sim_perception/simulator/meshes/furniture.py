@@ -203,6 +203,16 @@ def bollard(rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
+def delineator(rng: np.random.Generator) -> Mesh:
+    """Return a white marker post of a country road, its reflector facing -x."""
+    builder = MeshBuilder(class_id('pole'))
+    high = float(rng.uniform(0.85, 1.05))
+    builder.box((0, 0, high / 2), (0.1, 0.13, high), Slot.WHITE, bottom=False)
+    builder.box((0, 0, high - 0.2), (0.11, 0.14, 0.22), Slot.PLASTIC, bottom=True)
+    builder.box((-0.055, 0, high - 0.2), (0.012, 0.05, 0.16), Slot.CHROME, bottom=True)
+    return builder.build()
+
+
 def bin_(rng: np.random.Generator) -> Mesh:
     """Return a litter bin."""
     builder = MeshBuilder(class_id('pole'))

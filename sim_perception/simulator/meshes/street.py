@@ -11,6 +11,8 @@ from sim_perception.simulator.layout import CROSS_REACH, CURB_HEIGHT, Junction, 
 from sim_perception.simulator.materials import Slot
 from sim_perception.simulator.meshes.builder import MeshBuilder, grid_faces
 from sim_perception.simulator.meshes.classes import class_id
+from sim_perception.simulator.meshes.strips import loft, stations, verge_strips
+from sim_perception.simulator.meshes.woods import tree_line
 from sim_perception.simulator.scene import Mesh
 
 F64 = npt.NDArray[np.float64]
@@ -33,18 +35,20 @@ class StreetStyle:
         coloured_cycle: whether the cycle lane's surface is coloured.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, rural: bool = False) -> None:
         yellow = rng.random() < 0.3
         self.centre_slot = Slot.MARKING_YELLOW if yellow else Slot.MARKING
         self.centre = str(rng.choice(['dashed', 'dashed', 'solid', 'double', 'none']))
         self.edges = bool(rng.random() < 0.7)
         self.dash, self.gap = float(rng.uniform(1.5, 3.5)), float(rng.uniform(2.5, 6.0))
         self.coloured_cycle = bool(rng.random() < 0.4)
+        if rural:
+            self.dash, self.gap, self.edges = 1.5 * self.dash, 1.6 * self.gap, True
 
 
 def street_meshes(layout: Layout, rng: np.random.Generator) -> list[Mesh]:
     """Return the meshes of everything on the ground, in world coordinates, in chunks."""
-    style = StreetStyle(rng)
+    style = StreetStyle(rng, layout.rural)
     meshes = []
     edges = np.arange(layout.start, layout.end + _CHUNK, _CHUNK)
     for a, b in pairwise(edges):
@@ -75,7 +79,7 @@ def _repairs(layout: Layout, rng: np.random.Generator) -> Mesh:
             width = float(rng.uniform(0.5, 2.2))
             d = float(rng.uniform(low, high - width))
             along = np.linspace(s, s + float(rng.uniform(0.8, 7.0)), 4)
-            _loft(builder, layout, along, np.array([d, d + width]), np.full(2, 0.003),
+            loft(builder, layout, along, np.array([d, d + width]), np.full(2, 0.003),
                   int(Slot.ASPHALT_PATCH), class_id('road'), _ROAD_TEXEL)  # fmt: skip
         else:
             d = float(rng.uniform(low + 0.4, high - 0.4))
@@ -87,43 +91,6 @@ def _repairs(layout: Layout, rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
-def _stations(low: float, high: float, extra: list[float], step: float) -> F64:
-    base = np.linspace(low, high, max(2, int(np.ceil((high - low) / step)) + 1))
-    inside = [x for x in extra if low < x < high]
-    merged = np.unique(np.round(np.concatenate([base, inside]), 4))
-    return merged
-
-
-def _loft(
-    builder: MeshBuilder,
-    layout: Layout,
-    s: F64,
-    d: F64,
-    z: F64,
-    material: int | npt.NDArray[np.integer],
-    semantic: int,
-    texel: float,
-    occlusion: F64 | float = 1.0,
-) -> None:
-    """Add a strip whose lateral profile (d, z), d increasing, is swept along s.
-
-    ``material`` is one index or (len(s) - 1, len(d) - 1).
-    """
-    grid_s, grid_d = np.meshgrid(s, d, indexing='ij')
-    x, y = layout.place(grid_s, grid_d)
-    height = np.broadcast_to(z, x.shape)
-    vertices = np.stack([x, y, height], -1).reshape(-1, 3)
-    around = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(d), np.diff(z)))]) + d[0]
-    uv = np.stack([grid_s / texel, np.broadcast_to(around, x.shape) / texel], -1)
-    kinds: int | npt.NDArray[np.integer] = material
-    if not isinstance(material, int | Slot):
-        kinds = np.repeat(np.asarray(material).ravel(), 2)
-    shade = np.broadcast_to(occlusion, x.shape).ravel()
-    # Columns run to the left and rows forward: swap the winding to face up.
-    faces = grid_faces(len(s), len(d))[:, ::-1]
-    builder.add(vertices, faces, kinds, uv=uv.reshape(-1, 2), semantic=semantic, occlusion=shade)
-
-
 def _road(builder: MeshBuilder, layout: Layout, style: StreetStyle, a: float, b: float) -> None:
     """Add the main road's surface; lines are cut into it, so they lie exactly on it."""
     lines = _lines(layout, style)
@@ -132,7 +99,7 @@ def _road(builder: MeshBuilder, layout: Layout, style: StreetStyle, a: float, b:
     cuts = [*dashes, *(dashes + style.dash)]
     for j in layout.junctions:
         cuts += [j.s - j.reach(), j.s + j.reach(), j.s - j.reach() - 30, j.s + j.reach() + 30]
-    s = _stations(a, b, [float(c) for c in cuts], 5.0)
+    s = stations(a, b, [float(c) for c in cuts], 5.0)
     section = layout.section
     edges = [-section.half(-1), section.half(1)]
     cycle = [
@@ -164,7 +131,7 @@ def _road(builder: MeshBuilder, layout: Layout, style: StreetStyle, a: float, b:
     gutter = np.ones(len(cuts_d))
     gutter[0] = gutter[-1] = 0.8
     flat = np.zeros(len(cuts_d))
-    _loft(builder, layout, s, cuts_d, flat, kind, class_id('road'), _ROAD_TEXEL, gutter)
+    loft(builder, layout, s, cuts_d, flat, kind, class_id('road'), _ROAD_TEXEL, gutter)
 
 
 def _lines(layout: Layout, style: StreetStyle) -> list[tuple[float, float, int, str]]:
@@ -188,32 +155,17 @@ def _lines(layout: Layout, style: StreetStyle) -> list[tuple[float, float, int, 
     return lines
 
 
-_PROFILE_E = np.array([0.0, 0.02, 0.02, 0.15, 0.15])
-_PROFILE_Z = np.array([-0.02, CURB_HEIGHT, CURB_HEIGHT, CURB_HEIGHT, CURB_HEIGHT])
-
-
 def _sidewalk(builder: MeshBuilder, layout: Layout, side: int, a: float, b: float) -> None:
     section = layout.section
-    half, width = section.half(side), section.sidewalk
-    s = _stations(a, b, [], 5.0)
-    walk = class_id('sidewalk')
-    for e0, e1, z0, z1, slot, texel in _strips(width):
+    half = section.half(side)
+    s = stations(a, b, [], 5.0)
+    for e0, e1, z0, z1, slot, texel, kind in verge_strips(layout, side):
         d = np.array([half + e0, half + e1]) * side
         z = np.array([z0, z1])
         if side < 0:
             d, z = d[::-1], z[::-1]
         shade = np.where(z <= 0.0, 0.6, 1.0)
-        _loft(builder, layout, s, d, z, int(slot), walk, texel, shade)
-
-
-def _strips(width: float) -> tuple[tuple[float, float, float, float, int, float], ...]:
-    """Return (e0, e1, z0, z1, slot, texel) of curb face, curb top and paving."""
-    h = CURB_HEIGHT
-    return (
-        (0.0, 0.02, -0.02, h, Slot.CURB, 1.5),
-        (0.02, 0.16, h, h, Slot.CURB, 1.5),
-        (0.16, width, h, h + 0.015, Slot.SIDEWALK, _WALK_TEXEL),
-    )
+        loft(builder, layout, s, d, z, int(slot), class_id(kind), texel, shade)
 
 
 def _junction(
@@ -222,7 +174,7 @@ def _junction(
     """Return cross streets, corners, stop lines and zebra crossings of one junction."""
     builder = MeshBuilder()
     pose = layout.frame(junction)
-    zebra = rng.random() < 0.7
+    zebra = rng.random() < 0.7 and (junction.lights or not layout.rural)
     for side in junction.sides:
         _cross_street(builder, layout, junction, side, style)
         for end in (-1, 1):
@@ -273,10 +225,9 @@ def _cross_street(
             corners = np.array([[x0, side * a, 0], [x1, side * a, 0], [x1, side * b, 0],
                                 [x0, side * b, 0]])  # fmt: skip
             _flat(builder, corners, surface, 'road', _ROAD_TEXEL)
-    walk = layout.section.sidewalk
     start = half + junction.radius
     for end in (-1, 1):
-        for e0, e1, z0, z1, slot, texel in _strips(walk):
+        for e0, e1, z0, z1, slot, texel, kind in verge_strips(layout, side):
             x0, x1 = end * (w + e0), end * (w + e1)
             cut = np.linspace(start, CROSS_REACH, 7)
             for a, b in pairwise(cut):
@@ -287,7 +238,7 @@ def _cross_street(
                 along = corners[:, 1:2] / texel
                 across = np.abs(corners[:, 0:1] + corners[:, 2:3]) / texel
                 builder.polygon(corners, slot, uv=np.concatenate([across, along], 1),
-                                semantic=class_id('sidewalk'))  # fmt: skip
+                                semantic=class_id(kind))  # fmt: skip
 
 
 def _corner(builder: MeshBuilder, layout: Layout, junction: Junction, side: int, end: int) -> None:
@@ -301,7 +252,7 @@ def _corner(builder: MeshBuilder, layout: Layout, junction: Junction, side: int,
     apex = np.array([end * w, side * half, 0.0])
     for p, q in pairwise(arc):
         _flat(builder, np.array([apex, p, q]), Slot.ASPHALT, 'road', _ROAD_TEXEL)
-    for e0, e1, z0, z1, slot, texel in _strips(layout.section.sidewalk):
+    for e0, e1, z0, z1, slot, texel, kind in verge_strips(layout, side):
         rows = np.array([
             np.column_stack([centre + (r - e) * ray, np.full(9, z)])
             for e, z in ((e0, z0), (e1, z1))
@@ -312,7 +263,7 @@ def _corner(builder: MeshBuilder, layout: Layout, junction: Junction, side: int,
         uv = np.stack(np.broadcast_arrays(np.array([[e0], [e1]]) / texel + 0.0,
                                           angle * r / texel), -1)  # fmt: skip
         shade = np.where(rows[..., 2] <= 0.0, 0.6, 1.0).ravel()
-        builder.add(rows.reshape(-1, 3), faces, slot, uv=uv, semantic=class_id('sidewalk'),
+        builder.add(rows.reshape(-1, 3), faces, slot, uv=uv, semantic=class_id(kind),
                     occlusion=shade)  # fmt: skip
 
 
@@ -320,7 +271,8 @@ def _lots(layout: Layout, rng: np.random.Generator) -> Mesh:
     """Return the surfaces of the blocks behind the sidewalks."""
     builder = MeshBuilder()
     section = layout.section
-    paved = {'centre': 0.8, 'industrial': 0.7, 'residential': 0.35}.get(layout.land_use, 0.05)
+    paved = {'centre': 0.8, 'industrial': 0.7, 'residential': 0.35,
+             'rural': 0.0}.get(layout.land_use, 0.05)  # fmt: skip
     for side in (-1, 1):
         clear = [j.half + section.sidewalk for j in layout.junctions if side in j.sides]
         edges = [layout.start]
@@ -339,8 +291,8 @@ def _lots(layout: Layout, rng: np.random.Generator) -> Mesh:
             d = np.array([inner, inner + 6, inner + 20, inner + LOT_DEPTH]) * side
             z = np.full(4, CURB_HEIGHT + 0.005)
             d = d if side > 0 else d[::-1]
-            s = _stations(a, b, [], 10.0)
-            _loft(builder, layout, s, d, z, int(slot), class_id(name), texel)
+            s = stations(a, b, [], 10.0)
+            loft(builder, layout, s, d, z, int(slot), class_id(name), texel)
     return builder.build()
 
 
@@ -357,13 +309,23 @@ def _land(layout: Layout, rng: np.random.Generator) -> Mesh:
     for k in range(1, 7):
         relief += rng.normal() / k * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
     height = np.clip(0.5 + 0.35 * relief, 0.05, None) * float(rng.uniform(6, 28))
+    if layout.rural:
+        height *= 1.8
     rise = np.array([0.0, 0.0, 0.0, 0.35, 0.8, 1.0, 0.6])
     z = -0.25 + rise[:, None] * height[None] * (radius / 300)
     z[:, -1] = z[:, 0]
     px, py = cx + rings[:, None] * np.cos(angle), cy + rings[:, None] * np.sin(angle)
     vertices = np.stack([px, py, z], -1).reshape(-1, 3)
     faces = grid_faces(len(rings), segments + 1)[:, ::-1]
-    builder.add(
-        vertices, faces, Slot.GRASS, uv=vertices[:, :2] / 7.0, semantic=class_id('terrain')
-    )
+    uv = vertices[:, :2] / 7.0
+    if not layout.rural:
+        builder.add(vertices, faces, Slot.GRASS, uv=uv, semantic=class_id('terrain'))
+        return builder.build()
+    # Hills of open country are wooded here and there.
+    sector = np.tile(np.repeat(relief[:-1] > float(rng.uniform(-1.0, 0.6)), 2), len(rings) - 1)
+    wooded = sector & (np.arange(len(faces)) >= 3 * 2 * segments)
+    for rows, slot, name in ((~wooded, Slot.GRASS, 'terrain'), (wooded, Slot.HEDGE, 'vegetation')):
+        if rows.any():
+            builder.add(vertices, faces[rows], slot, uv=uv, semantic=class_id(name))
+    builder.add_mesh(tree_line((cx, cy), 0.96 * radius, rng))
     return builder.build()

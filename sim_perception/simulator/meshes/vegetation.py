@@ -53,7 +53,7 @@ def tree(habit: str, rng: np.random.Generator, detail: float = 1.0) -> Mesh:
         leaves = int((900 if habit == 'small' else 1700) * rng.uniform(0.8, 1.2) * detail)
         grow = detail**-0.4
         size = (0.10 * grow, 0.22 * grow) if habit == 'small' else (0.16 * grow, 0.36 * grow)
-        _crown(builder, rng, centres, radii, leaves, size, leaf)
+        crown(builder, rng, centres, radii, leaves, size, leaf)
     return builder.build()
 
 
@@ -86,7 +86,7 @@ def _clumps(
     return centres, radii
 
 
-def _crown(
+def crown(
     builder: MeshBuilder,
     rng: np.random.Generator,
     centres: F64,
@@ -94,12 +94,24 @@ def _crown(
     leaves: int,
     size: tuple[float, float],
     slot: int,
+    core: float = 0.62,
 ) -> None:
-    """Add dark cores and leaf polygons around clump centres."""
+    """Add dark cores and leaf polygons around clump centres.
+
+    Args:
+        builder: takes the crown.
+        rng: places and turns the leaves.
+        centres: (N, 3) of the clumps, metres.
+        radii: (N,) of the clumps, metres.
+        leaves: how many.
+        size: smallest and largest leaf, metres.
+        slot: material.
+        core: radius of the dark cores as a share of the clumps' radii; 0 for none.
+    """
     middle = centres.mean(0)
     reach = np.sqrt((((centres - middle) ** 2).sum(1)).max()) + radii.max()
-    for centre, radius in zip(centres, radii, strict=True):
-        _core(builder, centre, 0.62 * radius, slot)
+    for centre, radius in zip(centres, radii, strict=True) if core > 0 else ():
+        _core(builder, centre, core * radius, slot)
     k = rng.choice(len(centres), leaves, p=radii**2 / (radii**2).sum())
     direction = normalise(rng.normal(size=(leaves, 3)))
     depth = rng.random(leaves) ** 0.35
@@ -214,7 +226,7 @@ def bush(rng: np.random.Generator) -> Mesh:
     radii = rng.uniform(0.3, 0.6, count)
     centres = np.column_stack([rng.normal(0, 0.4, (count, 2)), radii * 0.8])
     slot = Slot.LEAF_0 + int(rng.integers(COUNTS['LEAF']))
-    _crown(builder, rng, centres, radii, 380, (0.07, 0.16), slot)
+    crown(builder, rng, centres, radii, 380, (0.07, 0.16), slot)
     return builder.build()
 
 
