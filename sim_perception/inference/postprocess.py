@@ -18,6 +18,9 @@ from sim_perception.inference.calibration import RIGHT_RATIO, Calibration
 FloatImage = npt.NDArray[np.float32]
 LabelImage = npt.NDArray[np.uint8]
 
+# A score so far below the best one adds less than rounding to the sum of the softmax.
+NEGLIGIBLE = np.float32(-17.0)
+
 
 def depth_image(
     log_depth: FloatImage, size: tuple[int, int], low: float, high: float
@@ -127,20 +130,24 @@ def _upsample_labels(logits, coarse, labels):  # type: ignore[no-untyped-def]
 def _upsample_confidence(logits, labels, confidence):  # type: ignore[no-untyped-def]
     rows, columns, classes = logits.shape
     height, width = labels.shape
+    line = np.empty((columns, classes), np.float32)
     scores = np.empty(classes, np.float32)
     for v in range(height):
         top, bottom, wy = _source(v, rows / height, rows)
+        for x in range(columns):
+            for c in range(classes):
+                line[x, c] = logits[top, x, c] * (1 - wy) + logits[bottom, x, c] * wy
         for u in range(width):
             left, right, wx = _source(u, columns / width, columns)
             best = 0
             for c in range(classes):
-                a = logits[top, left, c] * (1 - wx) + logits[top, right, c] * wx
-                b = logits[bottom, left, c] * (1 - wx) + logits[bottom, right, c] * wx
-                scores[c] = a * (1 - wy) + b * wy
+                scores[c] = line[left, c] * (1 - wx) + line[right, c] * wx
                 if scores[c] > scores[best]:
                     best = c
             total = np.float32(0)
             for c in range(classes):
-                total += np.exp(scores[c] - scores[best])
+                gap = scores[c] - scores[best]
+                if gap > NEGLIGIBLE:
+                    total += np.exp(gap)
             labels[v, u] = best
             confidence[v, u] = 1 / total
