@@ -88,6 +88,8 @@ def fit(
             log.step(run.step, terms, norm, factor)
             if run.step % config.log.pictures_every == 0 and fabric.is_global_zero:
                 log.pictures(run.step, task.pictures(batch, outputs))
+                with fabric.autocast():
+                    log.scalars(run.step, task.diagnose(batch))
             if run.step % config.validation.every_steps == 0:
                 run.validate(log)
             reason = fabric.broadcast(stop.reason())

@@ -105,6 +105,15 @@ class RunLog:
             self._board.add_image(name, picture, step, dataformats='HWC')
             cv2.imwrite(str(folder / f'{name}_{step:08d}.png'), picture[..., ::-1])
 
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write numbers to TensorBoard and to the log."""
+        if not self.enabled or not values:
+            return
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+        text = ' '.join(f'{name} {value:.3g}' for name, value in values.items())
+        logger.info('after step %d: %s', step, text)
+
     def scores(self, step: int, scores: dict[str, float]) -> None:
         """Write validation scores."""
         if not self.enabled or not scores:

@@ -56,6 +56,10 @@ class Task(nn.Module, ABC):
         """Return (H, W, 3) RGB pictures of a batch and its outputs by name."""
         return {}
 
+    def diagnose(self, batch: Batch) -> dict[str, float]:
+        """Return numbers about a batch that are too costly for every step, by name."""
+        return {}
+
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on evaluation SPECs by name; keys are ``name/score``."""
         return {}

@@ -69,6 +69,8 @@ class AdaptationLossConfig(LossConfig):
     """Share of steps whose real images get simulated objects pasted in."""
     ssim: float = Field(default=0.85, ge=0, le=1)
     """Weight of structural similarity against absolute difference in view synthesis."""
+    synthesis_stride: int = Field(default=2, ge=1)
+    """Views are synthesised in images smaller by this factor: four times cheaper at 2."""
 
 
 class GudaTask(DepthSegmentationTask):
@@ -113,6 +115,34 @@ class GudaTask(DepthSegmentationTask):
                 ``depth_segmentation``; clips see ``view_synthesis.ClipViews``; ``real_image`` has
                 ``image``, ``clean`` (N, 3, H, W) and ``focal``.
         """
+        weighted, outputs = self._weighted_terms(batch)
+        total = torch.stack([weight * term for weight, term in weighted.values()]).sum()
+        terms = {name: term for name, (_, term) in weighted.items()}
+        return {'loss': total, 'terms': terms, 'outputs': outputs}
+
+    def diagnose(self, batch: Batch) -> dict[str, float]:
+        """Return the norm of every weighted term's gradient at the encoder's last stage.
+
+        Weights are balanced when these are of one order of magnitude; the values of the terms
+        say little about that.
+        """
+        weighted, _ = self._weighted_terms(batch)
+        last = [p for m in self.model.encoder.stages()[-1] for p in m.parameters()]
+        shared = [parameter for parameter in last if parameter.requires_grad]
+        norms = {}
+        for name, (weight, term) in weighted.items():
+            if weight and term.requires_grad:
+                gradients = torch.autograd.grad(
+                    weight * term, shared, retain_graph=True, allow_unused=True
+                )
+                parts = [gradient.norm() for gradient in gradients if gradient is not None]
+                norms[f'gradient/{name}'] = float(torch.stack(parts).norm()) if parts else 0.0
+        return norms
+
+    def _weighted_terms(
+        self, batch: Batch
+    ) -> tuple[dict[str, tuple[float, Tensor]], dict[str, Tensor]]:
+        """Return (weight, term) by name, and outputs to draw."""
         real = self._pseudo_labelled(batch)
         predictions = self._predict(batch)
         weighted: dict[str, tuple[float, Tensor]] = {}
@@ -136,9 +166,7 @@ class GudaTask(DepthSegmentationTask):
             weighted['pseudo_label'] = (self.loss_config.pseudo_label, term)
             outputs |= {'real_image/logits': logits, 'real_image/labels': labels}
             outputs['real_image/weight'] = weight
-        total = torch.stack([weight * term for weight, term in weighted.values()]).sum()
-        terms = {name: term for name, (_, term) in weighted.items()}
-        return {'loss': total, 'terms': terms, 'outputs': outputs}
+        return weighted, outputs
 
     def _predict(self, batch: Batch) -> Parts:
         """Run the network once over the target images of all parts."""
@@ -171,22 +199,22 @@ class GudaTask(DepthSegmentationTask):
             terms['uncertainty'] = laplace_nll(outputs['log_depth'], safe.log(), log_scale, valid)
         return terms, outputs
 
-    def motion(self, raw: DepthSegmentationOutput, views: ClipViews) -> list[Tensor]:
-        """Return the predicted (N, 6) ``source_T_target`` of every source."""
+    def motion(self, raw: DepthSegmentationOutput, batch: Batch) -> list[Tensor]:
+        """Return the predicted (N, 6) ``source_T_target`` of every source of a part's clips."""
+        frames = batch['frames']
+        count, number = frames.shape[:2]
         with torch.no_grad():
-            target = self.model.motion_features(self._normalized(views.target))
-            sources = [
-                self.model.motion_features(self._normalized(source)) for source in views.sources
-            ]
+            features = self.model.motion_features(self._normalized(frames.flatten(0, 1)))
+        target, *sources = features.unflatten(0, (count, number)).unbind(1)
         log_depth = raw.log_depth.detach()
-        return [
-            self.model.ego_motion(target, source, log_depth, views.matrix) for source in sources
-        ]
+        return [self.model.ego_motion(target, source, log_depth, batch['K']) for source in sources]
 
     def _normalized(self, image: Tensor) -> Tensor:
+        """Return (N, H, W, 3) bytes as the network's (N, 3, H, W) input."""
+        image = image.permute(0, 3, 1, 2).float()
         mean = image.new_tensor(self.preprocess.mean).view(1, 3, 1, 1)
         std = image.new_tensor(self.preprocess.std).view(1, 3, 1, 1)
-        return ((image * 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+        return ((image - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def _virtual_motion(
         self,
@@ -195,19 +223,22 @@ class GudaTask(DepthSegmentationTask):
         weighted: dict[str, tuple[float, Tensor]],
     ) -> None:
         """Add the terms of simulated clips that need poses."""
-        loss, views = self.loss_config, ClipViews.of(batch)
+        loss = self.loss_config
+        views = ClipViews.of(batch, loss.synthesis_stride)
         if loss.partial_depth:
             depth = upsample(raw.log_depth.float(), views.size)[:, 0].exp()
             term, _ = synthesis_loss(views, depth, views.true_poses, loss.ssim)
             weighted['partial_depth'] = (loss.partial_depth, term)
         if not (loss.motion or loss.partial_motion):
             return
-        vectors = self.motion(raw, views)
+        vectors = self.motion(raw, batch)
         if loss.motion:
             weighted['motion'] = (loss.motion, pose_error(vectors, views.true_poses))
         if loss.partial_motion:
             poses = [pose_matrix(vector) for vector in vectors]
-            term, _ = synthesis_loss(views, batch['depth'], poses, loss.ssim)
+            stride = loss.synthesis_stride
+            depth = batch['depth'][:, ::stride, ::stride]
+            term, _ = synthesis_loss(views, depth, poses, loss.ssim)
             weighted['partial_motion'] = (loss.partial_motion, term)
 
     def _real_clip(
@@ -217,9 +248,10 @@ class GudaTask(DepthSegmentationTask):
         weighted: dict[str, tuple[float, Tensor]],
     ) -> dict[str, Tensor]:
         """Add the terms of real clips; return outputs to draw."""
-        loss, views = self.loss_config, ClipViews.of(batch)
+        loss = self.loss_config
+        views = ClipViews.of(batch, loss.synthesis_stride)
         depth = upsample(raw.log_depth.float(), views.size)[:, 0].exp()
-        vectors = self.motion(raw, views)
+        vectors = self.motion(raw, batch)
         terms, outputs = real_terms(views, depth, vectors, loss.ssim)
         for name, term in terms.items():
             weighted[name] = (getattr(loss, name), term)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector, warp
 from training.losses import edge_aware_smoothness, minimum_reprojection, velocity_loss
@@ -42,30 +43,40 @@ class ClipViews:
         return height, width
 
     @classmethod
-    def of(cls, batch: Batch) -> ClipViews:
-        """Take the views out of a batch.
+    def of(cls, batch: Batch, stride: int = 1) -> ClipViews:
+        """Take the views out of a batch, smaller by the factor ``stride``.
 
         Args:
+            stride: a divisor of height and width.
             batch: ``frames`` (N, 1 + S, H, W, 3) uint8, the target first; ``right`` (N, H, W, 3);
                 ``K`` (N, 3, 3); ``source_T_target`` (N, S, 4, 4); ``distance`` (N, S);
                 ``right_T_target`` (N, 4, 4).
         """
-        target, *sources = (_unit(batch['frames'][:, k]) for k in range(batch['frames'].shape[1]))
+        target, *sources = (_unit(frame, stride) for frame in batch['frames'].unbind(1))
         known = torch.isfinite(batch['right_T_target']).flatten(1).all(1)
         return cls(
             target=target,
             sources=tuple(sources),
-            matrix=batch['K'],
+            matrix=scaled_matrix(batch['K'], stride),
             true_poses=batch['source_T_target'].unbind(1),
             distance=batch['distance'],
-            right=_unit(batch['right']) if bool(known.any()) else None,
+            right=_unit(batch['right'], stride) if bool(known.any()) else None,
             right_T_target=batch['right_T_target'],
         )
 
 
-def _unit(image: Tensor) -> Tensor:
-    """Return (N, H, W, 3) bytes as (N, 3, H, W) in 0..1."""
-    return image.permute(0, 3, 1, 2).float() / 255
+def _unit(image: Tensor, stride: int) -> Tensor:
+    """Return (N, H, W, 3) bytes as (N, 3, H / stride, W / stride) in 0..1, area-averaged."""
+    image = image.permute(0, 3, 1, 2).float() / 255
+    return functional.avg_pool2d(image, stride) if stride > 1 else image
+
+
+def scaled_matrix(matrix: Tensor, stride: int) -> Tensor:
+    """Return the (N, 3, 3) intrinsics of images smaller by a factor; see ``resize_camera``."""
+    scaled = matrix.clone()
+    scaled[:, :2] /= stride
+    scaled[:, :2, 2] += 0.5 / stride - 0.5
+    return scaled
 
 
 def synthesis_loss(
