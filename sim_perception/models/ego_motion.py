@@ -11,12 +11,13 @@ other cameras, speeds and directions of travel need no examples of their own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sim_perception.geometry.warping import full_precision
+from sim_perception.geometry.warping import full_precision, pose_matrix
 from sim_perception.models.decoders import NORM_GROUPS, conv_norm_relu, upsample
 
 # Channels of the target's features and of the reduced fine correlation that the matching
@@ -55,6 +56,22 @@ class EgoMotionConfig:
                 raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
         if self.width % NORM_GROUPS:
             raise ValueError(f'width must be a multiple of {NORM_GROUPS}, got {self.width}')
+
+
+class Matches(NamedTuple):
+    """Where the target's cells are seen by the source; what a motion is solved from.
+
+    Attributes:
+        flow: (B, 2, h, w) float32 (x' - x, y' - y), motion in normalised image coordinates.
+        weight: (B, 2, h, w) inverse variances of the two.
+        inverse_depth: (B, 1, h, w).
+        rays: (B, 2, h, w) normalised coordinates (x, y) of the cells.
+    """
+
+    flow: Tensor
+    weight: Tensor
+    inverse_depth: Tensor
+    rays: Tensor
 
 
 class EgoMotionHead(nn.Module):
@@ -122,11 +139,11 @@ class EgoMotionHead(nn.Module):
         Raises:
             ValueError: if the feature maps differ in shape or have odd sides.
         """
-        flow, weight, inverse_depth = self.matches(
-            target_features, source_features, log_depth, K, stride
-        )
-        rays = cell_rays(K, inverse_depth.shape[-2:], 2 * stride)
-        return solve_motion(flow, weight, inverse_depth, rays, self.prior_motion, self.prior_sigma)
+        return self.solve(self.matches(target_features, source_features, log_depth, K, stride))
+
+    def solve(self, matches: Matches) -> Tensor:
+        """Return the (B, 6) motion that explains the matches best."""
+        return solve_motion(*matches, self.prior_motion, self.prior_sigma)
 
     def matches(
         self,
@@ -135,15 +152,11 @@ class EgoMotionHead(nn.Module):
         log_depth: Tensor,
         K: Tensor,
         stride: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what ``forward`` solves for, at cells of twice the features' stride.
-
-        Returns:
-            (B, 2, h/2, w/2) image motion from target to source in normalised coordinates,
-            its (B, 2, h/2, w/2) inverse variances, and (B, 1, h/2, w/2) inverse depth; float32.
-        """
+    ) -> Matches:
+        """Match both frames at cells of twice the features' stride; arguments as ``forward``."""
         self._check(target_features, source_features)
         radius = self.config.radius
+        target_features, source_features = standardise(target_features, source_features)
         target = functional.normalize(self.project(target_features), dim=1)
         source = functional.normalize(self.project(source_features), dim=1)
         fine = correlation(target, source, radius)
@@ -156,7 +169,7 @@ class EgoMotionHead(nn.Module):
 
         size = coarse.shape[-2:]
         inverse_depth = (-upsample(log_depth.float(), size)).exp()
-        rays = cell_rays(K, size, 2 * stride).expand(target.shape[0], 2, *size)
+        rays = cell_rays(K.float(), size, 2 * stride)
         hints = torch.cat([flow_fine, flow_coarse], 1) / (2 * stride * radius)
         context = self.context(functional.avg_pool2d(target_features, 2))
         inputs = [self.fine(fine), coarse, context, rays, 10 * inverse_depth, hints]
@@ -168,7 +181,8 @@ class EgoMotionHead(nn.Module):
         flow = mix * flow_fine + (1 - mix) * flow_coarse + _CORRECTION * correction
         focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], 1).float()[..., None, None]
         # Pixels to normalised coordinates; a cell of trust 0 is off by about a pixel.
-        return flow / focal, trust.clamp(-12, 6).exp() * focal.square(), inverse_depth
+        weight = trust.clamp(-12, 6).exp() * focal.square()
+        return Matches(flow / focal, weight, inverse_depth, rays)
 
     def _check(self, target: Tensor, source: Tensor) -> None:
         if target.shape != source.shape:
@@ -182,6 +196,18 @@ class EgoMotionHead(nn.Module):
                 f'features are {channels}x{height}x{width}; the head needs '
                 f'{self.config.channels} channels and even sides'
             )
+
+
+@full_precision
+def standardise(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both (B, C, h, w) maps with mean 0 and deviation 1 per channel over both.
+
+    What all cells share would make every pair of cells look alike.
+    """
+    both = torch.cat([target, source], 3)
+    mean = both.mean((2, 3), keepdim=True)
+    deviation = (both.var((2, 3), keepdim=True) + 1e-5).sqrt()
+    return (target - mean) / deviation, (source - mean) / deviation
 
 
 def correlation(target: Tensor, source: Tensor, radius: int) -> Tensor:
@@ -236,6 +262,19 @@ def cell_rays(K: Tensor, size: tuple[int, int] | torch.Size, stride: int) -> Ten
 
 
 @full_precision
+def rigid_flow(motion: Tensor, inverse_depth: Tensor, rays: Tensor) -> Tensor:
+    """Return the (B, 2, h, w) flow that a (B, 6) motion causes; see ``Matches``.
+
+    Finite, but meaningless, for points that end up nearer than a tenth of their depth.
+    """
+    pose = pose_matrix(motion)
+    points = torch.cat([rays, torch.ones_like(rays[:, :1])], 1)
+    moved = pose[:, :3, :3] @ points.flatten(2) + pose[:, :3, 3:] * inverse_depth.flatten(2)
+    moved = moved.view_as(points)
+    return moved[:, :2] / moved[:, 2:].clamp(min=0.1) - rays
+
+
+@full_precision
 def solve_motion(
     flow: Tensor,
     weight: Tensor,
@@ -251,10 +290,7 @@ def solve_motion(
     vector while rotations are small (between frames of a vehicle they are a few degrees).
 
     Args:
-        flow: (B, 2, h, w) (x' - x, y' - y).
-        weight: (B, 2, h, w) inverse variances of the two.
-        inverse_depth: (B, 1, h, w).
-        rays: (B, 2, h, w) (x, y).
+        flow, weight, inverse_depth, rays: see ``Matches``.
         prior_motion, prior_sigma: (6,) expected motion and its standard deviations.
     """
     x, y = rays.flatten(2).unbind(1)

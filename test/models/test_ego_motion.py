@@ -21,6 +21,7 @@ from sim_perception.models.ego_motion import (
     cell_rays,
     correlation,
     expected_shift,
+    rigid_flow,
     solve_motion,
 )
 from sim_perception.types import Camera
@@ -98,6 +99,14 @@ def test_exact_matches_give_the_exact_motion_however_near_and_fast():
     flow, rays = exact_flow(motion, depth)
     got = solve_motion(flow, torch.full_like(flow, 1e4), 1 / depth[:, None], rays, *PRIOR)
     torch.testing.assert_close(got, motion, atol=1e-3, rtol=0)
+
+
+def test_rigid_flow_is_projection():
+    depth = 3 + 20 * torch.rand(1, 12, 32)
+    motion = torch.tensor([[0.1, -0.05, 0.7, 0.01, -0.03, 0.02]])
+    flow, rays = exact_flow(motion, depth)
+    got = rigid_flow(motion, 1 / depth[:, None], rays)
+    torch.testing.assert_close(got, flow, atol=1e-5, rtol=1e-4)
 
 
 def test_small_rotations_are_solved_to_second_order():

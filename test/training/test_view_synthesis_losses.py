@@ -8,8 +8,10 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from sim_perception.geometry.warping import pose_matrix, unproject_depth, warp
+from sim_perception.models.ego_motion import Matches, cell_rays, rigid_flow
 from training.losses import (
     edge_aware_smoothness,
+    match_loss,
     minimum_reprojection,
     normal_loss,
     photometric_error,
@@ -191,3 +193,20 @@ def test_velocity_compares_lengths_of_known_distances_only():
     assert torch.isfinite(translation.grad).all()
     assert translation.grad[1].abs().max() == 0
     assert velocity_loss(translation, torch.full((3,), torch.nan)).item() == 0
+
+
+def test_matches_cost_least_at_the_true_motion_with_trust_by_their_errors():
+    depth, k = 4 + 10 * torch.rand(2, 1, 8, 12), K.float().expand(2, 3, 3)
+    rays = cell_rays(k, (8, 12), 2)
+    motion = torch.tensor([[0.1, 0.0, 0.8, 0.0, 0.02, 0.0], [0.0, 0.0, 0.5, 0.0, 0.0, 0.0]])
+    flow = rigid_flow(motion, 1 / depth, rays)
+    trusting = Matches(flow, torch.full_like(flow, 20.0**2), 1 / depth, rays)
+    true = match_loss(trusting, motion, k)
+    assert true.item() == pytest.approx(0, abs=1e-4)  # no error, a deviation of one pixel
+    assert match_loss(trusting, motion + 0.1, k) > true
+    off = trusting._replace(flow=flow + 10)
+    doubtful = off._replace(weight=off.weight * 1e-4)
+    assert match_loss(doubtful, motion, k) < match_loss(off, motion, k)
+    unknown = torch.stack([motion[0], torch.full((6,), torch.nan)])
+    one = Matches(*(x[:1] for x in off))
+    torch.testing.assert_close(match_loss(off, unknown, k), match_loss(one, motion[:1], k[:1]))

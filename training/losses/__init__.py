@@ -2,6 +2,7 @@
 
 from training.losses.cross_entropy import bootstrapped_cross_entropy
 from training.losses.depth import gradient_matching, silog
+from training.losses.matching import match_loss
 from training.losses.normals import normal_loss
 from training.losses.photometric import minimum_reprojection, photometric_error, ssim
 from training.losses.smoothness import edge_aware_smoothness
@@ -13,6 +14,7 @@ __all__ = [
     'edge_aware_smoothness',
     'gradient_matching',
     'laplace_nll',
+    'match_loss',
     'minimum_reprojection',
     'normal_loss',
     'photometric_error',
