@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,11 +32,14 @@ from training.metrics import Reliability
 from training.metrics.depth import valid_truth
 
 Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+Confidence = Callable[[float], Floats]
 
 #: Pixels of one image that count; neighbours say the same, so more would tell nothing new.
 PIXELS_PER_IMAGE = 4096
 _SEARCH = (math.log(0.02), math.log(50.0))
 _TINY = 1e-12
+_ERRORS = {'depth_scale': 'ece_depth', 'temperature': 'ece_segmentation'}
 
 
 @dataclass
@@ -43,16 +47,30 @@ class Evidence:
     """Predictions and truth at random pixels.
 
     Attributes:
-        log_error: absolute errors of log depth, one array per image.
-        log_scale: the predicted logarithms of their Laplace scale.
-        scores: class scores (N, C) per image.
-        matches: (N, C) bool, which classes are right by the truth.
+        depth_right: whether depth is right within a factor of 1.25, one array per image.
+        log_scale: the predicted logarithms of the Laplace scale of log depth.
+        class_right: whether the winning class is the true one, one array per image.
+        scores: class scores (N, C).
     """
 
-    log_error: list[Floats] = field(default_factory=list)
+    depth_right: list[Bools] = field(default_factory=list)
     log_scale: list[Floats] = field(default_factory=list)
+    class_right: list[Bools] = field(default_factory=list)
     scores: list[Floats] = field(default_factory=list)
-    matches: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+
+    def predictors(self) -> dict[str, tuple[Bools, Confidence]]:
+        """Return what is right and the confidence in it as a function of the fitted number.
+
+        Keys are the fields of ``Calibration``; those without evidence are missing.
+        """
+        found: dict[str, tuple[Bools, Confidence]] = {}
+        if self.depth_right:
+            depth = partial(_depth_confidence, np.concatenate(self.log_scale))
+            found['depth_scale'] = np.concatenate(self.depth_right), depth
+        if self.class_right:
+            label = partial(_class_confidence, np.concatenate(self.scores))
+            found['temperature'] = np.concatenate(self.class_right), label
+        return found
 
 
 def calibrate(
@@ -66,7 +84,8 @@ def calibrate(
 
     The depth scale is the one under which ``depth_confidence`` best predicts, by log
     likelihood, whether depth is right within a factor of 1.25; the temperature is the one under
-    which the class probabilities best predict the classes (Guo et al., ICML 2017, sec. 4.2).
+    which ``confidence`` best predicts whether the winning class is right (Guo et al., ICML
+    2017, sec. 4.2, but of this event, since the data may know fewer classes than the network).
     What the data have no truth for keeps its calibration.
 
     Args:
@@ -87,7 +106,7 @@ def calibrate(
     loaded = load_checkpoint(checkpoint, network='depth_segmentation')
     before = Calibration.from_dict(loaded.calibration)
     evidence = collect(loaded, [open_spec(spec, limit) for spec in specs], device)
-    if not evidence.log_error and not evidence.scores:
+    if not evidence.predictors():
         raise DatasetError(
             f'nothing in {", ".join(specs)} to calibrate with: need depth truth for a network '
             'with uncertainty, or class truth'
@@ -133,7 +152,8 @@ def _keep_depth(
     where = _choose(valid_truth(truth, MAX_DEPTH), rng)
     predicted = np.minimum(log_depth[0, 0].numpy()[where], math.log(MAX_DEPTH))
     if predicted.size:
-        evidence.log_error.append(np.abs(predicted - np.log(truth[where])).astype(np.float64))
+        error = np.abs(predicted - np.log(truth[where]))
+        evidence.depth_right.append(error < math.log(RIGHT_RATIO))
         evidence.log_scale.append(log_scale[0, 0].numpy()[where].astype(np.float64))
 
 
@@ -149,14 +169,10 @@ def _keep_classes(
     names = taxonomy.camvid_names if camvid else taxonomy.names
     table = taxonomy.camvid_lut() if camvid else np.arange(256)
     where = _choose(sample.semantic < len(names), rng)
-    truth = sample.semantic[where]
-    matches = truth[:, None] == table[None, : logits.shape[1]]
-    # A truth that no class of the network stands for tells nothing about its confidence.
-    known = matches.any(1)
-    if known.any():
-        scores = logits[0].permute(1, 2, 0).numpy()[where]
-        evidence.scores.append(scores[known].astype(np.float64))
-        evidence.matches.append(matches[known])
+    if len(where[0]):
+        scores = logits[0].permute(1, 2, 0).numpy()[where].astype(np.float64)
+        evidence.class_right.append(table[scores.argmax(1)] == sample.semantic[where])
+        evidence.scores.append(scores)
 
 
 def _choose(
@@ -172,65 +188,44 @@ def _choose(
 
 def fit(evidence: Evidence, start: Calibration) -> Calibration:
     """Return the calibration of greatest likelihood; without evidence a number stays as it is."""
-    depth_scale, temperature = start.depth_scale, start.temperature
-    if evidence.log_error:
-        error = np.concatenate(evidence.log_error)
-        log_scale = np.concatenate(evidence.log_scale)
-        right = error < math.log(RIGHT_RATIO)
+    fitted = {}
+    for name, (right, confidence) in evidence.predictors().items():
 
-        def depth_loss(log_factor: float) -> float:
-            sure = np.clip(_depth_confidence(log_scale, math.exp(log_factor)), _TINY, 1 - _TINY)
+        def loss(
+            logarithm: float, right: Bools = right, sure_at: Confidence = confidence
+        ) -> float:
+            sure = np.clip(sure_at(math.exp(logarithm)), _TINY, 1 - _TINY)
             return float(-np.mean(np.where(right, np.log(sure), np.log1p(-sure))))
 
-        depth_scale = _minimise(depth_loss)
-    if evidence.scores:
-        scores, matches = np.concatenate(evidence.scores), np.concatenate(evidence.matches)
-
-        def class_loss(log_temperature: float) -> float:
-            scaled = scores / math.exp(log_temperature)
-            right_ones = logsumexp(np.where(matches, scaled, -np.inf), axis=1)
-            return float(np.mean(logsumexp(scaled, axis=1) - right_ones))
-
-        temperature = _minimise(class_loss)
-    return Calibration(depth_scale, temperature)
+        fitted[name] = math.exp(float(minimize_scalar(loss, bounds=_SEARCH, method='bounded').x))
+    return replace(start, **fitted)
 
 
 def errors(evidence: Evidence, calibration: Calibration) -> dict[str, float]:
     """Return ``ece_depth`` and ``ece_segmentation`` under a calibration, as far as known."""
     result = {}
-    if evidence.log_error:
-        error = np.concatenate(evidence.log_error)
-        log_scale = np.concatenate(evidence.log_scale)
-        depth = Reliability()
-        sure = _depth_confidence(log_scale, calibration.depth_scale)
-        depth.update(sure, error < math.log(RIGHT_RATIO))
-        result['ece_depth'] = depth.expected_calibration_error()
-    if evidence.scores:
-        scores, matches = np.concatenate(evidence.scores), np.concatenate(evidence.matches)
-        scaled = scores / calibration.temperature
-        sure = np.exp(scaled.max(1) - logsumexp(scaled, axis=1))
-        classes = Reliability()
-        classes.update(np.minimum(sure, 1.0), matches[np.arange(len(scores)), scores.argmax(1)])
-        result['ece_segmentation'] = classes.expected_calibration_error()
+    for name, (right, confidence) in evidence.predictors().items():
+        reliability = Reliability()
+        reliability.update(confidence(getattr(calibration, name)), right)
+        result[_ERRORS[name]] = reliability.expected_calibration_error()
     return result
 
 
-def _depth_confidence(log_scale: Floats, factor: float) -> Floats:
+def _depth_confidence(log_scale: Floats, depth_scale: float) -> Floats:
     """Return the formula of ``postprocess.depth_confidence_image`` at single pixels."""
-    return np.asarray(-np.expm1(-math.log(RIGHT_RATIO) / factor * np.exp(-log_scale)))
+    return np.asarray(-np.expm1(-math.log(RIGHT_RATIO) / depth_scale * np.exp(-log_scale)))
 
 
-def _minimise(loss: Callable[[float], float]) -> float:
-    """Return exp(x) of the least loss(x)."""
-    return math.exp(float(minimize_scalar(loss, bounds=_SEARCH, method='bounded').x))
+def _class_confidence(scores: Floats, temperature: float) -> Floats:
+    """Return the softmax probability of the winning class."""
+    scaled = scores / temperature
+    return np.minimum(np.exp(scaled.max(1) - logsumexp(scaled, axis=1)), 1.0)
 
 
 def _report(result: dict[str, Any]) -> None:
     console = Console()
-    for name, label, key in (
-        ('depth_scale', 'depth scale', 'ece_depth'),
-        ('temperature', 'class temperature', 'ece_segmentation'),
-    ):
+    for name, key in _ERRORS.items():
+        label = name.replace('_', ' ')
         if key in result:
             console.print(
                 f'{label} {result[name]:.3f}: expected calibration error '
