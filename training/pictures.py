@@ -58,14 +58,17 @@ def synthesis_grid(batch: dict[str, Any], outputs: dict[str, Tensor], rows: int)
 
     Args:
         batch: ``frames`` (N, F, H, W, 3) uint8, the target first.
-        outputs: ``log_depth`` and ``mask`` (N, H, W), ``warped`` (N, 3, H, W) in 0..1.
+        outputs: ``log_depth`` and ``mask`` (N, h, w), ``warped`` (N, 3, h, w) in 0..1, smaller
+            by a whole factor.
         rows: greatest number of clips.
     """
     lines = []
+    height, width = outputs['log_depth'].shape[-2:]
     for i in range(min(rows, len(batch['frames']))):
+        target = batch['frames'][i, 0].cpu().numpy()
         warped = outputs['warped'][i].detach().float().clamp(0, 1).mul(255).byte()
         panels = [
-            batch['frames'][i, 0].cpu().numpy(),
+            np.asarray(cv2.resize(target, (width, height), interpolation=cv2.INTER_AREA)),
             color_depth(outputs['log_depth'][i].detach().float().exp().cpu().numpy()),
             warped.permute(1, 2, 0).cpu().numpy(),
             _gray(outputs['mask'][i]),
