@@ -204,10 +204,13 @@ def standardise(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
 
     What all cells share would make every pair of cells look alike.
     """
-    both = torch.cat([target, source], 3)
-    mean = both.mean((2, 3), keepdim=True)
-    deviation = (both.var((2, 3), keepdim=True) + 1e-5).sqrt()
-    return (target - mean) / deviation, (source - mean) / deviation
+    # Moments of each map, then joined: several times as fast as ``var`` of both in one.
+    means = [x.mean((2, 3), keepdim=True) for x in (target, source)]
+    squares = [x.square().mean((2, 3), keepdim=True) for x in (target, source)]
+    mean = (means[0] + means[1]) / 2
+    variance = (squares[0] + squares[1]) / 2 - mean.square()
+    scale = (variance.clamp(min=0) + 1e-5).rsqrt()
+    return (target - mean) * scale, (source - mean) * scale
 
 
 def correlation(target: Tensor, source: Tensor, radius: int) -> Tensor:
