@@ -84,6 +84,10 @@ def evaluate(
         int | None, typer.Option(help='At most so many frames, spread evenly.', min=1)
     ] = None,
     device: Annotated[str, typer.Option(help='auto, cpu or cuda.')] = 'auto',
+    crop: Annotated[
+        float,
+        typer.Option(help='Show the network only this share of width and height: another camera.'),
+    ] = 1.0,
     record: Annotated[
         bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
     ] = False,
@@ -100,6 +104,7 @@ def evaluate(
         limit=limit,
         device=device,
         record=record,
+        crop=crop,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,13 @@ def evaluate(
     limit: int | None = None,
     device: str = 'auto',
     record: bool = False,
+    crop: float = 1.0,
 ) -> dict[str, Any]:
     """Score a checkpoint, print a table, and write the scores as JSON.
+
+    With ``crop`` below 1 the network sees the middle of every image, as by a camera of longer
+    focal length; ``abs_rel_whole`` is then the error at the same pixels when it sees all, and
+    ``camera_change`` by how much the other camera changes it.
 
     Args:
         checkpoint: checkpoint folder of a depth_segmentation network.
@@ -39,19 +45,24 @@ def evaluate(
         pictures: folder for one PNG per frame, or None.
         limit: greatest number of frames, spread evenly.
         device: ``auto``, ``cpu`` or ``cuda``.
+        crop: share of width and height that the network sees.
         record: also keep the scores in the checkpoint's ``metrics.json`` and card.
 
     Raises:
         DatasetError, BagError: for unusable data.
         CheckpointError: for an unusable checkpoint.
     """
-    data = open_spec(spec, limit)
+    data = open_spec(spec, limit, crop)
     engine = DepthSegmentationEngine.load(checkpoint, device=device)
 
     def progress(frames: Iterable[Sample], total: int) -> Iterator[Sample]:
         yield from track(frames, description=spec, total=total, console=Console(stderr=True))
 
     scores = evaluate_engine(engine, data, pictures=pictures, track=progress)
+    if crop < 1 and 'abs_rel' in scores:
+        whole = evaluate_engine(engine, replace(data, crop=1.0, window=crop), track=progress)
+        scores['abs_rel_whole'] = whole['abs_rel']
+        scores['camera_change'] = scores['abs_rel'] / whole['abs_rel'] - 1
     result = {
         'task': 'depth_segmentation',
         'data': spec,

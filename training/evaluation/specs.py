@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bag_lidar import CameraLidarBag
 from training.datasets.images import camvid
 from training.datasets.kitti_stereo import KittiStereo
@@ -15,6 +16,8 @@ from training.datasets.sample import DatasetError, Sample, Samples
 from training.datasets.simulated import SimulatedBags
 from training.evaluation.rendered import DEFAULT_SEEDS, RenderedScenarios
 from training.metrics.depth import garg_mask, valid_truth
+
+_LAYERS = ('depth', 'semantic', 'instance', 'normals', 'flow')
 
 MAX_DEPTH = 80.0
 """Truth beyond it does not count, metres: KITTI's custom, kept for all data."""
@@ -36,11 +39,16 @@ class EvaluationData:
         samples: the whole data set.
         indices: which of them count.
         garg: score depth inside the Garg crop only.
+        crop: share of width and height, about the middle, that the network gets to see. The
+            focal length stays, relative to the image it grows: as if by another camera.
+        window: share of width and height whose depth counts while the network sees all.
     """
 
     samples: Samples
     indices: tuple[int, ...]
     garg: bool = False
+    crop: float = 1.0
+    window: float = 1.0
 
     def __len__(self) -> int:
         """Return the number of chosen samples."""
@@ -54,9 +62,48 @@ class EvaluationData:
                 counts = valid_truth(sample.depth, MAX_DEPTH)
                 if self.garg:
                     counts &= garg_mask(*sample.depth.shape)
+                inside = np.zeros_like(counts)
+                inside[middle(*counts.shape, self.window)] = True
+                counts &= inside
                 depth = np.where(counts, sample.depth, np.nan).astype(np.float32)
                 sample = replace(sample, depth=depth)
-            yield sample
+            yield sample if self.crop == 1 else cropped(sample, self.crop)
+
+
+def middle(height: int, width: int, share: float) -> tuple[slice, slice]:
+    """Return the rows and columns about the middle that are a share of each side.
+
+    Raises:
+        DatasetError: if the share is not in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise DatasetError(f'the share of the image that is kept must be in (0, 1], got {share}')
+    h, w = max(1, round(height * share)), max(1, round(width * share))
+    y, x = (height - h) // 2, (width - w) // 2
+    return slice(y, y + h), slice(x, x + w)
+
+
+def cropped(sample: Sample, share: float) -> Sample:
+    """Return the middle of a sample's image, truth and camera.
+
+    Raises:
+        DatasetError: if the share is not in (0, 1].
+    """
+    rows, columns = middle(*sample.image.shape[:2], share)
+    layers = {name: getattr(sample, name) for name in _LAYERS}
+    camera = sample.camera and crop_camera(
+        sample.camera,
+        columns.start,
+        rows.start,
+        columns.stop - columns.start,
+        rows.stop - rows.start,
+    )
+    return replace(
+        sample,
+        image=np.ascontiguousarray(sample.image[rows, columns]),
+        camera=camera,
+        **{k: None if layer is None else layer[rows, columns] for k, layer in layers.items()},
+    )
 
 
 def evenly(count: int, limit: int | None) -> tuple[int, ...]:
@@ -66,8 +113,13 @@ def evenly(count: int, limit: int | None) -> tuple[int, ...]:
     return tuple(sorted({round(i) for i in np.linspace(0, count - 1, limit)}))
 
 
-def open_spec(spec: str, limit: int | None = None) -> EvaluationData:
+def open_spec(spec: str, limit: int | None = None, crop: float = 1.0) -> EvaluationData:
     """Return the data that a SPEC names, at most ``limit`` samples spread evenly over it.
+
+    Args:
+        spec: see ``HELP``.
+        limit: greatest number of samples, or None.
+        crop: see ``EvaluationData``.
 
     Raises:
         DatasetError: for an unknown kind, or data that is absent or unusable.
@@ -96,7 +148,7 @@ def open_spec(spec: str, limit: int | None = None) -> EvaluationData:
     if chosen is None:
         chosen = np.arange(len(samples))
     picked = (int(chosen[place]) for place in evenly(len(chosen), limit))
-    return EvaluationData(samples, tuple(picked), garg)
+    return EvaluationData(samples, tuple(picked), garg, crop)
 
 
 def _open_bag(path: Path) -> tuple[Samples, bool]:
