@@ -69,13 +69,13 @@ def train(
 
 @app.command()
 def evaluate(
-    task: Task,
+    task: Annotated[str, typer.Argument(help='depth_segmentation or visual_odometry.')],
     checkpoint: Annotated[Path, typer.Option(help='Checkpoint folder.')],
     data: Annotated[
         str,
         typer.Option(
             help='What to score on: sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT '
-            'or kitti_stereo:DIR.'
+            'or kitti_stereo:DIR[#FRAMES].'
         ),
     ],
     json: Annotated[Path | None, typer.Option(help='Write the scores here.')] = None,
@@ -93,19 +93,29 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score a checkpoint on simulated or real data and print it beside naive priors."""
-    from training.evaluate import evaluate as run
+    from training.config import ConfigError
+    from training.evaluate import evaluate as score
+    from training.evaluate import evaluate_visual_odometry
 
-    _known_task(task)
-    run(
-        checkpoint,
-        data,
-        json_file=json,
-        pictures=pictures,
-        limit=limit,
-        device=device,
-        record=record,
-        crop=crop,
-    )
+    if task == 'visual_odometry':
+        if pictures is not None or crop != 1:
+            raise ConfigError('--pictures and --crop are for depth_segmentation')
+        evaluate_visual_odometry(
+            checkpoint, data, json_file=json, limit=limit, device=device, record=record
+        )
+    elif task == 'depth_segmentation':
+        score(
+            checkpoint,
+            data,
+            json_file=json,
+            pictures=pictures,
+            limit=limit,
+            device=device,
+            record=record,
+            crop=crop,
+        )
+    else:
+        raise ConfigError(f'unknown task {task!r}; known: depth_segmentation, visual_odometry')
 
 
 @app.command()
@@ -168,14 +178,6 @@ def demo(
     from training.demo import demo as run
 
     run(out, scenario=scenario, seed=seed, seconds=seconds)
-
-
-def _known_task(task: str) -> None:
-    from training.config import ConfigError
-    from training.tasks import TASKS
-
-    if task not in TASKS:
-        raise ConfigError(f'unknown task {task!r}; known: {", ".join(TASKS)}')
 
 
 def main() -> None:

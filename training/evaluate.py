@@ -19,6 +19,7 @@ from training.command import command_line
 from training.datasets.sample import Sample
 from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
+from training.evaluation.visual_odometry import evaluate_odometry, open_posed
 
 
 def evaluate(
@@ -63,10 +64,64 @@ def evaluate(
         whole = evaluate_engine(engine, replace(data, crop=1.0, window=crop), track=progress)
         scores['abs_rel_whole'] = whole['abs_rel']
         scores['camera_change'] = scores['abs_rel'] / whole['abs_rel'] - 1
+    return _report(
+        'depth_segmentation',
+        checkpoint,
+        spec,
+        len(data),
+        scores,
+        json_file=json_file,
+        record=record,
+    )
+
+
+def evaluate_visual_odometry(
+    checkpoint: Path,
+    spec: str,
+    *,
+    json_file: Path | None = None,
+    limit: int | None = None,
+    device: str = 'auto',
+    record: bool = False,
+) -> dict[str, Any]:
+    """Score a checkpoint's ego-motion against true poses; see ``evaluate`` for the arguments.
+
+    Args:
+        spec: see ``evaluation.visual_odometry``.
+
+    Raises:
+        DatasetError: for unusable data.
+        CheckpointError: for an unusable checkpoint.
+        ValueError: for a network without an ego-motion head.
+    """
+    frames = open_posed(spec)
+    engine = DepthSegmentationEngine.load(checkpoint, device=device)
+
+    def progress(pairs: Iterable[tuple[int, int]], total: int) -> Iterable[tuple[int, int]]:
+        return track(pairs, description=spec, total=total, console=Console(stderr=True))
+
+    scores = evaluate_odometry(engine, frames, limit=limit, track=progress)
+    pairs = int(scores['pairs'])
+    return _report(
+        'visual_odometry', checkpoint, spec, pairs, scores, json_file=json_file, record=record
+    )
+
+
+def _report(
+    task: str,
+    checkpoint: Path,
+    spec: str,
+    frames: int,
+    scores: dict[str, float],
+    *,
+    json_file: Path | None,
+    record: bool,
+) -> dict[str, Any]:
+    """Print scores, write them as JSON, keep them in the checkpoint; return what is written."""
     result = {
-        'task': 'depth_segmentation',
+        'task': task,
         'data': spec,
-        'frames': len(data),
+        'frames': frames,
         'checkpoint': str(checkpoint),
         'command': command_line(),
         **scores,
@@ -76,7 +131,7 @@ def evaluate(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=2) + '\n')
     if record:
-        _keep(checkpoint, spec, result)
+        _keep(checkpoint, spec if task == 'depth_segmentation' else f'{task} {spec}', result)
     return result
 
 

@@ -98,7 +98,7 @@ def test_every_loss_reaches_the_network(bag, images, tmp_path):
     expected = {
         *('silog', 'gradient', 'cross_entropy', 'normals', 'uncertainty'),
         *('clip_silog', 'clip_gradient', 'clip_cross_entropy', 'clip_normals'),
-        *('clip_uncertainty', 'partial_depth', 'partial_motion', 'motion'),
+        *('clip_uncertainty', 'partial_depth', 'partial_motion', 'motion', 'match'),
         *('photometric', 'smoothness', 'velocity', 'pseudo_label'),
     }
     assert set(result['terms']) == expected
@@ -114,7 +114,8 @@ def test_every_loss_reaches_the_network(bag, images, tmp_path):
 def test_losses_of_weight_zero_cost_nothing(bag, images, tmp_path):
     changes = [
         *settings(bag, images, tmp_path),
-        *('data.real_clips=[]', 'loss.motion=0', 'loss.partial_motion=0', 'loss.partial_depth=0'),
+        *('data.real_clips=[]', 'loss.motion=0', 'loss.match=0', 'loss.partial_motion=0'),
+        'loss.partial_depth=0',
         *('loss.normals=0', 'model.ego_motion=false', 'model.uncertainty=false'),
     ]
     task = build_task(load_config('guda', changes)).train()
@@ -210,6 +211,27 @@ def test_the_teacher_follows_slowly_or_stands_still():
     torch.testing.assert_close(slow.weight, before)
     follow(slow, fast, 0.75)
     torch.testing.assert_close(slow.weight, 0.75 * before + 0.25 * fast.weight)
+
+
+def test_only_named_parts_are_trained(bag, images, tmp_path):
+    changes = [*settings(bag, images, tmp_path), 'data.bags=[]', 'data.real_images=[]']
+    task = build_task(load_config('ego_motion', changes)).train()
+    task(batch_of(task))['loss'].backward()
+    trained = {n.split('.')[0] for n, p in task.model.named_parameters() if p.grad is not None}
+    assert trained == {'motion'}
+    with pytest.raises(ConfigError, match='need some of encoder, depth'):
+        build_task(load_config('ego_motion', [*changes, 'model.train_only=[wheels]']))
+
+
+def test_measured_speed_corrects_the_depth(bag, images, tmp_path):
+    task = build_task(load_config('guda', settings(bag, images, tmp_path))).train()
+    batch = {'real_clip': batch_of(task)['real_clip']}
+    weighted, _ = task._weighted_terms(batch)
+    task.zero_grad()
+    weighted['velocity'][1].backward()
+    gradient = task.model.depth.head.bias.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
 
 
 @pytest.mark.slow

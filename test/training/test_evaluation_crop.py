@@ -35,7 +35,7 @@ class One:
 def test_a_cropped_pixel_keeps_its_ray_and_its_truth():
     whole, part = sample(), cropped(sample(), 0.6)
     assert part.image.shape == (24, 60, 3)
-    rows, columns = middle(40, 100, 0.6)
+    rows, columns = middle(np.empty((40, 100)), 0.6)
     assert part.camera is not None
     assert whole.camera is not None
     np.testing.assert_allclose(pixel_rays(part.camera), pixel_rays(whole.camera)[rows, columns])
@@ -49,7 +49,7 @@ def test_crop_and_window_count_the_same_pixels():
     (window,) = EvaluationData(One(), (0,), window=0.6)
     assert window.image.shape == (40, 100, 3)
     assert np.isfinite(window.depth).sum() == np.isfinite(crop.depth).sum() == 24 * 60
-    np.testing.assert_array_equal(window.depth[middle(40, 100, 0.6)], crop.depth)
+    np.testing.assert_array_equal(window.depth[middle(np.empty((40, 100)), 0.6)], crop.depth)
 
 
 @pytest.mark.parametrize('share', [0.0, -1.0, 1.2])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bag_lidar import CameraLidarBag
@@ -63,21 +65,22 @@ class EvaluationData:
                 if self.garg:
                     counts &= garg_mask(*sample.depth.shape)
                 inside = np.zeros_like(counts)
-                inside[middle(*counts.shape, self.window)] = True
+                inside[middle(counts, self.window)] = True
                 counts &= inside
                 depth = np.where(counts, sample.depth, np.nan).astype(np.float32)
                 sample = replace(sample, depth=depth)
             yield sample if self.crop == 1 else cropped(sample, self.crop)
 
 
-def middle(height: int, width: int, share: float) -> tuple[slice, slice]:
-    """Return the rows and columns about the middle that are a share of each side.
+def middle(image: npt.NDArray[Any], share: float) -> tuple[slice, slice]:
+    """Return the rows and columns about the middle of an image that are a share of each side.
 
     Raises:
         DatasetError: if the share is not in (0, 1].
     """
     if not 0 < share <= 1:
         raise DatasetError(f'the share of the image that is kept must be in (0, 1], got {share}')
+    height, width = image.shape[:2]
     h, w = max(1, round(height * share)), max(1, round(width * share))
     y, x = (height - h) // 2, (width - w) // 2
     return slice(y, y + h), slice(x, x + w)
@@ -89,8 +92,8 @@ def cropped(sample: Sample, share: float) -> Sample:
     Raises:
         DatasetError: if the share is not in (0, 1].
     """
-    rows, columns = middle(*sample.image.shape[:2], share)
-    layers = {name: getattr(sample, name) for name in _LAYERS}
+    rows, columns = middle(sample.image, share)
+    layers: dict[str, Any] = {name: getattr(sample, name) for name in _LAYERS}
     camera = sample.camera and crop_camera(
         sample.camera,
         columns.start,
@@ -98,11 +101,14 @@ def cropped(sample: Sample, share: float) -> Sample:
         columns.stop - columns.start,
         rows.stop - rows.start,
     )
+    cut: dict[str, Any] = {
+        k: None if layer is None else layer[rows, columns] for k, layer in layers.items()
+    }
     return replace(
         sample,
         image=np.ascontiguousarray(sample.image[rows, columns]),
         camera=camera,
-        **{k: None if layer is None else layer[rows, columns] for k, layer in layers.items()},
+        **cut,
     )
 
 

@@ -23,6 +23,7 @@ from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.card import write_card
 from training.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
+from training.engine.sampler import TrainingData
 from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
@@ -50,7 +51,8 @@ class DepthSegmentationTask(Task):
     """SILog and gradient matching on log depth, bootstrapped cross-entropy on classes.
 
     The section ``model`` of its config holds the fields of ``DepthSegmentationConfig`` and
-    ``pretrained`` (ImageNet encoder) or ``init`` (an earlier checkpoint's folder).
+    ``pretrained`` (ImageNet encoder) or ``init`` (an earlier checkpoint's folder), and perhaps
+    ``train_only`` (names of parts such as ``motion``; the others stay as they are).
     """
 
     name: ClassVar[str] = 'depth_segmentation'
@@ -66,6 +68,7 @@ class DepthSegmentationTask(Task):
         settings = dict(config.model)
         pretrained = bool(settings.pop('pretrained', True))
         start = settings.pop('init', None)
+        trained = settings.pop('train_only', None)
         settings.setdefault('classes', len(self.taxonomy))
         if settings['classes'] != len(self.taxonomy):
             raise ConfigError(
@@ -80,6 +83,8 @@ class DepthSegmentationTask(Task):
         self._earlier: dict[str, Any] | None = None
         if start is not None:
             self._start_from(Path(start))
+        if trained is not None:
+            self._freeze_all_but(trained)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocess = PreprocessConfig(
             mean=self.model.encoder.mean, std=self.model.encoder.std
@@ -105,7 +110,16 @@ class DepthSegmentationTask(Task):
         except (CheckpointError, RuntimeError) as error:
             raise ConfigError(f'model.init: {error}') from error
 
-    def training_data(self) -> LabelledData:
+    def _freeze_all_but(self, parts: list[str]) -> None:
+        """Train only the named parts of the network (``model.train_only``)."""
+        known = [name for name, _ in self.model.named_children()]
+        if not parts or not set(parts) <= set(known):
+            raise ConfigError(f'model.train_only: need some of {", ".join(known)}, got {parts}')
+        for name, part in self.model.named_children():
+            if name not in parts:
+                part.requires_grad_(False)
+
+    def training_data(self) -> TrainingData:
         """Open the configured bags."""
         data = self.data_config
         if not data.bags:

@@ -18,12 +18,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from sim_perception.geometry.warping import pose_matrix
+from sim_perception.geometry.warping import pose_matrix, pose_vector
 from sim_perception.models.decoders import upsample
-from sim_perception.models.depth_segmentation import DepthSegmentationNet, DepthSegmentationOutput
+from sim_perception.models.depth_segmentation import (
+    MOTION_STRIDE,
+    DepthSegmentationNet,
+    DepthSegmentationOutput,
+)
+from sim_perception.models.ego_motion import EgoMotionHead, Matches
 from sim_perception.taxonomy import Taxonomy
 from training.config import ConfigError, TrainConfig
-from training.losses import laplace_nll, normal_loss
+from training.losses import laplace_nll, match_loss, normal_loss
 from training.pictures import picture_grid, pseudo_label_grid, synthesis_grid
 from training.tasks.adaptation_data import PARTS, AdaptationDataConfig, MixedData
 from training.tasks.base import Batch
@@ -39,6 +44,9 @@ from training.tasks.view_synthesis import ClipViews, pose_error, real_terms, syn
 
 Parts = dict[str, DepthSegmentationOutput]
 
+#: Depth given to matching where the truth has none (sky), metres.
+FAR = 1000.0
+
 
 class AdaptationLossConfig(LossConfig):
     """Weights of the losses besides the supervised ones; 0 switches a loss off."""
@@ -53,6 +61,8 @@ class AdaptationLossConfig(LossConfig):
     """The same with the true depth and the predicted motion."""
     motion: float = Field(default=1.0, ge=0)
     """Error of the predicted motion of simulated clips against the true one."""
+    match: float = Field(default=0.1, ge=0)
+    """Likelihood of the matches behind the motion of simulated clips, given the true motion."""
     photometric: float = Field(default=1.0, ge=0)
     """View synthesis of real clips with predicted depth and motion."""
     smoothness: float = Field(default=1e-3, ge=0)
@@ -87,7 +97,7 @@ class GudaTask(DepthSegmentationTask):
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__(config, taxonomy)
         loss, data = self.loss_config, self.data_config
-        clips = bool(data.clips and (loss.partial_motion or loss.motion))
+        clips = bool(data.clips and (loss.partial_motion or loss.motion or loss.match))
         if (clips or data.real_clips) and not self.model.config.ego_motion:
             raise ConfigError('data.clips and data.real_clips need model.ego_motion=true')
         if loss.pseudo_label and not data.real_images:
@@ -175,9 +185,12 @@ class GudaTask(DepthSegmentationTask):
         focal = torch.cat([batch[part]['focal'] for part in present])
         raw = self.model(images.contiguous(memory_format=torch.channels_last), focal)
         sizes = [len(batch[part]['image']) for part in present]
-        split = [[None] * len(present) if field is None else field.split(sizes) for field in raw]
+        log_depth, logits = raw.log_depth.split(sizes), raw.logits.split(sizes)
+        log_scale = None if raw.log_scale is None else raw.log_scale.split(sizes)
         return {
-            part: DepthSegmentationOutput(*(field[k] for field in split))
+            part: DepthSegmentationOutput(
+                log_depth[k], logits[k], None if log_scale is None else log_scale[k]
+            )
             for k, part in enumerate(present)
         }
 
@@ -199,15 +212,28 @@ class GudaTask(DepthSegmentationTask):
             terms['uncertainty'] = laplace_nll(outputs['log_depth'], safe.log(), log_scale, valid)
         return terms, outputs
 
-    def motion(self, raw: DepthSegmentationOutput, batch: Batch) -> list[Tensor]:
-        """Return the predicted (N, 6) ``source_T_target`` of every source of a part's clips."""
+    def matches(self, log_depth: Tensor, batch: Batch) -> list[Matches]:
+        """Return how the target of a part's clips matches every source.
+
+        Args:
+            log_depth: (N, 1, h, w) of the target, any resolution.
+            batch: the clips' ``frames`` and ``K``.
+        """
         frames = batch['frames']
-        count, number = frames.shape[:2]
         with torch.no_grad():
             features = self.model.motion_features(self._normalized(frames.flatten(0, 1)))
-        target, *sources = features.unflatten(0, (count, number)).unbind(1)
-        log_depth = raw.log_depth.detach()
-        return [self.model.ego_motion(target, source, log_depth, batch['K']) for source in sources]
+        target, *sources = features.unflatten(0, frames.shape[:2]).unbind(1)
+        head = self.head
+        return [
+            head.matches(target, source, log_depth, batch['K'], MOTION_STRIDE)
+            for source in sources
+        ]
+
+    @property
+    def head(self) -> EgoMotionHead:
+        """The network's ego-motion head."""
+        assert self.model.motion is not None
+        return self.model.motion
 
     def _normalized(self, image: Tensor) -> Tensor:
         """Return (N, H, W, 3) bytes as the network's (N, 3, H, W) input."""
@@ -229,9 +255,16 @@ class GudaTask(DepthSegmentationTask):
             depth = upsample(raw.log_depth.float(), views.size)[:, 0].exp()
             term, _ = synthesis_loss(views, depth, views.true_poses, loss.ssim)
             weighted['partial_depth'] = (loss.partial_depth, term)
+        if loss.match:
+            # With the true depth the true motion says exactly how every standing thing moves.
+            known = torch.where(torch.isfinite(batch['depth']), batch['depth'], FAR)
+            found = self.matches(known.log()[:, None], batch)
+            pairs = zip(found, views.true_poses, strict=True)
+            losses = [match_loss(m, pose_vector(pose), batch['K']) for m, pose in pairs]
+            weighted['match'] = (loss.match, torch.stack(losses).mean())
         if not (loss.motion or loss.partial_motion):
             return
-        vectors = self.motion(raw, batch)
+        vectors = [self.head.solve(m) for m in self.matches(raw.log_depth.detach(), batch)]
         if loss.motion:
             weighted['motion'] = (loss.motion, pose_error(vectors, views.true_poses))
         if loss.partial_motion:
@@ -251,7 +284,8 @@ class GudaTask(DepthSegmentationTask):
         loss = self.loss_config
         views = ClipViews.of(batch, loss.synthesis_stride)
         depth = upsample(raw.log_depth.float(), views.size)[:, 0].exp()
-        vectors = self.motion(raw, batch)
+        # Not detached: motion is solved from depth, so a measured distance corrects depth too.
+        vectors = [self.head.solve(m) for m in self.matches(raw.log_depth, batch)]
         terms, outputs = real_terms(views, depth, vectors, loss.ssim)
         for name, term in terms.items():
             weighted[name] = (getattr(loss, name), term)

@@ -103,5 +103,5 @@ def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
         return
     for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)
-    for slow, fast in zip(teacher.buffers(), student.buffers(), strict=True):
-        slow.copy_(fast)
+    for kept, now in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(now)
