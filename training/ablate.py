@@ -13,7 +13,8 @@ import yaml
 from pydantic import Field
 from rich.console import Console
 
-from training.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
+from sim_perception.resources import share_path
+from training.config import CONFIG_FOLDER, ConfigError, Section, load_config, merged, validated
 
 ABLATION_FOLDER = CONFIG_FOLDER / 'ablations'
 
@@ -29,6 +30,8 @@ class Row(Section):
     """Changes of the config as ``key=value``."""
     checkpoint: Path | None = None
     """Score this checkpoint instead of training one."""
+    scenario: dict[str, Any] | None = None
+    """Changes of the table's scenario, on which the row then trains; None: as configured."""
 
 
 class Ablation(Section):
@@ -38,6 +41,10 @@ class Ablation(Section):
     about: str = ''
     overrides: list[str] = Field(default_factory=list)
     """Changes for all rows, before the row's own."""
+    scenario: str | None = None
+    """Shipped scenario (its file's name) that rows with a ``scenario`` change."""
+    simulate: list[str] = Field(default_factory=list)
+    """Options of ``python -m training simulate`` for those rows."""
     data: dict[str, str] = Field(default_factory=dict)
     """Column group -> evaluation SPEC."""
     scores: dict[str, list[str]] = Field(default_factory=dict)
@@ -110,10 +117,26 @@ def _train(ablation: Ablation, row: Row, folder: Path) -> Path:
     finished = folder / 'finished'
     if not finished.exists():
         changes = [*ablation.overrides, *row.overrides, f'output={folder}']
+        if row.scenario is not None:
+            changes.append(f'data.bags=[{_simulate(ablation, row.scenario, folder)}]')
         task = load_config(row.config).task
         _run('train', task, '--config', row.config, '--resume', *changes)
         finished.touch()
     return folder / 'checkpoint'
+
+
+def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Path:
+    """Simulate a row's own bags; return their folder. What is there is not made again."""
+    if ablation.scenario is None:
+        raise ConfigError('rows with a scenario need the scenario of the table that they change')
+    base = share_path('config', 'scenarios', ablation.scenario)
+    scenario = merged(yaml.safe_load(base.read_text()), change)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / 'scenario.yaml'
+    file.write_text(yaml.safe_dump(scenario, sort_keys=False))
+    bags = folder / 'bags'
+    _run('simulate', '--scenario', str(file), '--out', str(bags), *ablation.simulate)
+    return bags
 
 
 def _evaluate(checkpoint: Path, spec: str, file: Path) -> None:

@@ -5,7 +5,7 @@ The fields below are the documentation of the YAML files in ``training/configs``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -179,16 +179,16 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f'{path} must hold a mapping of settings')
     base = data.pop('base', None)
-    return data if base is None else _merged(_read(find_config(base), (*above, path)), data)
+    return data if base is None else merged(_read(find_config(base), (*above, path)), data)
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with changes; mappings are merged, all else is replaced."""
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with changes: mappings are merged, all else is replaced."""
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
         both = isinstance(value, dict) and isinstance(old, dict)
-        result[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+        result[key] = merged(old, value) if both else value  # type: ignore[arg-type]
     return result
 
 

@@ -8,13 +8,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector
 from sim_perception.models.checkpoint import load_checkpoint
+from sim_perception.resources import share_path
+from sim_perception.simulator.scenario import parse_scenario
 from training import cli
 from training.ablate import load_ablation, markdown
-from training.config import ConfigError, load_config
+from training.config import ConfigError, load_config, merged
 from training.datasets.sample import DatasetError
 from training.engine.state import list_states, load_state
 from training.tasks import build_task
@@ -311,11 +314,19 @@ def test_configs_build_on_each_other(tmp_path):
         load_config(tmp_path / 'b.yaml')
 
 
-def test_every_row_of_the_shipped_ablations_can_be_configured():
-    ablation = load_ablation('guda')
+@pytest.mark.parametrize('name', ['guda', 'simulator'])
+def test_every_row_of_the_shipped_ablations_can_be_configured(name):
+    ablation = load_ablation(name)
     for row in ablation.rows:
         if row.checkpoint is None:
             load_config(row.config, [*ablation.overrides, *row.overrides])
+        if row.scenario is not None:
+            base = share_path('config', 'scenarios', ablation.scenario)
+            parse_scenario(merged(yaml.safe_load(base.read_text()), row.scenario))
+
+
+def test_tables_show_the_rows_that_have_scores():
+    ablation = load_ablation('guda')
     table = markdown(
         ablation,
         {'source_only': {'camvid': {'miou': 0.5}}, 'normals': {}},
@@ -323,5 +334,5 @@ def test_every_row_of_the_shipped_ablations_can_be_configured():
     )
     assert '| source_only | 0.500 |' in table
     assert '| normals |' not in table
-    with pytest.raises(ConfigError, match='shipped: guda'):
+    with pytest.raises(ConfigError, match='shipped: guda, simulator'):
         load_ablation('nothing')
