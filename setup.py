@@ -69,6 +69,8 @@ EXTRAS = {
         'shapely>=2',
         'types-PyYAML',
     ],
+    # installed without what it requires (Makefile): opencv-python would shadow the headless one
+    'tracking': ['trackeval==1.3.0'],
     'benchmark': ['mcap-ros2-support>=0.6', 'psutil>=5.9', 'pybullet>=3.2'],
 }
 

@@ -117,3 +117,43 @@ class DepthSegmentation:
     segmentation: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.float32] | None = field(default=None)
     depth_confidence: npt.NDArray[np.float32] | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One object followed over time, as it is believed to be at a stamp.
+
+    Attributes:
+        id: unique for the tracker's life, from 1.
+        stamp: nanoseconds.
+        class_probabilities: probability by class id; classes that are not tracked have none.
+        score: confidence in [0, 1] that the object exists and is no false detection.
+        visibility: visible fraction in [0, 1] at the stamp.
+        detected: whether a detection of this frame was matched.
+        occluded: whether it is known to be hidden or out of view.
+        age: seconds since its first detection.
+        lost_for: seconds since its last detection.
+        box3d: the oriented box in the tracking frame, or None.
+        box2d: x1, y1, x2, y2 in pixels, amodal and possibly beyond the image, or None.
+        velocity: (3,) m/s in the tracking frame; for image boxes pixels/s and 0.
+        covariance: (6, 6) of x, y, z and the velocity.
+    """
+
+    id: int
+    stamp: int
+    class_probabilities: dict[int, float]
+    score: float
+    visibility: float
+    detected: bool
+    occluded: bool
+    age: float
+    lost_for: float
+    box3d: Box3D | None
+    box2d: tuple[float, float, float, float] | None
+    velocity: FloatArray
+    covariance: FloatArray
+
+    @property
+    def class_id(self) -> int:
+        """The most probable class."""
+        return max(self.class_probabilities, key=lambda key: self.class_probabilities[key])

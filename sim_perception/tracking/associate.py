@@ -1,0 +1,112 @@
+"""Associate: which detection is which track.
+
+The cost of a pair is the negative log-likelihood of the detection's centre and heading under the
+track's prediction, plus a term for boxes that do not overlap. Pairs beyond a gate are skipped
+before anything costly; the rest is an optimal assignment, first of sure detections to all
+tracks, then of doubtful ones to what is left (the two stages of ByteTrack, Zhang et al., ECCV
+2022, section 3).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from sim_perception.tracking.config import TrackerConfig
+from sim_perception.tracking.overlap import kernel, overlap, remainder
+from sim_perception.tracking.tables import Rows, track_boxes
+
+FORBIDDEN = 1e6
+"""Cost of a pair that must not be matched."""
+Matches = npt.NDArray[np.int64]
+
+
+def pair_costs(
+    tracks: Rows, detections: Rows, classes: Rows, config: TrackerConfig
+) -> npt.NDArray[np.float64]:
+    """Return (N, M) costs of matching tracks with detections, ``FORBIDDEN`` beyond the gates."""
+    return _costs(
+        track_boxes(tracks), tracks['cov'], tracks['yaw_cov'], tracks['scale'], tracks['kind'],
+        detections['box'], detections['noise'], detections['kind'], classes['group'],
+        classes['yaw_noise'], config.gate, config.reach, config.shape_weight,
+    )  # fmt: skip
+
+
+def assign(costs: npt.NDArray[np.float64], limit: float = FORBIDDEN) -> Matches:
+    """Return the (K, 2) pairs of the cheapest assignment whose cost is below the limit."""
+    if not costs.size:
+        return np.empty((0, 2), np.int64)
+    rows, columns = linear_sum_assignment(costs)
+    good = costs[rows, columns] < limit
+    return np.stack([rows[good], columns[good]], -1)
+
+
+def associate(
+    costs: npt.NDArray[np.float64],
+    sure: npt.NDArray[np.bool_],
+    recent: npt.NDArray[np.bool_],
+) -> Matches:
+    """Match in two stages.
+
+    Args:
+        costs: (N, M) of ``pair_costs``.
+        sure: (M,) detections that may match any track.
+        recent: (N,) tracks that the other detections may match.
+
+    Returns:
+        (K, 2) rows of a track and of a detection.
+    """
+    if sure.all():
+        return assign(costs)
+    columns = np.flatnonzero(sure)
+    first = assign(costs[:, columns])
+    first[:, 1] = columns[first[:, 1]]
+    left = recent.copy()
+    left[first[:, 0]] = False
+    rows, columns = np.flatnonzero(left), np.flatnonzero(~sure)
+    second = assign(costs[np.ix_(rows, columns)])
+    second = np.stack([rows[second[:, 0]], columns[second[:, 1]]], -1)
+    return np.concatenate([first, second])
+
+
+@kernel
+def _costs(
+    boxes: npt.NDArray[np.float64],
+    cov: npt.NDArray[np.float64],
+    yaw_cov: npt.NDArray[np.float64],
+    scale: npt.NDArray[np.float64],
+    kind: npt.NDArray[np.int64],
+    detected: npt.NDArray[np.float64],
+    noise: npt.NDArray[np.float64],
+    detected_kind: npt.NDArray[np.int64],
+    group: npt.NDArray[np.int64],
+    yaw_noise: npt.NDArray[np.float64],
+    gate: float,
+    reach: float,
+    shape_weight: float,
+) -> npt.NDArray[np.float64]:
+    costs = np.full((len(boxes), len(detected)), FORBIDDEN)
+    for i in range(len(boxes)):
+        for j in range(len(detected)):
+            if group[kind[i]] != group[detected_kind[j]]:
+                continue
+            ex, ey = detected[j, 0] - boxes[i, 0], detected[j, 1] - boxes[i, 1]
+            if ex * ex + ey * ey > (reach * scale[i]) ** 2:
+                continue
+            sxx, sxy = cov[i, 0, 0] + noise[j, 0], cov[i, 0, 1] + noise[j, 1]
+            syy = cov[i, 1, 1] + noise[j, 2]
+            determinant = sxx * syy - sxy * sxy
+            distance = (syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey) / determinant
+            shared = overlap(boxes[i], detected[j])
+            if distance > gate and shared < 0.1:
+                continue
+            miss = remainder(detected[j, 3] - boxes[i, 3], math.pi)
+            doubt = yaw_cov[i, 0] + yaw_noise[kind[i]] ** 2
+            heading = math.log1p(miss * miss / doubt / 4)
+            # standard sizes: the determinant is compared with that of a certain track
+            spread = 0.5 * math.log(determinant)
+            costs[i, j] = min(distance, 2 * gate) + heading + spread + shape_weight * (1 - shared)
+    return costs

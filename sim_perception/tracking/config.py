@@ -1,0 +1,201 @@
+"""What can be set about the tracker, with its defaults: one place for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.taxonomy import Taxonomy, load_taxonomy
+
+
+@dataclass(frozen=True)
+class ClassMotion:
+    """How objects of one class move and how well they are measured.
+
+    Lengths are metres for 3D boxes. For image boxes they are heights of the box, so that one
+    set of values serves near and far objects.
+
+    Attributes:
+        group: classes with the same group can be mistaken for each other by the detector;
+            empty for a class that is never mistaken.
+        position_noise: standard deviation of a measured centre, across the line of sight.
+        range_noise: what it grows by along the line of sight, per metre of distance.
+        yaw_noise: standard deviation of a measured heading, radians.
+        acceleration: root of the spectral density of the acceleration along the heading,
+            m/s^1.5: how fast the speed becomes unknown.
+        sideways: the same across the heading.
+        start_speed: standard deviation of a new object's speed along each axis, m/s.
+        slip: standard deviation of the speed across the heading, m/s; 0 if the class moves
+            in any direction.
+        rest_speed: objects that seem slower may be at rest, m/s; 0 if none are.
+        turns: whether a lost object goes on turning as it did.
+        life: seconds that a track outlives its last detection.
+    """
+
+    group: str = ''
+    position_noise: float = 0.1
+    range_noise: float = 0.01
+    yaw_noise: float = 0.1
+    acceleration: float = 1.5
+    sideways: float = 0.7
+    start_speed: float = 8.0
+    slip: float = 0.0
+    rest_speed: float = 0.5
+    turns: bool = False
+    life: float = 3.0
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name != 'group' and not (np.isfinite(value) and value >= 0):
+                raise ValueError(f'{f.name} must be finite and at least 0, got {value}')
+        for name in ('position_noise', 'yaw_noise', 'start_speed', 'life'):
+            if not getattr(self, name) > 0:
+                raise ValueError(f'{name} must be greater than 0')
+
+
+VEHICLE = ClassMotion(group='vehicle', slip=0.5, yaw_noise=0.08, turns=True)
+PEDESTRIAN = ClassMotion(
+    group='person', yaw_noise=0.4, acceleration=0.6, sideways=0.6, start_speed=1.5, rest_speed=0.2
+)
+CYCLIST = ClassMotion(
+    group='person', yaw_noise=0.15, acceleration=1.0, start_speed=4.0, slip=0.5, rest_speed=0.3
+)
+IMAGE_OBJECT = ClassMotion(
+    position_noise=0.05,
+    range_noise=0.0,
+    acceleration=1.0,
+    sideways=1.0,
+    start_speed=1.0,
+    rest_speed=0.0,
+    life=1.0,
+)
+"""Any class in the image plane: lengths are box heights."""
+
+
+def street_classes(taxonomy: Taxonomy | None = None) -> dict[int, ClassMotion]:
+    """Return the motion of the countable classes of a taxonomy, by class id."""
+    taxonomy = taxonomy or load_taxonomy()
+    known = {'pedestrian': PEDESTRIAN, 'cyclist': CYCLIST}
+    return {i: known.get(taxonomy.names[i], VEHICLE) for i in taxonomy.thing_ids}
+
+
+def image_classes(taxonomy: Taxonomy | None = None) -> dict[int, ClassMotion]:
+    """Return the motion of the countable classes in the image plane, by class id."""
+    taxonomy = taxonomy or load_taxonomy()
+    return dict.fromkeys(taxonomy.thing_ids, IMAGE_OBJECT)
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Everything that can be set about a tracker. Durations are seconds, scores in [0, 1].
+
+    Attributes:
+        classes: motion by class id; detections of other classes are dropped and counted.
+        min_score: detections below it are dropped.
+        high_score: detections from here on are matched first, to all tracks; the others only
+            to tracks that are left and were seen within ``low_score_reach``.
+        spawn_score: an unmatched detection from here on starts a track.
+        report_score: a confirmed track is reported while its mean score, weighed towards the
+            present, is at least this.
+        instant_score: a tentative track is reported if its mean score is at least this.
+        score_memory: time constant of that mean.
+        confirm_hits: detections after which a track is confirmed; tracks below it die when
+            they miss ``tentative_life``.
+        gate: greatest squared Mahalanobis distance of a match.
+        reach: greatest distance of a match in units of ``ClassMotion``, whatever the
+            covariance, m.
+        shape_weight: cost of a match whose boxes do not overlap at all.
+        low_score_reach: see ``high_score``.
+        tentative_life: see ``confirm_hits``.
+        empty_life: how long a track may go on whose place is seen to be empty.
+        hidden_life_factor: how much longer than its class's ``life`` a track may be lost
+            while it is known to be occluded.
+        report_lost: how long a lost track is still reported as a visible one; hidden ones are
+            always listed among the occluded.
+        duplicate_overlap: an unmatched detection that overlaps a matched track's box by more
+            (intersection over union from above) starts no track.
+        detection_chance: probability to detect an object that is in view, for the fading of
+            ``score`` while lost.
+        max_detections: of more in a frame, those with the best scores are used.
+        max_tracks: of more, those seen last are kept.
+        max_gap: after a longer silence all tracks are dropped.
+        ego_motion: estimate the sensor's motion from the detections where no pose is given.
+        ego_acceleration: root of the spectral density of the sensor's acceleration, m/s^1.5.
+        ego_turning: the same of its yaw rate, rad/s^1.5.
+        ego_max_speed: greatest speed that is looked for at the start, m/s.
+    """
+
+    classes: Mapping[int, ClassMotion] = field(default_factory=street_classes)
+    min_score: float = 0.1
+    high_score: float = 0.5
+    spawn_score: float = 0.5
+    report_score: float = 0.5
+    instant_score: float = 0.9
+    score_memory: float = 0.5
+    confirm_hits: int = 3
+    gate: float = 16.0
+    reach: float = 15.0
+    shape_weight: float = 4.0
+    low_score_reach: float = 0.5
+    tentative_life: float = 0.25
+    empty_life: float = 0.4
+    hidden_life_factor: float = 2.0
+    report_lost: float = 0.0
+    duplicate_overlap: float = 0.3
+    max_detections: int = 512
+    max_tracks: int = 1024
+    max_gap: float = 10.0
+    ego_motion: bool = False
+    ego_acceleration: float = 2.0
+    ego_turning: float = 0.3
+    ego_max_speed: float = 40.0
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise ValueError('classes is empty: name at least one class to track')
+        for name in ('min_score', 'high_score', 'spawn_score', 'report_score', 'instant_score'):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f'{name} must lie in [0, 1], got {value}')
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, int | float) and not (np.isfinite(value) and value >= 0):
+                raise ValueError(f'{f.name} must be finite and at least 0, got {value}')
+        if self.max_detections < 1 or self.max_tracks < 1:
+            raise ValueError('max_detections and max_tracks must be at least 1')
+
+
+CLASS_DTYPE = np.dtype(
+    [
+        ('group', np.int64),
+        ('position_noise', float),
+        ('range_noise', float),
+        ('yaw_noise', float),
+        ('acceleration', float),
+        ('sideways', float),
+        ('start_speed', float),
+        ('slip', float),
+        ('rest_speed', float),
+        ('turns', np.bool_),
+        ('life', float),
+    ]
+)
+
+
+def class_table(classes: Mapping[int, ClassMotion]) -> npt.NDArray[np.void]:
+    """Return one ``CLASS_DTYPE`` row per class, in the mapping's order; groups are numbers."""
+    table = np.zeros(len(classes), CLASS_DTYPE)
+    names: list[str] = []
+    for row, (class_id, motion) in zip(table, classes.items(), strict=True):
+        name = motion.group or f'class {class_id}'
+        if name not in names:
+            names.append(name)
+        row['group'] = names.index(name)
+        for f in fields(ClassMotion):
+            if f.name != 'group':
+                row[f.name] = getattr(motion, f.name)
+    return table

@@ -1,0 +1,233 @@
+"""The tracker: predict, associate, update, prune, spawn, once per frame, in seconds on stamps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.tracking.associate import Matches, associate, pair_costs
+from sim_perception.tracking.config import TrackerConfig, class_table
+from sim_perception.tracking.detections import DetectionArrays, Rejected, place, prepare
+from sim_perception.tracking.ego_motion import EgoMotion
+from sim_perception.tracking.occlusion import View
+from sim_perception.tracking.predict import predict
+from sim_perception.tracking.prune import surviving
+from sim_perception.tracking.spawn import spawn
+from sim_perception.tracking.tables import (
+    EMPTY,
+    OCCLUDED,
+    OUTSIDE,
+    UNKNOWN,
+    Rows,
+    logit,
+    track_boxes,
+    track_dtype,
+)
+from sim_perception.tracking.update import update
+
+Array = npt.NDArray[np.float64]
+
+
+class StampError(ValueError):
+    """A frame is not newer than the one before; it was not used and changed nothing."""
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """What is known after a frame.
+
+    Attributes:
+        stamp: nanoseconds.
+        tracks: all tracks as rows of ``tables.track_dtype``, tentative ones too.
+        reported: (N,) which of them are sure enough to be shown.
+        occluded: (N,) which sure ones are hidden or out of view, and so not reported.
+        tracking_T_sensor: (4, 4) pose of the sensor's level frame in the tracking frame.
+        rejected: counts of detections that were not used.
+        restarted: whether a long silence dropped all tracks before this frame.
+    """
+
+    stamp: int
+    tracks: Rows
+    reported: npt.NDArray[np.bool_]
+    occluded: npt.NDArray[np.bool_]
+    tracking_T_sensor: Array
+    rejected: Rejected = field(default_factory=Rejected)
+    restarted: bool = False
+
+
+class Tracker:
+    """Tracks the 3D boxes of one sensor, or the image boxes of one camera.
+
+    Ids count up from 1 for the life of the object, also after ``reset``.
+    """
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        self.config = config or TrackerConfig()
+        self.classes = class_table(self.config.classes)
+        self.class_ids = np.array(list(self.config.classes), np.int64)
+        self._kinds = {class_id: row for row, class_id in enumerate(self.config.classes)}
+        self._dtype = track_dtype(len(self.classes))
+        self._next_id = 1
+        c = self.config
+        scores = [c.high_score, c.spawn_score, c.report_score, c.instant_score]
+        self._high, self._spawn, self._report, self._instant = logit(scores).tolist()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all tracks and the last stamp, e.g. after the clock jumped back."""
+        self.tracks: Rows = np.zeros(0, self._dtype)
+        self.stamp: int | None = None
+        self.ego = EgoMotion(
+            self.config.ego_acceleration, self.config.ego_turning, self.config.ego_max_speed
+        )
+
+    def step(
+        self,
+        stamp: int,
+        arrays: DetectionArrays,
+        *,
+        tracking_T_sensor: Array | None = None,
+        view: View | None = None,
+    ) -> TrackedFrame:
+        """Process one frame; call it for frames without detections, too.
+
+        Args:
+            stamp: nanoseconds, later than the last frame's.
+            arrays: the frame's detections.
+            tracking_T_sensor: (4, 4) pose of the sensor's level frame; without it the sensor
+                stands still, or its motion is estimated if ``config.ego_motion`` is set.
+            view: what tells hidden from vanished objects; without it nothing is known.
+
+        Raises:
+            StampError: if the stamp is not later than the last one.
+        """
+        dt, restarted = self._advance(stamp)
+        detections, rejected = prepare(arrays, self._kinds, self.classes, self.config)
+        predict(self.tracks, self.classes, dt)
+        self.tracks['detection'] = -1
+        pose = self._locate(detections, tracking_T_sensor, stamp, dt)
+        matches = self._associate(detections, stamp)
+        update(
+            self.tracks, detections, matches, self.classes, stamp,
+            self.config.score_memory, self.config.confirm_hits,
+        )  # fmt: skip
+        self._look(matches, pose, view, stamp)
+        alive = surviving(self.tracks, self.classes, self.config, stamp)
+        new = spawn(
+            self.tracks, detections, matches, self.classes, self.config,
+            self._spawn, stamp, self._next_id,
+        )  # fmt: skip
+        self._next_id += len(new)
+        self.tracks = joined(self.tracks if alive.all() else self.tracks[alive], new)
+        return TrackedFrame(
+            stamp, self.tracks.copy(), *self._reported(stamp), pose, rejected, restarted
+        )
+
+    def _advance(self, stamp: int) -> tuple[float, bool]:
+        """Take a new stamp; return the seconds since the last one and whether tracks were lost."""
+        if self.stamp is None:
+            self.stamp = stamp
+            return 0.0, False
+        if stamp <= self.stamp:
+            raise StampError(
+                f'frame at {stamp} ns is not later than the last at {self.stamp} ns: drop it, or '
+                'call reset() if the clock was set back'
+            )
+        dt = 1e-9 * (stamp - self.stamp)
+        restarted = dt > self.config.max_gap
+        if restarted:
+            self.reset()
+            dt = 0.0
+        self.stamp = stamp
+        return dt, restarted
+
+    def _locate(self, detections: Rows, given: Array | None, stamp: int, dt: float) -> Array:
+        """Place the detections in the tracking frame; return the sensor's pose there."""
+        if given is not None:
+            place(detections, given)
+            return given
+        if not self.config.ego_motion:
+            return np.eye(4)
+        ego = self.ego
+        pose = ego.predict(dt)
+        if dt > 0 and len(detections):
+            recent = self.tracks['seen'] >= stamp - 1_000_000_000
+            known, sure = self.tracks[recent], detections[detections['logit'] >= self._high]
+            if not ego.locked:
+                pose = ego.search(pose, known, sure, dt)
+            place(sure, planar(pose))
+            costs = pair_costs(known, sure, self.classes, self.config)
+            matches = associate(costs, np.ones(len(sure), bool), np.ones(len(known), bool))
+            ego.correct(pose, known, sure, matches, self.classes['yaw_noise'], dt)
+        elif dt > 0:
+            ego.correct(pose, self.tracks, detections, _NONE, self.classes['yaw_noise'], dt)
+        located = planar(ego.pose)
+        place(detections, located)
+        return located
+
+    def _associate(self, detections: Rows, stamp: int) -> Matches:
+        """Match detections with tracks in two stages."""
+        if not len(detections) or not len(self.tracks):
+            return _NONE
+        costs = pair_costs(self.tracks, detections, self.classes, self.config)
+        recent = self.tracks['seen'] >= stamp - round(1e9 * self.config.low_score_reach)
+        return associate(costs, detections['logit'] >= self._high, recent)
+
+    def _look(self, matches: Matches, pose: Array, view: View | None, stamp: int) -> None:
+        """Note what is known about the places of tracks without a detection."""
+        lost = np.ones(len(self.tracks), bool)
+        lost[matches[:, 0]] = False
+        if not lost.any():
+            return
+        rows = np.flatnonzero(lost)
+        if view is None:
+            self.tracks['place'][rows] = UNKNOWN
+            return
+        places, visibility = view.look(in_sensor(track_boxes(self.tracks), pose), rows)
+        self.tracks['place'][rows] = places
+        self.tracks['visibility'][rows] = visibility
+        since = self.tracks['empty_since'][rows]
+        self.tracks['empty_since'][rows] = np.where(
+            places == EMPTY, np.where(since < 0, stamp, since), -1
+        )
+
+    def _reported(self, stamp: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return which tracks are sure enough to be shown, and which to be listed as hidden."""
+        tracks = self.tracks
+        sure = tracks['logit'] >= np.where(tracks['confirmed'], self._report, self._instant)
+        lost = stamp - tracks['seen']
+        hidden = (tracks['place'] == OCCLUDED) | (tracks['place'] == OUTSIDE)
+        reported = sure & (lost <= round(1e9 * self.config.report_lost))
+        return reported, sure & hidden & ~reported
+
+
+_NONE: Matches = np.empty((0, 2), np.int64)
+
+
+def joined(first: Rows, second: Rows) -> Rows:
+    """Return both tables as one; np.concatenate is slow on structured rows."""
+    if not len(second):
+        return first
+    out = np.empty(len(first) + len(second), first.dtype)
+    out[: len(first)] = first
+    out[len(first) :] = second
+    return out
+
+
+def planar(pose: Array) -> Array:
+    """Return the 4x4 transform of x, y, heading."""
+    x, y, heading = pose.tolist()
+    c, s = math.cos(heading), math.sin(heading)
+    return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+
+
+def in_sensor(boxes: Array, tracking_T_sensor: Array) -> Array:
+    """Return (N, 7) boxes of the tracking frame in the sensor's level frame."""
+    rotation, origin = tracking_T_sensor[:3, :3], tracking_T_sensor[:3, 3]
+    out = boxes.copy()
+    out[:, :3] = (boxes[:, :3] - origin) @ rotation
+    out[:, 3] -= np.arctan2(rotation[1, 0], rotation[0, 0])
+    return out
