@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,13 +16,15 @@ from sim_perception.geometry.warping import pose_matrix, pose_vector
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import parse_scenario
+from sim_perception.types import Camera
 from training import cli
 from training.ablate import load_ablation, markdown
 from training.config import ConfigError, load_config, merged
-from training.datasets.sample import DatasetError
+from training.datasets.clips import Clip
+from training.datasets.sample import DatasetError, Sample
 from training.engine.state import list_states, load_state
 from training.tasks import build_task
-from training.tasks.adaptation_data import WeightedChoice
+from training.tasks.adaptation_data import StereoHints, WeightedChoice
 from training.tasks.pseudo_labels import (
     PseudoLabels,
     follow,
@@ -29,7 +32,7 @@ from training.tasks.pseudo_labels import (
     pseudo_labels,
     weighted_cross_entropy,
 )
-from training.tasks.view_synthesis import ClipViews, pose_error, synthesis_loss
+from training.tasks.view_synthesis import ClipViews, hint_loss, pose_error, synthesis_loss
 from training.train import train
 
 SCENARIO = """
@@ -102,7 +105,7 @@ def test_every_loss_reaches_the_network(bag, images, tmp_path):
         *('silog', 'gradient', 'cross_entropy', 'normals', 'uncertainty'),
         *('clip_silog', 'clip_gradient', 'clip_cross_entropy', 'clip_normals'),
         *('clip_uncertainty', 'partial_depth', 'partial_motion', 'motion', 'match'),
-        *('photometric', 'smoothness', 'velocity', 'pseudo_label'),
+        *('photometric', 'smoothness', 'velocity', 'hint', 'pseudo_label'),
     }
     assert set(result['terms']) == expected
     named = dict(task.model.named_parameters())
@@ -237,6 +240,57 @@ def test_measured_speed_corrects_the_depth(bag, images, tmp_path):
     assert gradient.abs().sum() > 0
 
 
+def stereo_views(disparity: int = 6, focal: float = 60.0, baseline: float = 0.5) -> ClipViews:
+    """A fronto-parallel wall at ``focal * baseline / disparity`` metres."""
+    noise = torch.rand(1, 3, 20, 48, generator=torch.Generator().manual_seed(0))
+    wall = torch.nn.functional.interpolate(noise, size=(40, 96), mode='bilinear')
+    pose = torch.eye(4)[None].clone()
+    pose[:, 0, 3] = -baseline
+    matrix = torch.tensor([[[focal, 0, 40.0], [0, focal, 20.0], [0, 0, 1]]])
+    return ClipViews(
+        target=wall[..., :80],
+        sources=(),
+        matrix=matrix,
+        true_poses=(),
+        distance=torch.empty(1, 0),
+        right=wall[..., disparity : disparity + 80],
+        right_T_target=pose,
+    )
+
+
+def test_only_hints_that_explain_the_right_image_better_are_followed():
+    views, true = stereo_views(), torch.full((1, 40, 80), 5.0)
+    hint = true.clone()
+    hint[:, :, :20] = torch.nan
+    far = (true * 1.5).requires_grad_()
+    loss = hint_loss(views, far, hint, 0.85)
+    # columns that the right camera sees follow the hint; a mean over all hinted pixels
+    assert float(loss.detach()) == pytest.approx(np.log(1.5), rel=0.1)
+    (gradient,) = torch.autograd.grad(loss, far)
+    assert (gradient[:, :, :20] == 0).all()
+    assert (gradient[:, :, 20:] >= 0).all()
+    assert hint_loss(views, true, true * 1.5, 0.85) < 0.01
+    assert hint_loss(replace(views, right=None), far, hint, 0.85) == 0
+
+
+def test_stereo_hints_are_metric_and_remembered():
+    views = stereo_views()
+    rng = np.random.default_rng(0)
+    texture = cv2.resize(rng.integers(0, 256, (60, 180), np.uint8), (360, 120))
+    picture = np.repeat(texture[..., None], 3, -1)
+    camera = Camera(300, 120, 200.0, 200.0, 149.5, 59.5)
+    left, right = picture[:, :300].copy(), picture[:, 20:320].copy()
+    target = Sample(left, camera, None, None, 'left')
+    pose = views.right_T_target[0].numpy()
+    clip = Clip((target,), 0, (np.eye(4),), (0.0,), Sample(right, camera, None, None, 'r'), pose)
+    hints = StereoHints(capacity=1)
+    depth = hints.of(clip)
+    assert depth is not None
+    assert np.nanmedian(depth) == pytest.approx(200 * 0.5 / 20, rel=0.02)
+    assert hints.of(clip) is depth
+    assert hints.of(replace(clip, right=None)) is None
+
+
 @pytest.mark.slow
 def test_training_with_a_teacher_resumes_bit_for_bit(bag, images, tmp_path):
     parts = settings(bag, images, tmp_path / 'parts')
@@ -264,7 +318,8 @@ def test_video_alone_trains_depth_and_motion(bag, tmp_path):
         'model.pretrained=false',
     ]
     task = build_task(load_config('self_supervised_depth', changes)).train()
-    assert set(task(batch_of(task))['terms']) == {'photometric', 'smoothness', 'velocity'}
+    terms = task(batch_of(task))['terms']
+    assert set(terms) == {'photometric', 'smoothness', 'velocity', 'hint'}
     with pytest.raises(ConfigError, match='train the task guda'):
         build_task(load_config('self_supervised_depth', [*changes, f'data.bags=["{bag}"]']))
 

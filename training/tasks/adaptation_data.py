@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 
@@ -27,7 +29,8 @@ from training.augmentation import (
     random_view,
 )
 from training.clip_view import clip_view
-from training.datasets.clips import Clips
+from training.datasets.clips import Clip, Clips
+from training.datasets.kitti_stereo import stereo_depth
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.sources import SourceConfig, open_clips, open_images
 from training.tasks.labelled_data import BagImages, DataConfig, LabelledData
@@ -45,6 +48,8 @@ class AdaptationDataConfig(DataConfig):
     """Real recordings for photometric self-supervision."""
     real_images: list[SourceConfig] = Field(default_factory=list)
     """Real images for pseudo-labels."""
+    depth_hints: bool = True
+    """Match the stereo pairs of real clips for proposals of depth (see ``loss.hint``)."""
     real_geometry: GeometryConfig | None = None
     """Views of real images; as ``geometry`` if left out. The size must be the same."""
     real_appearance: AppearanceConfig = AppearanceConfig(
@@ -69,6 +74,30 @@ class WeightedChoice:
         return number, int(rng.integers(self._lengths[number]))
 
 
+class StereoHints:
+    """Depth of clips with a right image by semi-global matching, kept for the next time."""
+
+    def __init__(self, capacity: int = 128) -> None:
+        self._kept: dict[str, npt.NDArray[np.float32]] = {}
+        self._capacity = capacity
+
+    def of(self, clip: Clip) -> npt.NDArray[np.float32] | None:
+        """Return the target's (H, W) depth in metres, NaN where unsure; None without a pair."""
+        target = clip.frames[clip.target]
+        if clip.right is None or clip.right_T_target is None or target.camera is None:
+            return None
+        if clip.name not in self._kept:
+            if len(self._kept) >= self._capacity:
+                self._kept.pop(next(iter(self._kept)))
+            left, right = (
+                np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+                for image in (target.image, clip.right.image)
+            )
+            baseline = -float(clip.right_T_target[0, 3])
+            self._kept[clip.name] = stereo_depth(left, right, target.camera.fx, baseline)
+        return self._kept[clip.name]
+
+
 class MixedData:
     """Training samples with a part from every configured kind of data.
 
@@ -82,6 +111,7 @@ class MixedData:
         size = (config.geometry.width, config.geometry.height)
         if (self.real_geometry.width, self.real_geometry.height) != size:
             raise DatasetError(f'data.real_geometry must have the size of data.geometry, {size}')
+        self._hints = StereoHints()
         self._virtual = (
             LabelledData(BagImages(config.bags, config.stride), config, preprocess)
             if config.bags
@@ -133,7 +163,7 @@ class MixedData:
         """Return a clip's tensors; ``view_synthesis.ClipViews`` describes them.
 
         Besides: ``image`` (3, H, W), the target as the network sees it, ``focal``, and for
-        simulated clips ``depth`` and ``semantic`` (H, W).
+        simulated clips ``depth`` and ``semantic``, for real ones perhaps ``hint`` (H, W).
 
         Raises:
             DatasetError: if the camera is unknown, or a simulated clip has no truth.
@@ -157,6 +187,12 @@ class MixedData:
         }
         if view.right_T_target is not None:
             tensors['right_T_target'] = torch.from_numpy(view.right_T_target.astype(np.float32))
+        if self.config.depth_hints and not virtual:
+            hint = self._hints.of(clip)
+            unknown = np.full(image.shape[:2], np.nan, np.float32)
+            tensors['hint'] = torch.from_numpy(
+                unknown if hint is None else view.view.nearest(hint)
+            )
         depth = np.full(image.shape[:2], np.nan, np.float32)
         appearance = self.config.real_appearance
         if virtual:

@@ -40,7 +40,13 @@ from training.tasks.pseudo_labels import (
     pseudo_labels,
     weighted_cross_entropy,
 )
-from training.tasks.view_synthesis import ClipViews, pose_error, real_terms, synthesis_loss
+from training.tasks.view_synthesis import (
+    ClipViews,
+    hint_loss,
+    pose_error,
+    real_terms,
+    synthesis_loss,
+)
 
 Parts = dict[str, DepthSegmentationOutput]
 
@@ -65,6 +71,8 @@ class AdaptationLossConfig(LossConfig):
     """Likelihood of the matches behind the motion of simulated clips, given the true motion."""
     photometric: float = Field(default=1.0, ge=0)
     """View synthesis of real clips with predicted depth and motion."""
+    hint: float = Field(default=1.0, ge=0)
+    """Depth of real stereo clips against proposals of classical matching that fit better."""
     smoothness: float = Field(default=1e-3, ge=0)
     """Edge-aware smoothness of the inverse depth of real clips."""
     velocity: float = Field(default=0.1, ge=0)
@@ -287,6 +295,10 @@ class GudaTask(DepthSegmentationTask):
         # Not detached: motion is solved from depth, so a measured distance corrects depth too.
         vectors = [self.head.solve(m) for m in self.matches(raw.log_depth, batch)]
         terms, outputs = real_terms(views, depth, vectors, loss.ssim)
+        if loss.hint and 'hint' in batch:
+            stride = loss.synthesis_stride
+            hint = batch['hint'][:, ::stride, ::stride]
+            terms['hint'] = hint_loss(views, depth, hint, loss.ssim)
         for name, term in terms.items():
             weighted[name] = (getattr(loss, name), term)
         return {f'real_clip/{name}': value for name, value in outputs.items()}

@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector, warp
-from training.losses import edge_aware_smoothness, minimum_reprojection, velocity_loss
+from training.losses import (
+    edge_aware_smoothness,
+    minimum_reprojection,
+    photometric_error,
+    velocity_loss,
+)
 from training.tasks.base import Batch
 
 
@@ -148,6 +153,35 @@ def real_terms(
         'velocity': velocity,
     }
     return terms, {**outputs, 'log_depth': depth.log()}
+
+
+def hint_loss(views: ClipViews, depth: Tensor, hint: Tensor, ssim: float) -> Tensor:
+    """Return the mean absolute log ratio of depth to hints that explain the right image better.
+
+    View synthesis has many local minima; a proposal from classical matching leads out of them,
+    and where it is wrong it is not followed (Watson et al., "Self-supervised monocular depth
+    hints", ICCV 2019, eq. 3).
+
+    Args:
+        views: the clips; ``right`` may be None.
+        depth: (N, H, W) predicted metres.
+        hint: (N, H, W) proposed metres, NaN where there is none.
+        ssim: see ``photometric_error``.
+    """
+    usable = torch.isfinite(hint) & (hint > 0)
+    if views.right is None or not bool(usable.any()):
+        return depth.sum() * 0.0
+    proposed = torch.where(usable, hint, 1.0)
+    with torch.no_grad():
+        errors = []
+        for candidate in (depth, proposed):
+            pose = torch.nan_to_num(views.right_T_target)
+            seen, inside = warp(views.right, candidate, views.matrix, views.matrix, pose)
+            error = photometric_error(seen, views.target, ssim)
+            errors.append(torch.where(inside, error, torch.inf))
+        better = usable & (errors[1] < errors[0])
+    ratio = torch.where(better, depth.log() - proposed.log(), 0.0).abs()
+    return ratio.sum() / usable.sum().clamp(min=1)
 
 
 def pose_error(
