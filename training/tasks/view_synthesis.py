@@ -173,13 +173,13 @@ def hint_loss(views: ClipViews, depth: Tensor, hint: Tensor, ssim: float) -> Ten
         return depth.sum() * 0.0
     proposed = torch.where(usable, hint, 1.0)
     with torch.no_grad():
-        errors = []
+        errors, seen_by_both = [], usable
         for candidate in (depth, proposed):
             pose = torch.nan_to_num(views.right_T_target)
             seen, inside = warp(views.right, candidate, views.matrix, views.matrix, pose)
-            error = photometric_error(seen, views.target, ssim)
-            errors.append(torch.where(inside, error, torch.inf))
-        better = usable & (errors[1] < errors[0])
+            errors.append(photometric_error(seen, views.target, ssim))
+            seen_by_both = seen_by_both & inside
+        better = seen_by_both & (errors[1] < errors[0])
     ratio = torch.where(better, depth.log() - proposed.log(), 0.0).abs()
     return ratio.sum() / usable.sum().clamp(min=1)
 
