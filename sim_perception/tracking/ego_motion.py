@@ -79,6 +79,8 @@ class EgoMotion:
         if best < 1.5:
             return predicted
         self.locked = True
+        self.speed = np.array([way / dt, (SEARCH_WIDTH / dt) ** 2])
+        self.turning = np.array([turn / dt, START_TURNING**2])
         x, y, heading = self.pose
         middle = heading + turn / 2
         return np.array([x + way * math.cos(middle), y + way * math.sin(middle), heading + turn])

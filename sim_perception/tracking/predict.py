@@ -104,13 +104,14 @@ def _add_noise(
 def _turn(
     yaw: npt.NDArray[np.float64], cov: npt.NDArray[np.float64], turn: float, dt: float
 ) -> None:
-    """Predict heading and yaw rate; the rate fades and its noise accumulates."""
+    """Predict heading and yaw rate, an Ornstein-Uhlenbeck process integrated exactly."""
     fade = math.exp(-dt / YAW_RATE_MEMORY)
     reach = YAW_RATE_MEMORY * (1 - fade)
     yaw[0] += turn
     yaw[1] *= fade
     aa, ab, bb = cov[0], cov[1], cov[2]
-    q = YAW_RATE_NOISE * YAW_RATE_NOISE
-    cov[0] = aa + 2 * reach * ab + reach * reach * bb + q * dt * dt * dt / 3
-    cov[1] = fade * (ab + reach * bb) + q * dt * dt / 2
-    cov[2] = fade * fade * bb + q * dt
+    q, memory = YAW_RATE_NOISE * YAW_RATE_NOISE, YAW_RATE_MEMORY
+    twice = memory / 2 * (1 - fade * fade)
+    cov[0] = aa + 2 * reach * ab + reach * reach * bb + q * memory**2 * (dt - 2 * reach + twice)
+    cov[1] = fade * (ab + reach * bb) + q * reach * reach / 2
+    cov[2] = fade * fade * bb + q * twice

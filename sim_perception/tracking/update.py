@@ -24,6 +24,8 @@ FLIP_MEMORY = 0.9
 """Share of the balance of flipped detections that is kept at each detection."""
 REST_NOISE = 0.5
 """Standard deviation with which objects that may rest are drawn to rest, m/s."""
+REST_TURNING = 0.05
+"""Standard deviation with which their yaw rates are drawn to zero, rad/s."""
 CLASS_CONFUSION = 0.1
 """Chance that a detector names another class of the group."""
 MAX_VOTE = 5.0
@@ -109,10 +111,10 @@ def _update(
             speed = math.hypot(mean[i, 2], mean[i, 3])
             doubt = slip[k] ** 2 + speed * speed * yaw_cov[i, 0]
             _correct_speed(mean[i], cov[i], -s, c, doubt)
-        speed = math.hypot(mean[i, 2], mean[i, 3])
-        if speed < rest_speed[k]:
+        if math.hypot(mean[i, 2], mean[i, 3]) < rest_speed[k]:
             _correct_speed(mean[i], cov[i], 1.0, 0.0, REST_NOISE**2)
             _correct_speed(mean[i], cov[i], 0.0, 1.0, REST_NOISE**2)
+            _correct_turning(yaw[i], yaw_cov[i])
         gain = z[i, 1] / (z[i, 1] + HEIGHT_VARIANCE)
         z[i, 0] += gain * (box[j, 2] - z[i, 0])
         z[i, 1] *= 1 - gain
@@ -124,6 +126,18 @@ def _update(
         share = max(1.0 / hits[i], 1 - math.exp(-gap / max(memory, 1e-9)))
         score[i] += share * (logit[j] - score[i])
         kind[i] = _vote(votes[i], group, group[k], detected_kind[j])
+
+
+@kernel
+def _correct_turning(yaw: npt.NDArray[np.float64], cov: npt.NDArray[np.float64]) -> None:
+    """Kalman update of heading and rate by the rate being zero."""
+    total = cov[2] + REST_TURNING * REST_TURNING
+    a, b = cov[1] / total, cov[2] / total
+    yaw[0] -= a * yaw[1]
+    yaw[1] -= b * yaw[1]
+    cov[0] -= a * cov[1]
+    cov[1] *= 1 - b
+    cov[2] *= 1 - b
 
 
 @kernel
