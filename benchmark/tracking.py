@@ -1,0 +1,170 @@
+"""The tracker against named peers, on the same detections of KITTI's tracking sequences.
+
+Peers, in the same run: SORT, ByteTrack, OC-SORT and C-BIoU of PyPI ``trackers`` on the image
+boxes, AB3DMOT's logic on the 3D boxes; all keep lost tracks for ``LIFE`` and see the detections
+from ``LEAST_LOGIT`` on, which is their best threshold here. Keys, in percent, by
+``SCORE_CLASS_TRACKER``: HOTA, IDF1 and ``kept``, the identities kept through real occlusions or
+made gaps. ``frames_per_s`` counts the time inside the tracker only.
+
+``trackers`` must be installed without what it requires, or opencv-python replaces the headless
+one: ``pip install --no-deps trackers==2.6.1 supervision 'pydeprecate<0.14'`` and
+``pip install requests tqdm defusedxml``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from benchmark._ab3dmot import Ab3dmot
+from sim_perception.tracking.tables import sigmoid
+from training.datasets.kitti_tracking import CLASSES, FRAME_RATE, KittiSequence, read_sequences
+from training.evaluation.tracking import Runner, kitti_image_boxes, run_tracker, score_runner
+from training.evaluation.tracking_scores import TrackRows
+
+Array = npt.NDArray[np.float64]
+LIFE = 3.0
+"""Seconds that every peer keeps a lost track."""
+LEAST_LOGIT = 2.0
+EVALUATED = ('Car', 'Pedestrian')
+PUBLISHED = {
+    'hota_car_published_ab3dmot_val': 77.4,
+    'idf1_car_published_ab3dmot_val': 92.2,
+}
+"""AB3DMOT's logic with a life of 30 frames on KITTI's validation sequences (not these), without
+ego-motion, PointRCNN's detections, by TrackEval 1.3."""
+Step = Callable[[Array, Array, Array], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare this benchmark's options."""
+    parser.add_argument('--data', type=Path, required=True, help='KITTI tracking folder')
+    parser.add_argument('--gaps', type=int, nargs='*', default=[10, 20], help='frames of the gaps')
+    parser.add_argument('--seed', type=int, default=0)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Run every tracker with and without gaps, and print a table."""
+    sequences = read_sequences(options.data)
+    runners = {'ours': run_tracker, **peers()}
+    figures: dict[str, Any] = dict(PUBLISHED)
+    for name, runner in runners.items():
+        runner(sequences[0])  # compile outside of the timing
+        for gap in (0, *options.gaps):
+            scores, _ = score_runner(runner, sequences, EVALUATED, gap, options.seed)
+            suffix = f'_gap{gap}' if gap else ''
+            for kind in ('car', 'pedestrian'):
+                for key in ('HOTA', 'IDF1', 'IDSW', 'kept', 'events'):
+                    if f'{key}_{kind}' in scores:
+                        label = f'{key.lower()}_{kind}{suffix}_{name}'
+                        figures[label] = scores[f'{key}_{kind}']
+            if not gap:
+                figures[f'frames_per_s_{name}'] = scores['frames_per_s']
+    figures['tracker_frames_per_s'] = figures['frames_per_s_ours']
+    for gap in options.gaps:
+        best = max(figures[f'kept_car_gap{gap}_{name}'] for name in runners if name != 'ours')
+        figures[f'kept_car_gap{gap}_ratio_vs_best_peer'] = figures[
+            f'kept_car_gap{gap}_ours'
+        ] / max(best, 1e-9)
+    _print(figures, list(runners), options.gaps)
+    return figures
+
+
+def peers() -> dict[str, Runner]:
+    """Return the peers by name."""
+    import trackers
+
+    common = {'lost_track_buffer': round(30 * LIFE), 'frame_rate': FRAME_RATE}
+    image = {
+        'sort': partial(trackers.SORTTracker, **common),
+        'bytetrack': partial(trackers.ByteTrackTracker, **common),
+        'ocsort': partial(trackers.OCSORTTracker, **common),
+        'cbiou': partial(trackers.CBIoUTracker, **common),
+    }
+    runners: dict[str, Runner] = {
+        name: partial(_run, make=partial(_image_step, make)) for name, make in image.items()
+    }
+    runners['ab3dmot'] = partial(_run, make=_space_step)
+    return runners
+
+
+def _image_step(make: Callable[[], Any]) -> Step:
+    import supervision
+
+    tracker = make()
+
+    def step(image: Array, _space: Array, scores: Array) -> tuple[Any, Any]:
+        found = supervision.Detections(
+            xyxy=image, confidence=scores, class_id=np.zeros(len(image), int)
+        )
+        found.data['row'] = np.arange(len(image))
+        out = tracker.update(found)
+        if out.tracker_id is None or not len(out):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        known = np.asarray(out.tracker_id) >= 0
+        return np.asarray(out.tracker_id)[known], np.asarray(out.data['row'])[known]
+
+    return step
+
+
+def _space_step() -> Step:
+    tracker = Ab3dmot(life=round(LIFE * FRAME_RATE))
+
+    def step(_image: Array, space: Array, _scores: Array) -> tuple[Any, Any]:
+        ids, _, rows = tracker.step(space)
+        return ids, rows
+
+    return step
+
+
+def _run(sequence: KittiSequence, make: Callable[[], Step]) -> tuple[TrackRows, float]:
+    """Run one tracker per class over a sequence; the tracks have the detections' boxes."""
+    found = sequence.detections.select(sequence.detections.logit >= LEAST_LOGIT)
+    image, use = kitti_image_boxes(sequence, found.box3d, found.kind)
+    seconds = 0.0
+    frames, ids, rows = [], [], []
+    for kind in range(len(EVALUATED)):
+        step = make()
+        own = np.flatnonzero((found.kind == kind) & use)
+        edges = np.searchsorted(found.frame[own], np.arange(sequence.frames + 1))
+        for frame in range(sequence.frames):
+            now = own[edges[frame] : edges[frame + 1]]
+            start = time.perf_counter()
+            identity, place = step(image[now], found.box3d[now], sigmoid(found.logit[now]))
+            seconds += time.perf_counter() - start
+            frames.append(np.full(len(place), frame))
+            ids.append(identity * len(CLASSES) + kind)
+            rows.append(now[place])
+    order = np.concatenate(rows)
+    tracks = TrackRows(
+        np.concatenate(frames),
+        np.concatenate(ids),
+        np.array(CLASSES)[found.kind[order]],
+        image[order],
+        found.box3d[order],
+        found.logit[order],
+    )
+    return tracks, seconds
+
+
+def _print(figures: dict[str, Any], names: list[str], gaps: list[int]) -> None:
+    """Print one line per tracker for cars, and one for pedestrians."""
+    for kind in ('car', 'pedestrian'):
+        columns = ['HOTA', 'IDF1', 'IDSW', 'kept']
+        columns += [f'{key} gap {gap}' for gap in gaps for key in ('IDF1', 'kept')]
+        table = Table('tracker', *columns, 'frames/s', title=f'KITTI {kind}s, PointRCNN')
+        for name in names:
+            keys = [f'{key}_{kind}_{name}' for key in ('hota', 'idf1', 'idsw', 'kept')]
+            keys += [f'{key}_{kind}_gap{gap}_{name}' for gap in gaps for key in ('idf1', 'kept')]
+            keys.append(f'frames_per_s_{name}')
+            table.add_row(name, *(f'{figures.get(key, float("nan")):.1f}' for key in keys))
+        Console().print(table)
