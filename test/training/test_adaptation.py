@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from toy_task import scalars, torchrun
 from typer.testing import CliRunner
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector
@@ -308,6 +309,20 @@ def test_training_with_a_teacher_resumes_bit_for_bit(bag, images, tmp_path):
     assert 'unlabelled' in card
     pictures = {path.name.rsplit('_', 1)[0] for path in (tmp_path / 'whole/pictures').iterdir()}
     assert pictures == {'virtual', 'virtual_clip', 'real_clip', 'real_image'}
+
+
+@pytest.mark.slow
+def test_two_processes_lose_what_one_loses_on_the_same_samples(bag, images, tmp_path):
+    # The uncertainty head is there but has no loss: no process may wait for its gradient.
+    changes = ['model.uncertainty=true', 'loss.uncertainty=0', 'model.dropout=0']
+    two = [*settings(bag, images, tmp_path / 'two'), *changes]
+    torchrun(2, '--module', 'training', 'train', 'guda', '--config', 'guda', *two)
+    one = [*settings(bag, images, tmp_path / 'one'), *changes, 'accumulate=2']
+    train('guda', 'guda', one)
+    for term in ('loss', 'silog', 'cross_entropy', 'photometric', 'velocity', 'match'):
+        losses = scalars(tmp_path / 'two', f'train/{term}')
+        assert len(losses) == 3
+        assert losses == pytest.approx(scalars(tmp_path / 'one', f'train/{term}'), rel=1e-3)
 
 
 def test_video_alone_trains_depth_and_motion(bag, tmp_path):

@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_task import ToyData, ToyTask, toy_config
+from toy_task import (
+    ENVIRONMENT,
+    TOY,
+    ToyData,
+    ToyTask,
+    scalars,
+    torchrun,
+    toy_config,
+)
 
 from training.config import ScheduleConfig
 from training.engine.ema import Ema
@@ -194,49 +205,134 @@ def test_a_gradient_that_is_not_finite_is_reported(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
-    command = [
-        sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2',
-        str(Path(__file__).with_name('toy_task.py')), str(tmp_path / 'two'), '4',
-    ]  # fmt: skip
-    root = str(Path(__file__).resolve().parents[2])
-    environment = {**os.environ, 'PYTHONPATH': root, 'OMP_NUM_THREADS': '1'}
-    result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    fit(toy_config(tmp_path / 'one', batch_size=8), ToyTask(dropout=0.0))
-    one, two = tensors_of(tmp_path / 'one'), tensors_of(tmp_path / 'two')
-    for name, value in one.items():
+    torchrun(2, TOY, str(tmp_path / 'two'), '4')
+    one = toy_config(tmp_path / 'one', batch_size=8, log={'scalars_every': 1})
+    fit(one, ToyTask(dropout=0.0))
+    losses = scalars(tmp_path / 'two', 'train/loss')
+    assert len(losses) == 12
+    assert losses == pytest.approx(scalars(one.output, 'train/loss'), rel=1e-4)
+    first, second = tensors_of(one.output), tensors_of(tmp_path / 'two')
+    for name, value in first.items():
         if not name.endswith('seen'):  # counts the samples of its own process
-            torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(second[name], value, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.slow
-def test_a_signal_to_the_whole_process_group_ends_in_a_saved_state(tmp_path):
-    script, output = Path(__file__).with_name('toy_task.py'), tmp_path / 'run'
-    root = str(Path(__file__).resolve().parents[2])
+def test_the_waiting_for_data_is_logged_apart_from_the_step(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, 'perf_counter', lambda: clock[0])
+
+    class SlowData(ToyData):
+        def sample(self, index, rng):
+            clock[0] += 0.25
+            return super().sample(index, rng)
+
+    class SlowTask(ToyTask):
+        def training_data(self):
+            return SlowData()
+
+        def forward(self, batch):
+            clock[0] += 3.0
+            return super().forward(batch)
+
+    config = toy_config(tmp_path / 'run', accumulate=2, log={'scalars_every': 5})
+    fit(config, SlowTask())
+    assert scalars(config.output, 'speed/data_s') == pytest.approx([2 * 4 * 0.25] * 3)
+    assert scalars(config.output, 'speed/step_s') == pytest.approx([2 * 3.0] * 3)
+
+
+@contextmanager
+def toy_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A training in a process group of its own, killed at the end or if it hangs."""
     process = subprocess.Popen(
-        [sys.executable, str(script), str(output), '4', '1000000', '1'],
-        env={**os.environ, 'PYTHONPATH': root, 'OMP_NUM_THREADS': '1'},
+        [sys.executable, TOY, *arguments],
+        env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
     )
+    watchdog = threading.Timer(300, os.killpg, (process.pid, signal.SIGKILL))
+    watchdog.start()
+    assert process.stderr is not None
     try:
-        deadline = time.monotonic() + 120
-        while not list_states(output) and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        _, messages = process.communicate(timeout=60)
+        yield process
     finally:
+        watchdog.cancel()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read the log of a process up to a line with the text."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            return
+    raise AssertionError(f'no {text!r} in:\n' + ''.join(lines))
+
+
+def read_rest(process: subprocess.Popen[str]) -> str:
+    """Wait for the end of a process; return the rest of its log."""
+    assert process.stderr is not None
+    messages = process.stderr.read()
+    process.wait()
+    return messages
+
+
+class StoppingTask(ToyTask):
+    """Asks the loop to stop after some steps."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(dropout=0.0)
+        self.left = after
+
+    def forward(self, batch):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().forward(batch)
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_bit_for_bit(tmp_path):
+    steps, output = 1_000_000, tmp_path / 'killed'
+    for line in (':step 8 ', 'saved '):  # within a step; while tidying up after saving
+        with toy_process(str(output), '4', str(steps), '1') as process:
+            read_until(process, line)
+            os.killpg(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    partial = output / 'states' / '.partial_00000001'  # as of a kill while saving
+    partial.mkdir()
+    saved = int(list_states(output)[-1].name.removeprefix('step_'))
+    assert saved >= 10
+    fit(toy_config(output, steps=steps), StoppingTask(7), resume=True)
+    straight = toy_config(tmp_path / 'straight', steps=steps)
+    fit(straight, StoppingTask(saved + 7))
+    assert_same_bits(straight.output, output)
+    assert not partial.exists()
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_whole_process_group_ends_in_a_saved_state(tmp_path):
+    output = tmp_path / 'run'
+    with toy_process(str(output), '4', '1000000', '1') as process:
+        read_until(process, 'saved ')
+        os.killpg(process.pid, signal.SIGINT)
+        messages = read_rest(process)
     assert process.returncode == 0, messages[-2000:]
     log = (output / 'train.log').read_text()
     assert 'received SIGINT' in log
     step = int(log.rsplit('stopping after step ')[1].split(':')[0])
     assert list_states(output)[-1].name == f'step_{step:08d}'
+
+
+@pytest.mark.slow
+def test_processes_do_not_wait_for_parameters_without_a_loss(tmp_path):
+    torchrun(2, TOY, str(tmp_path / 'two'), '4', '12', '0', '1')
+    assert list_states(tmp_path / 'two')[-1].name == 'step_00000012'
 
 
 def test_samples_depend_on_position_only():

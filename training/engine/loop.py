@@ -19,12 +19,14 @@ from torch import Tensor
 
 from sim_perception.inference.backend import has_fast_bfloat16
 from training.config import TrainConfig
+from training.engine.detached import LossOnly
 from training.engine.ema import Ema
 from training.engine.run_log import RunLog
 from training.engine.sampler import StreamSampler, TrainingData, make_loader
 from training.engine.schedule import learning_rate_factor
 from training.engine.state import StateError, list_states, load_state, save_state
 from training.engine.stopping import StopRequest
+from training.engine.timing import Timed
 from training.tasks.base import Batch, Task
 
 logger = logging.getLogger('training')
@@ -63,7 +65,7 @@ def fit(
     fabric = make_fabric(config)
     data = task.training_data()
     run = _Run.begin(config, task, fabric, len(data), command)
-    batches = _batches(config, data, fabric, run.step)
+    batches = Timed(_batches(config, data, fabric, run.step))
     stop = StopRequest(max_minutes)
     with RunLog(config, run.step, enabled=fabric.is_global_zero) as log, stop:
         logger.info(
@@ -73,6 +75,7 @@ def fit(
         )
         last_saved = time.monotonic()
         while run.step < config.steps:
+            began = time.perf_counter()
             # Random numbers and the learning rate are functions of the step: resume is exact.
             seed = np.random.SeedSequence([config.seed, 2, run.step, fabric.global_rank])
             torch.manual_seed(int(seed.generate_state(1)[0]))
@@ -85,7 +88,10 @@ def fit(
             run.ema.update(task, run.step)
             run.step += 1
 
-            log.step(run.step, terms, norm, factor)
+            waited = batches.take_seconds()
+            log.tick(run.step, waited, time.perf_counter() - began - waited)
+            if log.due(run.step):
+                log.step(run.step, run.over_processes(terms), norm, factor)
             if run.step % config.log.pictures_every == 0 and fabric.is_global_zero:
                 log.pictures(run.step, task.pictures(batch, outputs))
                 with fabric.autocast():
@@ -119,7 +125,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
         accelerator='cuda' if on_gpu else 'cpu',
         devices=per_node,
         num_nodes=world_size // per_node,
-        strategy=DDPStrategy() if world_size > 1 else 'auto',
+        # settings decide which heads have a loss: those without must not be waited for
+        strategy=DDPStrategy(find_unused_parameters=True) if world_size > 1 else 'auto',
         precision=precision,
     )
     fabric.launch()
@@ -167,7 +174,7 @@ class _Run:
         )
         task.train()  # modules know parts that stay in evaluation mode, such as frozen norms
         base_rates = [group['lr'] for group in optimizer.param_groups]
-        module, wrapped = fabric.setup(task, optimizer)
+        module, wrapped = fabric.setup(LossOnly(task), optimizer)
         ema = Ema(task, config.ema_decay)
         states = list_states(config.output)
         step = 0
@@ -216,6 +223,13 @@ class _Run:
             for name, value in {'loss': result['loss'], **result['terms']}.items():
                 terms[name] = terms.get(name, 0.0) + value.detach() / count
         return terms, batch, result['outputs']
+
+    def over_processes(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the means over the processes, each of which sees its part of the batch."""
+        means = self.fabric.all_reduce(
+            torch.stack([t.float() for t in terms.values()]), reduce_op='mean'
+        )
+        return dict(zip(terms, means, strict=True))  # type: ignore[arg-type]
 
     def clip(self, terms: dict[str, Tensor]) -> float:
         """Bound the gradient's norm; return what it was.

@@ -32,6 +32,7 @@ class RunLog:
     def __init__(self, config: TrainConfig, first_step: int, *, enabled: bool) -> None:
         self.run, self.config, self.enabled = config.output, config, enabled
         self._first_step, self._last_time, self._last_step = first_step, 0.0, first_step
+        self._data_s, self._step_s = 0.0, 0.0
 
     def __enter__(self) -> RunLog:
         if not self.enabled:
@@ -74,23 +75,36 @@ class RunLog:
         logger.removeHandler(self._file)
         self._file.close()
 
+    def tick(self, step: int, data_s: float, step_s: float) -> None:
+        """Note a finished step and its seconds: waiting for the loader, and all else."""
+        self._data_s += data_s
+        self._step_s += step_s
+        if self.enabled:
+            self._progress.update(self._bar, completed=step)
+
+    def due(self, step: int) -> bool:
+        """Return whether to call ``step``: every ``log.scalars_every`` steps and at the end."""
+        return step % self.config.log.scalars_every == 0 or step == self.config.steps
+
     def step(self, step: int, terms: dict[str, Tensor], norm: float, factor: float) -> None:
-        """Note a finished step; scalars are written every ``log.scalars_every`` steps."""
+        """Write a step's scalars. Speeds are means since the last time, of this process."""
         if not self.enabled:
-            return
-        self._progress.update(self._bar, completed=step)
-        if step % self.config.log.scalars_every and step != self.config.steps:
             return
         values = {name: float(value) for name, value in terms.items()}
         now = time.monotonic()
+        steps = step - self._last_step
         samples = self.config.batch_size * self.config.accumulate
-        rate = samples * (step - self._last_step) / max(now - self._last_time, 1e-9)
+        rate = samples * steps / max(now - self._last_time, 1e-9)
+        data_s, step_s = self._data_s / steps, self._step_s / steps
         self._last_time, self._last_step = now, step
+        self._data_s, self._step_s = 0.0, 0.0
         for name, value in values.items():
             self._board.add_scalar(f'train/{name}', value, step)
         self._board.add_scalar('optimizer/gradient_norm', norm, step)
         self._board.add_scalar('optimizer/rate_factor', factor, step)
         self._board.add_scalar('speed/samples_per_s', rate, step)
+        self._board.add_scalar('speed/data_s', data_s, step)
+        self._board.add_scalar('speed/step_s', step_s, step)
         note = ' '.join(f'{name} {value:.3f}' for name, value in values.items())
         self._progress.update(self._bar, note=f'{note} {rate:.1f} samples/s')
         logger.info('step %d %s norm %.2f %.1f samples/s', step, note, norm, rate)

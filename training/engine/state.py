@@ -75,7 +75,8 @@ def save_state(
     """Write the state after ``step`` finished steps and remove all but the newest ``keep``."""
     states = run / 'states'
     final, partial = states / f'step_{step:08d}', states / f'.partial_{step:08d}'
-    shutil.rmtree(partial, ignore_errors=True)
+    for abandoned in states.glob('.partial_*'):  # by a process that was killed while saving
+        shutil.rmtree(abandoned)
     partial.mkdir(parents=True)
     tensors, plain = flatten_optimizer(optimizer)
     _save_tensors(model, partial / 'model.safetensors')
