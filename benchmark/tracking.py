@@ -4,7 +4,8 @@ Peers, in the same run: SORT, ByteTrack, OC-SORT and C-BIoU of PyPI ``trackers``
 boxes, AB3DMOT's logic on the 3D boxes; all keep lost tracks for ``LIFE`` and see the detections
 from ``LEAST_LOGIT`` on, which is their best threshold here. Keys, in percent, by
 ``SCORE_CLASS_TRACKER``: HOTA, IDF1 and ``kept``, the identities kept through real occlusions or
-made gaps. ``frames_per_s`` counts the time inside the tracker only.
+made gaps. ``frames_per_s`` counts the CPU time inside the tracker only, which a busy
+machine disturbs little.
 
 ``trackers`` must be installed without what it requires, or opencv-python replaces the headless
 one: ``pip install --no-deps trackers==2.6.1 supervision 'pydeprecate<0.14'`` and
@@ -138,9 +139,9 @@ def _run(sequence: KittiSequence, make: Callable[[], Step]) -> tuple[TrackRows, 
         edges = np.searchsorted(found.frame[own], np.arange(sequence.frames + 1))
         for frame in range(sequence.frames):
             now = own[edges[frame] : edges[frame + 1]]
-            start = time.perf_counter()
+            start = time.process_time()
             identity, place = step(image[now], found.box3d[now], sigmoid(found.logit[now]))
-            seconds += time.perf_counter() - start
+            seconds += time.process_time() - start
             frames.append(np.full(len(place), frame))
             ids.append(identity * len(CLASSES) + kind)
             rows.append(now[place])

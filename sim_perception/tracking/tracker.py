@@ -71,6 +71,7 @@ class Tracker:
         self._kinds = {class_id: row for row, class_id in enumerate(self.config.classes)}
         self._dtype = track_dtype(len(self.classes))
         self._next_id = 1
+        self._columns = 0  # of the boxes; 0 before the first
         c = self.config
         scores = [c.high_score, c.spawn_score, c.report_score, c.instant_score]
         self._high, self._spawn, self._report, self._instant = logit(scores).tolist()
@@ -103,7 +104,9 @@ class Tracker:
 
         Raises:
             StampError: if the stamp is not later than the last one.
+            ValueError: for image boxes after 3D boxes, or the other way round.
         """
+        self._check_kind(arrays)
         dt, restarted = self._advance(stamp)
         detections, rejected = prepare(arrays, self._kinds, self.classes, self.config)
         predict(self.tracks, self.classes, dt)
@@ -125,6 +128,17 @@ class Tracker:
         return TrackedFrame(
             stamp, self.tracks.copy(), *self._reported(stamp), pose, rejected, restarted
         )
+
+    def _check_kind(self, arrays: DetectionArrays) -> None:
+        """Refuse to mix 3D boxes with image boxes."""
+        columns = arrays.boxes.shape[1]
+        if len(arrays.boxes):
+            if self._columns not in (0, columns):
+                raise ValueError(
+                    f'boxes with {columns} columns came after boxes with {self._columns}: track '
+                    '3D boxes (7) and image boxes (4) by two trackers'
+                )
+            self._columns = columns
 
     def _advance(self, stamp: int) -> tuple[float, bool]:
         """Take a new stamp; return the seconds since the last one and whether tracks were lost."""

@@ -58,6 +58,7 @@ def update(
             tracks['z'], tracks['size'], tracks['scale'], tracks['votes'], tracks['kind'],
             tracks['logit'], tracks['hits'], tracks['seen'],
             detections['box'], detections['noise'], detections['logit'], detections['kind'],
+            detections['scale'],
             matches, classes['group'], classes['yaw_noise'], classes['slip'],
             classes['rest_speed'], stamp, memory,
         )  # fmt: skip
@@ -89,6 +90,7 @@ def _update(
     noise: npt.NDArray[np.float64],
     logit: npt.NDArray[np.float64],
     detected_kind: npt.NDArray[np.int64],
+    detected_scale: npt.NDArray[np.float64],
     matches: npt.NDArray[np.int64],
     group: npt.NDArray[np.int64],
     yaw_noise: npt.NDArray[np.float64],
@@ -122,6 +124,7 @@ def _update(
         share = 1.0 / min(hits[i], SIZE_MEMORY)
         for n in range(3):
             size[i, n] += share * (box[j, 4 + n] - size[i, n])
+        scale[i] += share * (detected_scale[j] - scale[i])
         gap = 1e-9 * (stamp - seen[i])
         share = max(1.0 / hits[i], 1 - math.exp(-gap / max(memory, 1e-9)))
         score[i] += share * (logit[j] - score[i])

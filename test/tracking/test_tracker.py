@@ -249,6 +249,13 @@ def test_arrays_of_unequal_length_are_refused() -> None:
         DetectionArrays(np.zeros(2, np.int64), np.zeros(3), np.zeros((2, 7)))
 
 
+def test_image_boxes_and_3d_boxes_are_not_mixed() -> None:
+    tracker = Tracker(CONFIG)
+    tracker.step(0, arrays(boxes([straight(10, 0, yaw=0)], 0)))
+    with pytest.raises(ValueError, match='two trackers'):
+        tracker.step(PERIOD, arrays(np.array([[1.0, 2.0, 3.0, 4.0]])))
+
+
 def test_detections_of_the_package_are_taken() -> None:
     box = Box3D(from_euler(0, 0, 0.7, np.array([9.0, 1.0, 0.8])), CAR_SIZE)
     found = from_detections([Detection(CAR, 0.9, box3d=box), Detection(CAR, 0.8)])

@@ -80,7 +80,8 @@ def evaluate_tracking(
         config: of the tracker.
 
     Returns:
-        The scores, ``frames``, ``frames_per_s`` of the tracker alone, and what was asked for.
+        The scores, ``frames``, ``frames_per_s`` (of CPU time, the tracker alone), and what was
+        asked for.
 
     Raises:
         DatasetError: for unusable data, an unknown class, a negative gap, or without TrackEval.
@@ -121,7 +122,7 @@ def score_runner(
     """Score any tracker.
 
     Args:
-        run: tracks a sequence; returns the tracks and the seconds it took.
+        run: tracks a sequence; returns the tracks and the CPU seconds it took.
         sequences: as recorded.
         names: of ``CLASSES``.
         gap: see ``evaluate_tracking``.
@@ -194,15 +195,15 @@ def frame_arrays(sequence: KittiSequence) -> list[DetectionArrays]:
 def run_tracker(
     sequence: KittiSequence, config: TrackerConfig = KITTI_CONFIG
 ) -> tuple[TrackRows, float]:
-    """Track a sequence; return the reported tracks and the seconds that the tracker took."""
+    """Track a sequence; return the reported tracks and the CPU seconds of the tracker."""
     tracker = Tracker(config)
     view = BoxView(sequence.camera, sequence.camera_T_vehicle)
     arrays = frame_arrays(sequence)
     frames: list[TrackedFrame] = []
-    start = time.perf_counter()
+    start = time.process_time()
     for number, frame in enumerate(arrays):
         frames.append(tracker.step(number * PERIOD, frame, view=view))
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return to_rows(sequence, frames), seconds
 
 
