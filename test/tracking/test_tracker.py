@@ -287,6 +287,7 @@ def test_a_thousand_detections_a_frame_stay_within_bounds() -> None:
         assert len(np.unique(frame.tracks['id'])) == len(frame.tracks)
 
 
+@pytest.mark.slow
 def test_an_hour_of_clutter_does_not_grow() -> None:
     rng = np.random.default_rng(0)
     tracker = Tracker(TrackerConfig(classes=CONFIG.classes, ego_motion=True))
