@@ -229,7 +229,7 @@ class _Run:
         means = self.fabric.all_reduce(
             torch.stack([t.float() for t in terms.values()]), reduce_op='mean'
         )
-        return dict(zip(terms, means, strict=True))  # type: ignore[arg-type]
+        return dict(zip(terms, means, strict=True))
 
     def clip(self, terms: dict[str, Tensor]) -> float:
         """Bound the gradient's norm; return what it was.
