@@ -27,6 +27,7 @@ from training.engine.state import list_states, load_state
 from training.tasks import build_task
 from training.tasks.adaptation_data import StereoHints, WeightedChoice
 from training.tasks.pseudo_labels import (
+    ClassThresholds,
     PseudoLabels,
     follow,
     mix_classes,
@@ -184,6 +185,23 @@ def test_pseudo_labels_count_where_the_teacher_is_sure():
     assert confidence[1, 3, 3] == pytest.approx(1 / 3)
 
 
+def test_rare_classes_need_less_confidence():
+    thresholds = ClassThresholds(3, 0.8, momentum=0.5)
+    torch.testing.assert_close(thresholds(), torch.full((3,), 0.8))
+    labels = torch.tensor([[[0, 0], [1, 1]]])
+    for _ in range(20):
+        thresholds.update(
+            PseudoLabels(labels, torch.ones(1, 2, 2), torch.tensor([[[0.9, 0.9], [0.3, 0.6]]]))
+        )
+    # class 1 is half as sure as class 0; class 2 was never seen and keeps what it had
+    torch.testing.assert_close(thresholds(), torch.tensor([0.8, 0.4, 0.8 * 0.8 / 0.9]))
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, 1] = 0.1  # class 1 wins with a probability of .53
+    found = pseudo_labels(Oracle(), image, torch.ones(1), thresholds())
+    assert (found.weight == 1).all()
+    assert (pseudo_labels(Oracle(), image, torch.ones(1), 0.8).weight == 0).all()
+
+
 def test_mixing_pastes_whole_classes():
     torch.manual_seed(0)
     virtual = torch.arange(4).repeat_interleave(4).view(1, 4, 4)
@@ -228,6 +246,23 @@ def test_only_named_parts_are_trained(bag, images, tmp_path):
     assert trained == {'motion'}
     with pytest.raises(ConfigError, match='need some of encoder, depth'):
         build_task(load_config('ego_motion', [*changes, 'model.train_only=[wheels]']))
+
+
+def test_parts_come_from_other_checkpoints(bag, images, tmp_path):
+    changes = [*settings(bag, images, tmp_path), 'seed=5', 'steps=1']
+    other = build_task(load_config('guda', [*changes, 'seed=6', 'loss.motion=0']))
+    folder = tmp_path / 'other'
+    other.save_checkpoint(
+        folder, load_config('guda', changes), {'command': '', 'step': 0, 'samples': 1}
+    )
+    plain = build_task(load_config('guda', changes)).model.state_dict()
+    init = f'model.init_parts={{semantic: "{folder}"}}'
+    mixed = build_task(load_config('guda', [*changes, init])).model.state_dict()
+    for name, value in mixed.items():
+        source = other.model.state_dict() if name.startswith('semantic.') else plain
+        assert torch.equal(value, source[name]), name
+    with pytest.raises(ConfigError, match="has no part 'wheels'"):
+        build_task(load_config('guda', [*changes, f'model.init_parts={{wheels: "{folder}"}}']))
 
 
 def test_measured_speed_corrects_the_depth(bag, images, tmp_path):

@@ -52,7 +52,8 @@ class DepthSegmentationTask(Task):
 
     The section ``model`` of its config holds the fields of ``DepthSegmentationConfig`` and
     ``pretrained`` (ImageNet encoder) or ``init`` (an earlier checkpoint's folder), and perhaps
-    ``train_only`` (names of parts such as ``motion``; the others stay as they are).
+    ``init_parts`` (name of a part -> folder of the checkpoint it comes from) and ``train_only``
+    (names of parts such as ``motion``; the others stay as they are).
     """
 
     name: ClassVar[str] = 'depth_segmentation'
@@ -68,6 +69,7 @@ class DepthSegmentationTask(Task):
         settings = dict(config.model)
         pretrained = bool(settings.pop('pretrained', True))
         start = settings.pop('init', None)
+        parts = dict(settings.pop('init_parts', None) or {})
         trained = settings.pop('train_only', None)
         settings.setdefault('classes', len(self.taxonomy))
         if settings['classes'] != len(self.taxonomy):
@@ -83,6 +85,8 @@ class DepthSegmentationTask(Task):
         self._earlier: dict[str, Any] | None = None
         if start is not None:
             self._start_from(Path(start))
+        for part, folder in parts.items():
+            self._take_part(part, Path(folder))
         if trained is not None:
             self._freeze_all_but(trained)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -109,6 +113,18 @@ class DepthSegmentationTask(Task):
             self._earlier = earlier.metrics.get('training')
         except (CheckpointError, RuntimeError) as error:
             raise ConfigError(f'model.init: {error}') from error
+
+    def _take_part(self, part: str, folder: Path) -> None:
+        """Take the weights of one part, such as ``semantic``, from yet another checkpoint."""
+        prefix = f'{part}.'
+        try:
+            other = load_checkpoint(folder, network=self.network, taxonomy=self.taxonomy)
+            weights = {k: v for k, v in other.net.state_dict().items() if k.startswith(prefix)}
+            if not weights:
+                raise ConfigError(f'model.init_parts: {folder} has no part {part!r}')
+            self.model.load_state_dict(self.model.state_dict() | weights)
+        except (CheckpointError, RuntimeError) as error:
+            raise ConfigError(f'model.init_parts: {error}') from error
 
     def _freeze_all_but(self, parts: list[str]) -> None:
         """Train only the named parts of the network (``model.train_only``)."""

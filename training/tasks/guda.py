@@ -34,7 +34,7 @@ from training.tasks.adaptation_data import PARTS, AdaptationDataConfig, MixedDat
 from training.tasks.base import Batch
 from training.tasks.depth_segmentation import DepthSegmentationTask, LossConfig
 from training.tasks.pseudo_labels import (
-    PseudoLabels,
+    ClassThresholds,
     follow,
     mix_classes,
     pseudo_labels,
@@ -82,7 +82,7 @@ class AdaptationLossConfig(LossConfig):
     teacher_momentum: float = Field(default=0.999, gt=0, le=1)
     """The teacher's inertia per step; 1 is a teacher that stays as it starts."""
     teacher_threshold: float = Field(default=0.9, ge=0, le=1)
-    """Smallest probability of a pseudo-label."""
+    """Smallest probability of a pseudo-label of the surest class; others need less."""
     mix: float = Field(default=0.5, ge=0, le=1)
     """Share of steps whose real images get simulated objects pasted in."""
     ssim: float = Field(default=0.85, ge=0, le=1)
@@ -111,6 +111,7 @@ class GudaTask(DepthSegmentationTask):
         if loss.pseudo_label and not data.real_images:
             raise ConfigError('loss.pseudo_label needs data.real_images')
         self.teacher: DepthSegmentationNet | None = None
+        self.thresholds = ClassThresholds(len(self.taxonomy), loss.teacher_threshold)
         if loss.pseudo_label:
             self.teacher = copy.deepcopy(self.model).requires_grad_(False)
 
@@ -311,9 +312,9 @@ class GudaTask(DepthSegmentationTask):
         if self.training:
             follow(self.teacher, self.model, loss.teacher_momentum)
         part = batch['real_image']
-        real: PseudoLabels = pseudo_labels(
-            self.teacher, part['clean'], part['focal'], loss.teacher_threshold
-        )
+        real = pseudo_labels(self.teacher, part['clean'], part['focal'], self.thresholds())
+        if self.training:
+            self.thresholds.update(real)
         if 'virtual' not in batch or float(torch.rand(())) >= loss.mix:
             return real.labels, real.weight
         virtual = batch['virtual']

@@ -32,7 +32,7 @@ class PseudoLabels(NamedTuple):
 
 @torch.no_grad()
 def pseudo_labels(
-    teacher: nn.Module, image: Tensor, focal: Tensor, threshold: float
+    teacher: nn.Module, image: Tensor, focal: Tensor, threshold: Tensor | float
 ) -> PseudoLabels:
     """Label images by the mean over the image and its mirror image.
 
@@ -43,16 +43,49 @@ def pseudo_labels(
         teacher: the depth and segmentation network, in evaluation mode.
         image: (N, 3, H, W) normalised, without changes of appearance.
         focal: (N,) pixels.
-        threshold: smallest probability of a label.
+        threshold: smallest probability of a label, one for all or (C,) by class.
     """
     size = image.shape[-2:]
     logits = upsample(teacher(image, focal).logits.float(), size)
     mirrored = upsample(teacher(image.flip(-1), focal).logits.float(), size).flip(-1)
     probability = (logits.softmax(1) + mirrored.softmax(1)) / 2
     confidence, labels = probability.max(1)
-    sure = (confidence >= threshold).float()
+    needed = threshold[labels] if isinstance(threshold, Tensor) else threshold
+    sure = (confidence >= needed).float()
     weight = sure * sure.mean((1, 2), keepdim=True)
     return PseudoLabels(labels, weight, confidence)
+
+
+class ClassThresholds(nn.Module):
+    """Lower thresholds for classes the teacher is less sure of, so that rare ones are not lost.
+
+    The threshold of a class is the highest one times the class's mean confidence over that of the
+    surest class: Wang et al., "FreeMatch" (ICLR 2023), eq. 8, with a fixed highest threshold.
+    With one threshold for all, a teacher's people and signs never count, and the student forgets
+    them.
+    """
+
+    confidence: Tensor
+
+    def __init__(self, classes: int, highest: float, momentum: float = 0.99) -> None:
+        super().__init__()
+        self.highest, self.momentum = highest, momentum
+        self.register_buffer('confidence', torch.full((classes,), highest))
+
+    def forward(self) -> Tensor:
+        """Return the (C,) thresholds."""
+        return self.highest * self.confidence / self.confidence.max()
+
+    @torch.no_grad()
+    def update(self, found: PseudoLabels) -> None:
+        """Take note of the confidence in the classes that a batch shows."""
+        labels, confidence = found.labels.flatten(), found.confidence.flatten()
+        count = torch.zeros_like(self.confidence).index_add_(
+            0, labels, torch.ones_like(confidence)
+        )
+        total = torch.zeros_like(self.confidence).index_add_(0, labels, confidence)
+        mean = torch.where(count > 0, total / count.clamp(min=1), self.confidence)
+        self.confidence.lerp_(mean, 1 - self.momentum)
 
 
 def mix_classes(
