@@ -259,8 +259,10 @@ def test_parts_come_from_other_checkpoints(bag, images, tmp_path):
     init = f'model.init_parts={{semantic: "{folder}"}}'
     mixed = build_task(load_config('guda', [*changes, init])).model.state_dict()
     for name, value in mixed.items():
-        source = other.model.state_dict() if name.startswith('semantic.') else plain
-        assert torch.equal(value, source[name]), name
+        if name.startswith('semantic.'):  # checkpoints are stored in half precision
+            torch.testing.assert_close(value, other.model.state_dict()[name], rtol=1e-3, atol=1e-4)
+        else:
+            assert torch.equal(value, plain[name]), name
     with pytest.raises(ConfigError, match="has no part 'wheels'"):
         build_task(load_config('guda', [*changes, f'model.init_parts={{wheels: "{folder}"}}']))
 
