@@ -52,6 +52,7 @@ class RunLog:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn('{task.fields[note]}'),
+            refresh_per_second=2,  # drawing ten times a second costs training time
         )
         self._bar = self._progress.add_task(
             self.config.task, total=self.config.steps, completed=self._first_step, note=''
