@@ -119,6 +119,21 @@ def test_every_loss_reaches_the_network(bag, images, tmp_path):
         assert torch.isfinite(value)
 
 
+def test_diagnosing_changes_nothing_and_tells_gradients(bag, images, tmp_path):
+    task = build_task(load_config('guda_pl', settings(bag, images, tmp_path))).train()
+    batch = batch_of(task)
+    seen = batch['real_image']['image']
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    norms = task.diagnose(batch)
+    assert {'gradient/silog', 'gradient/photometric', 'gradient/pseudo_label'} <= set(norms)
+    assert norms['gradient/silog'] > 0
+    assert norms['gradient/motion'] == 0  # solved on detached depth and frozen features
+    assert task.training
+    assert batch['real_image']['image'] is seen
+    for name, value in task.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_losses_of_weight_zero_cost_nothing(bag, images, tmp_path):
     changes = [
         *settings(bag, images, tmp_path),

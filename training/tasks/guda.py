@@ -145,7 +145,10 @@ class GudaTask(DepthSegmentationTask):
         Weights are balanced when these are of one order of magnitude; the values of the terms
         say little about that.
         """
-        weighted, _ = self._weighted_terms(batch)
+        # In evaluation mode, so that looking does not move the teacher.
+        self.eval()
+        weighted, _ = self._weighted_terms({part: dict(batch[part]) for part in batch})
+        self.train()
         last = [p for m in self.model.encoder.stages()[-1] for p in m.parameters()]
         shared = [parameter for parameter in last if parameter.requires_grad]
         norms = {}
