@@ -59,7 +59,7 @@ class ClassMotion:
 
 VEHICLE = ClassMotion(group='vehicle', slip=0.5, yaw_noise=0.08, turns=True)
 PEDESTRIAN = ClassMotion(
-    group='person', yaw_noise=0.4, acceleration=0.6, sideways=0.6, start_speed=1.5, rest_speed=0.2
+    group='person', yaw_noise=0.4, acceleration=0.4, sideways=0.4, start_speed=1.5, rest_speed=0.2
 )
 CYCLIST = ClassMotion(
     group='person', yaw_noise=0.15, acceleration=1.0, start_speed=4.0, slip=0.5, rest_speed=0.3

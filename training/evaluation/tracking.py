@@ -44,7 +44,7 @@ KITTI_CONFIG = TrackerConfig(
     min_score=0.25,
     high_score=0.7,
     spawn_score=0.6,
-    report_score=0.82,
+    report_score=0.85,
     instant_score=0.98,
     ego_motion=True,
 )
