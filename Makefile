@@ -44,6 +44,8 @@ $(VENV)/.runtime: $(VENV)/.package $(ROS2_PIP_FILES)
 
 $(VENV)/.test: $(VENV)/.runtime
 	$(PIP_INSTALL) --editable '.[ros,train,export,test]'
+	@# its declared opencv-python would overwrite opencv-python-headless
+	$(PIP_INSTALL) --no-deps trackeval==1.3.0
 	@touch $@
 
 test: $(VENV)/.test ## Run the whole test suite

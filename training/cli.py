@@ -69,21 +69,39 @@ def train(
 
 @app.command()
 def evaluate(
-    task: Annotated[str, typer.Argument(help='depth_segmentation or visual_odometry.')],
-    checkpoint: Annotated[Path, typer.Option(help='Checkpoint folder.')],
+    task: Annotated[str, typer.Argument(help='depth_segmentation, visual_odometry or tracking.')],
     data: Annotated[
         str,
         typer.Option(
             help='What to score on: sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT '
-            'or kitti_stereo:DIR[#FRAMES].'
+            'or kitti_stereo:DIR[#FRAMES]; for tracking kitti_tracking:DIR.'
         ),
     ],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help='Checkpoint folder; tracking of detections needs none.')
+    ] = None,
     json: Annotated[Path | None, typer.Option(help='Write the scores here.')] = None,
     pictures: Annotated[Path | None, typer.Option(help='Write a PNG per frame here.')] = None,
     limit: Annotated[
         int | None, typer.Option(help='At most so many frames, spread evenly.', min=1)
     ] = None,
     device: Annotated[str, typer.Option(help='auto, cpu or cuda.')] = 'auto',
+    source: Annotated[
+        str, typer.Option(help='Of tracking: detections, those that come with the data.')
+    ] = 'detections',
+    classes: Annotated[
+        str, typer.Option(help='Of tracking: comma-separated, of car and pedestrian.')
+    ] = 'car,pedestrian',
+    gap: Annotated[
+        int,
+        typer.Option(
+            help='Of tracking: take all detections of every object away for so many frames once.',
+            min=0,
+        ),
+    ] = 0,
+    results: Annotated[
+        Path | None, typer.Option(help='Of tracking: folder for result files in the KITTI format.')
+    ] = None,
     crop: Annotated[
         float,
         typer.Option(help='Show the network only this share of width and height: another camera.'),
@@ -94,28 +112,39 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on simulated or real data and print it beside naive priors."""
     from training.config import ConfigError
-    from training.evaluate import evaluate as score
-    from training.evaluate import evaluate_visual_odometry
+    from training.evaluate import (
+        evaluate_depth_segmentation,
+        evaluate_visual_odometry,
+        track_detections,
+    )
 
+    if task == 'tracking':
+        if source != 'detections':
+            raise ConfigError(f'unknown --source {source!r} of tracking; known: detections')
+        track_detections(data, classes.split(','), gap, json_file=json, results=results)
+        return
+    known = ('depth_segmentation', 'visual_odometry', 'tracking')
+    if task not in known:
+        raise ConfigError(f'unknown task {task!r}; known: {", ".join(known)}')
+    if checkpoint is None:
+        raise ConfigError(f'evaluating {task} needs --checkpoint FOLDER')
     if task == 'visual_odometry':
         if pictures is not None or crop != 1:
             raise ConfigError('--pictures and --crop are for depth_segmentation')
         evaluate_visual_odometry(
             checkpoint, data, json_file=json, limit=limit, device=device, record=record
         )
-    elif task == 'depth_segmentation':
-        score(
-            checkpoint,
-            data,
-            json_file=json,
-            pictures=pictures,
-            limit=limit,
-            device=device,
-            record=record,
-            crop=crop,
-        )
-    else:
-        raise ConfigError(f'unknown task {task!r}; known: depth_segmentation, visual_odometry')
+        return
+    evaluate_depth_segmentation(
+        checkpoint,
+        data,
+        json_file=json,
+        pictures=pictures,
+        limit=limit,
+        device=device,
+        record=record,
+        crop=crop,
+    )
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from training.evaluation.specs import open_spec
 from training.evaluation.visual_odometry import evaluate_odometry, open_posed
 
 
-def evaluate(
+def evaluate_depth_segmentation(
     checkpoint: Path,
     spec: str,
     *,
@@ -84,7 +84,7 @@ def evaluate_visual_odometry(
     device: str = 'auto',
     record: bool = False,
 ) -> dict[str, Any]:
-    """Score a checkpoint's ego-motion against true poses; see ``evaluate`` for the arguments.
+    """Score a checkpoint's ego-motion against true poses; see ``evaluate_depth_segmentation``.
 
     Args:
         spec: see ``evaluation.visual_odometry``.
@@ -105,6 +105,28 @@ def evaluate_visual_odometry(
     return _report(
         'visual_odometry', checkpoint, spec, pairs, scores, json_file=json_file, record=record
     )
+
+
+def track_detections(
+    data: str,
+    classes: Sequence[str],
+    gap: int,
+    *,
+    json_file: Path | None = None,
+    results: Path | None = None,
+) -> dict[str, Any]:
+    """Score the tracker on recorded detections; see ``evaluation.tracking``.
+
+    Raises:
+        DatasetError: for unusable data, an unknown class, or without TrackEval.
+    """
+    from training.evaluation.tracking import evaluate_tracking
+
+    scores = evaluate_tracking(
+        data, classes=classes, gap=gap, json_file=json_file, results=results
+    )
+    print_scores(data, {k: float(v) for k, v in scores.items() if isinstance(v, int | float)})
+    return scores
 
 
 def _report(

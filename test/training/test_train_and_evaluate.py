@@ -17,7 +17,7 @@ from training import cli
 from training.config import ConfigError, load_config
 from training.datasets.sample import DatasetError
 from training.engine.state import list_states, load_state
-from training.evaluate import evaluate
+from training.evaluate import evaluate_depth_segmentation as evaluate
 from training.evaluation.rendered import parse_seeds
 from training.evaluation.specs import open_spec
 from training.train import train
