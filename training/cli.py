@@ -109,6 +109,10 @@ def evaluate(
     record: Annotated[
         bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
     ] = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help='With --record: a checkpoint whose kept scores the card shows as well.'),
+    ] = None,
 ) -> None:
     """Score a checkpoint on simulated or real data and print it beside naive priors."""
     from training.config import ConfigError
@@ -143,6 +147,7 @@ def evaluate(
         limit=limit,
         device=device,
         record=record,
+        beside=beside,
         crop=crop,
     )
 

@@ -31,6 +31,7 @@ def evaluate_depth_segmentation(
     limit: int | None = None,
     device: str = 'auto',
     record: bool = False,
+    beside: Path | None = None,
     crop: float = 1.0,
 ) -> dict[str, Any]:
     """Score a checkpoint, print a table, and write the scores as JSON.
@@ -48,6 +49,7 @@ def evaluate_depth_segmentation(
         device: ``auto``, ``cpu`` or ``cuda``.
         crop: share of width and height that the network sees.
         record: also keep the scores in the checkpoint's ``metrics.json`` and card.
+        beside: a checkpoint whose kept scores on the same data the card shall show, too.
 
     Raises:
         DatasetError, BagError: for unusable data.
@@ -72,6 +74,7 @@ def evaluate_depth_segmentation(
         scores,
         json_file=json_file,
         record=record,
+        beside=beside,
     )
 
 
@@ -138,6 +141,7 @@ def _report(
     *,
     json_file: Path | None,
     record: bool,
+    beside: Path | None = None,
 ) -> dict[str, Any]:
     """Print scores, write them as JSON, keep them in the checkpoint; return what is written."""
     result = {
@@ -153,15 +157,20 @@ def _report(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=2) + '\n')
     if record:
-        _keep(checkpoint, spec if task == 'depth_segmentation' else f'{task} {spec}', result)
+        _keep(checkpoint, spec, result, beside)
     return result
 
 
-def _keep(checkpoint: Path, spec: str, result: dict[str, Any]) -> None:
+def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | None) -> None:
     """Add a result to the checkpoint's metrics and rewrite its card."""
     metrics = load_checkpoint(checkpoint).metrics
+    name = spec if result['task'] == 'depth_segmentation' else f'{result["task"]} {spec}'
     kept = {key: value for key, value in result.items() if key not in ('checkpoint', 'data')}
-    metrics.setdefault('evaluations', {})[spec] = kept
+    metrics.setdefault('evaluations', {})[name] = kept
+    if beside is not None:
+        found = load_checkpoint(beside).metrics.get('evaluations', {})
+        if name in found:
+            metrics.setdefault('beside', {}).setdefault(beside.name, {})[name] = found[name]
     card = write_card(metrics) if 'training' in metrics else None
     update_checkpoint(checkpoint, metrics=metrics, card=card)
 
