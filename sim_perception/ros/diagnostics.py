@@ -73,6 +73,7 @@ class Diagnostics:
         self._ages: deque[float] = deque(maxlen=_WINDOW)
         self._work: deque[float] = deque(maxlen=_WINDOW)
         self._inputs: dict[str, float] = {}
+        self._facts: dict[str, str] = {}
         self._last_output = -np.inf
         self._reported = time.monotonic()
         self.state = 'unconfigured'
@@ -91,6 +92,11 @@ class Diagnostics:
         """Count an input message."""
         with self._lock:
             self._count('in')
+        self.heard(topic)
+
+    def heard(self, topic: str) -> None:
+        """Note that an expected topic is not silent, without counting its message as an input."""
+        with self._lock:
             if topic in self._inputs:
                 self._inputs[topic] = time.monotonic()
 
@@ -107,6 +113,11 @@ class Diagnostics:
             f'{number} messages on {topic} were lost in transport; if they are large, use the '
             'shipped Fast DDS profile (FASTDDS_DEFAULT_PROFILES_FILE)'
         )
+
+    def note(self, **facts: str) -> None:
+        """Set further values of the status, by name; underscores become spaces."""
+        with self._lock:
+            self._facts.update({name.replace('_', ' '): value for name, value in facts.items()})
 
     def published(self, age: float, work: float) -> None:
         """Count an output: its age at publication and how long it took to make, seconds."""
@@ -140,6 +151,7 @@ class Diagnostics:
                 'lost in transport': str(self._totals['lost']),
                 **_percentiles('age', self._ages),
                 **_percentiles(self._work_name, self._work),
+                **self._facts,
                 'problems': str(self.problems.total),
                 'last problem': self.problems.last,
             }

@@ -83,6 +83,12 @@ DEPTH_SEGMENTATION_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
     'checkpoint': (str, '', 'checkpoint folder; empty is the shipped one'),
     'device': (str, 'auto', "'auto', 'cpu', 'cuda', 'cuda:1'"),
 }
+TRACKER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'input': (str, 'detections_3d', "'detections_3d' or 'detections_2d'"),
+    'ego_motion': (str, 'tf', "where the sensor's motion comes from: 'tf', 'estimate', 'none'"),
+    'occlusion': (str, 'none', "what hides objects: 'none', 'boxes', 'depth', 'lidar'"),
+    'sensor_frame': (str, '', 'frame of the sensor if detections come in another, such as odom'),
+}
 TRANSPORT: Mapping[str, tuple[type, str, str]] = {
     'image_transport': (str, 'raw', "'raw' or 'compressed': which camera topic to take"),
 }

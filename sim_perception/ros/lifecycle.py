@@ -1,8 +1,8 @@
 """The form of every node: managed life cycle, one worker thread, newest data only.
 
 Callbacks store the latest input; one worker processes it. Overload drops old data (counted)
-instead of queueing it. Whatever goes wrong becomes one throttled log line and a diagnostic
-with cause and remedy, and the node goes on.
+instead of queueing it; only nodes to which every input matters let a few wait. Whatever goes
+wrong becomes one throttled log line and a diagnostic with cause and remedy, and the node goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -38,32 +39,31 @@ P = TypeVar('P')
 
 
 class Newest(Generic[T]):
-    """A place for one value: a new value replaces one that nobody took."""
+    """A place for the newest values, by default for one: a new value replaces the oldest."""
 
-    def __init__(self) -> None:
-        self._value: T | None = None
+    def __init__(self, capacity: int = 1) -> None:
+        self._values: deque[T] = deque(maxlen=capacity)
         self._changed = threading.Condition()
 
     def put(self, value: T) -> bool:
         """Store a value; True if it replaced one."""
         with self._changed:
-            replaced = self._value is not None
-            self._value = value
+            replaced = len(self._values) == self._values.maxlen
+            self._values.append(value)
             self._changed.notify()
         return replaced
 
     def take(self, timeout: float) -> T | None:
-        """Wait for a value and remove it; None after the timeout."""
+        """Wait for a value and remove the oldest; None after the timeout."""
         with self._changed:
-            if self._value is None:
+            if not self._values:
                 self._changed.wait(timeout)
-            value, self._value = self._value, None
-        return value
+            return self._values.popleft() if self._values else None
 
     def clear(self) -> None:
-        """Drop the value."""
+        """Drop all values."""
         with self._changed:
-            self._value = None
+            self._values.clear()
 
 
 class StampGuard:
@@ -222,7 +222,12 @@ class WorkerNode(ManagedNode[P]):
     Subclasses subscribe in ``start`` (before ``super().start()``), call ``submit`` in their
     callbacks, and implement ``process``, which runs on the worker and may raise, and
     ``reset``, called after a backward jump of the clock or of the stamps.
+
+    Attributes:
+        inbox_size: how many inputs may wait; set it before ``start``.
     """
+
+    inbox_size = 1
 
     def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
         super().__init__(name, parameters, **options)
@@ -246,11 +251,13 @@ class WorkerNode(ManagedNode[P]):
     def reset(self) -> None:
         """Forget the past after a jump back in time; runs on the worker thread."""
 
-    def submit(self, item: Any) -> None:
-        """Hand an input to the worker; replaces one that still waits."""
+    def submit(self, item: Any) -> bool:
+        """Hand an input to the worker; True if it replaced one that still waited."""
         received = self.get_clock().now().nanoseconds, time.monotonic()
-        if self._inbox.put((item, *received)):
+        replaced = self._inbox.put((item, *received))
+        if replaced:
             self.diagnostics.dropped()
+        return replaced
 
     def age(self, stamp: int) -> float:
         """Return how old the data in process are, in seconds; for use within ``process``.
@@ -265,6 +272,7 @@ class WorkerNode(ManagedNode[P]):
     def start(self) -> None:
         """Start the worker."""
         self._stopping.clear()
+        self._inbox = Newest(self.inbox_size)
         self.stamps.reset()
         self._thread = threading.Thread(target=self._work, name=self.get_name(), daemon=True)
         self._thread.start()

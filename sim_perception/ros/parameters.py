@@ -132,10 +132,97 @@ class DepthSegmentationParameters:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class TrackerParameters:
+    """Parameters of the ``tracker`` node."""
+
+    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    input: str = parameter(
+        'detections_3d',
+        "'detections_3d' takes vision_msgs/Detection3DArray on detections, 'detections_2d' takes "
+        'vision_msgs/Detection2DArray on detections_2d',
+        choices=('detections_3d', 'detections_2d'),
+    )
+    ego_motion: str = parameter(
+        'tf',
+        "where the sensor's motion comes from: 'tf' looks it up at the stamp of the data, "
+        "'estimate' finds it from the detections, 'none' is a sensor that stands still",
+        choices=('tf', 'estimate', 'none'),
+    )
+    occlusion: str = parameter(
+        'none',
+        "what tells hidden from vanished objects: 'boxes' of other objects in the image of "
+        "camera/camera_info, 'depth' of depth/image in the same camera, 'lidar' of lidar/points",
+        choices=('none', 'boxes', 'depth', 'lidar'),
+    )
+    occlusion_slop: float = parameter(
+        0.15,
+        'depth or points whose stamps differ by more from those of the detections are not used, '
+        'seconds',
+        low=0.0,
+        high=10.0,
+    )
+    tracking_frame: str = parameter(
+        'odom', "frame that does not move with the sensor; with ego_motion 'tf' tracks are in it"
+    )
+    sensor_frame: str = parameter(
+        '',
+        'frame of the sensor that saw the detections, if they come in another frame such as odom; '
+        'empty is their own',
+    )
+    class_map: str = parameter(
+        'person=pedestrian, bicycle=cyclist, motorcycle=cyclist, bus=truck, van=car',
+        "classes of the detector by the taxonomy's names, 'theirs=ours, ...'; names that are "
+        'equal need no entry',
+    )
+    min_score: float = parameter(0.1, 'weaker detections are not used', low=0.0, high=1.0)
+    min_visibility: float = parameter(
+        0.2,
+        "detections with a hypothesis 'visibility' below it are not used: the simulator's truth "
+        'has hidden objects, too',
+        low=0.0,
+        high=1.0,
+    )
+    spawn_score: float = parameter(
+        0.5, 'detections from this score on start a track', low=0.0, high=1.0
+    )
+    report_score: float = parameter(
+        0.5, 'confirmed tracks are published from this mean score on', low=0.0, high=1.0
+    )
+    confirm_hits: int = parameter(
+        3,
+        'detections that confirm a track; one of very high score is shown at once',
+        low=1,
+        high=100,
+    )
+    max_gap: float = parameter(
+        10.0, 'a longer silence drops all tracks, seconds', low=0.1, high=3600.0
+    )
+    queue_size: int = parameter(
+        10,
+        'frames of detections that may wait; of more, the oldest are dropped and counted',
+        low=1,
+        high=1000,
+    )
+    tf_timeout: float = parameter(
+        0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0
+    )
+    jump_threshold: float = parameter(
+        1.0,
+        'stamps that go back by more than this start afresh, by less are dropped, seconds',
+        low=0.0,
+        high=3600.0,
+    )
+    input_timeout: float = parameter(
+        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
+    )
+
+
 #: The parameters of every node, by the node's default name.
 NODES: dict[str, type] = {
     'simulator': SimulatorParameters,
     'depth_segmentation': DepthSegmentationParameters,
+    'tracker': TrackerParameters,
 }
 
 

@@ -35,6 +35,11 @@ def sensor_qos() -> QoSProfile:
     return _profile(1, ReliabilityPolicy.BEST_EFFORT)
 
 
+def every_frame_qos(depth: int) -> QoSProfile:
+    """Return the profile of inputs of which every message matters: best effort, none skipped."""
+    return _profile(depth, ReliabilityPolicy.BEST_EFFORT)
+
+
 def output_qos() -> QoSProfile:
     """Return the profile of outputs: reliable, which matches every kind of subscriber."""
     return _profile(2)

@@ -6,18 +6,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
+from std_msgs.msg import Header
 from tf2_ros import (
     Buffer,
     ConnectivityException,
     ExtrapolationException,
     LookupException,
+    TransformBroadcaster,
     TransformException,
     TransformListener,
 )
 from tf_transformations import quaternion_matrix
+
+from sim_perception.geometry.transforms import to_quaternion
 
 Transform = npt.NDArray[np.floating[Any]]
 
@@ -70,6 +75,27 @@ class TransformLookup:
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
+
+
+class TransformSender:
+    """Sends transforms on ``/tf``."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._broadcaster = TransformBroadcaster(node)
+
+    def send(self, parent_T_child: Transform, header: Header, child: str) -> None:
+        """Send the (4, 4) pose of a frame in the frame of a header, at its stamp."""
+        x, y, z, w = to_quaternion(parent_T_child).tolist()
+        message = TransformStamped(header=header, child_frame_id=child)
+        message.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
+        place = parent_T_child[:3, 3].tolist()
+        message.transform.translation = Vector3(**dict(zip('xyz', place, strict=True)))
+        self._broadcaster.sendTransform(message)
+
+    def close(self) -> None:
+        """Destroy the publisher."""
+        self._node.destroy_publisher(self._broadcaster.pub_tf)
 
 
 def _remedy(error: TransformException) -> str:

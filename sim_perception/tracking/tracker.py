@@ -61,16 +61,19 @@ class TrackedFrame:
 class Tracker:
     """Tracks the 3D boxes of one sensor, or the image boxes of one camera.
 
-    Ids count up from 1 for the life of the object, also after ``reset``.
+    Ids count up from ``first_id`` for the life of the object, also after ``reset``.
+
+    Attributes:
+        next_id: id of the next track; the ``first_id`` of a tracker that takes over.
     """
 
-    def __init__(self, config: TrackerConfig | None = None) -> None:
+    def __init__(self, config: TrackerConfig | None = None, first_id: int = 1) -> None:
         self.config = config or TrackerConfig()
         self.classes = class_table(self.config.classes)
         self.class_ids = np.array(list(self.config.classes), np.int64)
         self._kinds = {class_id: row for row, class_id in enumerate(self.config.classes)}
         self._dtype = track_dtype(len(self.classes))
-        self._next_id = 1
+        self.next_id = first_id
         self._columns = 0  # of the boxes; 0 before the first
         c = self.config
         scores = [c.high_score, c.spawn_score, c.report_score, c.instant_score]
@@ -121,9 +124,9 @@ class Tracker:
         alive = surviving(self.tracks, self.classes, self.config, stamp)
         new = spawn(
             self.tracks, detections, matches, self.classes, self.config,
-            self._spawn, stamp, self._next_id,
+            self._spawn, stamp, self.next_id,
         )  # fmt: skip
-        self._next_id += len(new)
+        self.next_id += len(new)
         self.tracks = joined(self.tracks if alive.all() else self.tracks[alive], new)
         return TrackedFrame(
             stamp, self.tracks.copy(), *self._reported(stamp), pose, rejected, restarted

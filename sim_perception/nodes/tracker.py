@@ -1,0 +1,255 @@
+"""The ``tracker`` node: any detector's boxes in, objects with lasting identities out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, Detection3DArray
+
+from sim_perception.geometry.transforms import invert
+from sim_perception.ros import qos
+from sim_perception.ros.conversions import stamp_to_ns
+from sim_perception.ros.lifecycle import StampGuard, WorkerNode, describe_error, node_main
+from sim_perception.ros.occluders import Occluders
+from sim_perception.ros.parameters import TrackerParameters
+from sim_perception.ros.placement import ESTIMATED_FRAME, Place, Placement
+from sim_perception.ros.tf import TransformError, TransformLookup, TransformSender
+from sim_perception.ros.track_outputs import TrackOutputs
+from sim_perception.ros.tracks import (
+    from_detections_2d,
+    from_detections_3d,
+    parse_class_map,
+    unused_detections,
+)
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.tracking.config import TrackerConfig, image_classes, street_classes
+from sim_perception.tracking.tracker import TrackedFrame, Tracker
+from sim_perception.tracking.tracks import to_tracks
+from sim_perception.tracking.warm_up import warm_up
+from sim_perception.types import Track
+
+T = TypeVar('T')
+NAME = 'tracker'
+INPUTS = {
+    'detections_3d': ('detections', Detection3DArray),
+    'detections_2d': ('detections_2d', Detection2DArray),
+}
+
+
+class TrackerNode(WorkerNode[TrackerParameters]):
+    """Runs the tracker on every frame of detections, in order.
+
+    A frame that cannot be used is reported and leaves the tracks as they are. Image boxes,
+    states and markers are made only while someone subscribes to them.
+    """
+
+    work_name = 'tracking'
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(NAME, TrackerParameters, **options)
+        self._tracker: Tracker | None = None
+        self._outputs: TrackOutputs | None = None
+        self._subscription: Any = None
+        self._occluders: Occluders | None = None
+        self._transforms: TransformLookup | None = None
+        self._sender: TransformSender | None = None
+        self._next_id = 1  # kept when the node is configured anew
+        self._unused = 0
+
+    def setup(self) -> None:
+        """Make the tracker and the publishers."""
+        p = self.parameters
+        self._image = p.input == 'detections_2d'
+        if self._image and p.occlusion != 'none':
+            raise ValueError(
+                f"occlusion '{p.occlusion}' needs 3D boxes; set it to 'none', or input to "
+                "'detections_3d'"
+            )
+        taxonomy = load_taxonomy()
+        self._ids = parse_class_map(p.class_map, taxonomy)
+        classes = image_classes if self._image else street_classes
+        config = TrackerConfig(
+            classes=classes(taxonomy),
+            min_score=p.min_score,
+            spawn_score=p.spawn_score,
+            report_score=p.report_score,
+            confirm_hits=p.confirm_hits,
+            max_gap=p.max_gap,
+            ego_motion=not self._image and p.ego_motion == 'estimate',
+        )
+        warm_up(config, image=self._image)
+        self._tracker = Tracker(config, first_id=self._next_id)
+        self.inbox_size = p.queue_size
+        self._outputs = TrackOutputs(self, taxonomy, image=self._image)
+
+    def teardown(self) -> None:
+        """Free the tracker and the publishers."""
+        if self._tracker is not None:
+            self._next_id = self._tracker.next_id
+            self._tracker = None
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
+
+    def start(self) -> None:
+        """Subscribe and start the worker, without the tracks of an earlier activity."""
+        p = self.parameters
+        assert self._tracker is not None
+        self._tracker.reset()
+        self.stamps = StampGuard(p.jump_threshold)
+        self._transforms = TransformLookup(self, p.tf_timeout)
+        self._placement = Placement(
+            self._transforms.lookup, p.ego_motion, p.tracking_frame, p.sensor_frame
+        )
+        if p.ego_motion == 'estimate':
+            self._sender = TransformSender(self)
+        if not self._image:
+            self._occluders = Occluders(
+                self, p.occlusion, p.occlusion_slop, self.diagnostics.heard
+            )
+        topic, message_type = INPUTS[p.input]
+        self._topic = self.resolve_topic_name(topic)
+        profile = qos.every_frame_qos(p.queue_size)
+        self._subscription = qos.subscribe(
+            self, message_type, topic, self._on_detections, profile, self.diagnostics.lost
+        )
+        others = self._occluders.topics if self._occluders is not None else []
+        self.diagnostics.expect(self._topic, *others, timeout=p.input_timeout)
+        super().start()
+
+    def stop(self) -> None:
+        """Unsubscribe and stop the worker."""
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        super().stop()
+        for part in (self._occluders, self._transforms, self._sender):
+            if part is not None:
+                part.close()
+        self._occluders = self._transforms = self._sender = None
+
+    def reset(self) -> None:
+        """Forget tracks, transforms and measurements."""
+        assert self._tracker is not None
+        assert self._transforms is not None
+        self._tracker.reset()
+        self._transforms.reset()
+        self._placement.reset()
+        if self._occluders is not None:
+            self._occluders.reset()
+
+    def _on_detections(self, message: Any) -> None:
+        self.diagnostics.received(self._topic)
+        if self.submit(message):
+            self.report(
+                f'frames of detections come faster than they are tracked: of more than '
+                f'{self.parameters.queue_size} that wait, the oldest are dropped'
+            )
+
+    def process(self, item: Any) -> None:
+        """Track one frame of detections and publish what is known after it."""
+        assert self._tracker is not None
+        self.check_stamp(item.header)
+        stamp = stamp_to_ns(item.header.stamp)
+        if self._image:
+            self._track_image_boxes(item, stamp)
+            return
+        occluders = self._occluders
+        assert occluders is not None
+        place = self._placement.locate(item.header.frame_id, stamp)
+        begin = time.perf_counter()
+        arrays, strange = from_detections_3d(
+            item, self._ids, place.level_T_source, self.parameters.min_visibility
+        )
+        frame = self._tracker.step(
+            stamp,
+            arrays,
+            tracking_T_sensor=place.tracking_T_level,
+            view=self._optional(
+                'tracking without occlusion reasoning',
+                lambda: occluders.view(self._placement, place, stamp),
+            ),
+        )
+        work = time.perf_counter() - begin
+        self._explain(frame, strange)
+        self._publish(item.header, place, frame)
+        self.diagnostics.published(self.age(stamp), work)
+
+    def _track_image_boxes(self, item: Detection2DArray, stamp: int) -> None:
+        assert self._tracker is not None
+        assert self._outputs is not None
+        begin = time.perf_counter()
+        arrays, strange = from_detections_2d(item, self._ids, self.parameters.min_visibility)
+        frame = self._tracker.step(stamp, arrays)
+        work = time.perf_counter() - begin
+        self._explain(frame, strange)
+        tracks = self._tracks(frame, frame.reported)
+        boxes = np.array([track.box2d for track in tracks], float).reshape(-1, 4)
+        self._outputs.publish_2d(tracks, boxes, item.header)
+        self.diagnostics.published(self.age(stamp), work)
+
+    def _optional(self, consequence: str, make: Callable[[], T]) -> T | None:
+        """Return what is made, or None and a report if other inputs do not allow it."""
+        try:
+            return make()
+        except (ValueError, TransformError) as error:
+            self.report(f'{consequence}: {describe_error(error)}')
+            return None
+
+    def _tracks(self, frame: TrackedFrame, chosen: Any) -> list[Track]:
+        assert self._tracker is not None
+        rows = frame.tracks[chosen]
+        return to_tracks(rows, self._tracker.class_ids, frame.stamp, image=self._image)
+
+    def _explain(self, frame: TrackedFrame, strange: set[str]) -> None:
+        """Report what of a frame was not used."""
+        rejected = frame.rejected
+        text = unused_detections(rejected, strange)
+        if text:
+            self.report(text)
+        if frame.restarted:
+            self.report(
+                f'no detections for more than {self.parameters.max_gap:g} s; starting with new '
+                'tracks'
+            )
+        self._unused += rejected.invalid + rejected.unknown_class + rejected.surplus
+        self.diagnostics.note(
+            tracks=str(len(frame.tracks)),
+            tracks_occluded=str(int(frame.occluded.sum())),
+            detections_not_used=str(self._unused),
+        )
+
+    def _publish(self, header: Header, place: Place, frame: TrackedFrame) -> None:
+        assert self._outputs is not None
+        frame_id, transform = self._placement.output(place, frame.tracking_T_sensor)
+        if self._sender is not None:
+            source_T_tracking = invert(frame.tracking_T_sensor @ place.level_T_source)
+            self._sender.send(source_T_tracking, header, ESTIMATED_FRAME)
+        visible = self._tracks(frame, frame.reported)
+        occluded = self._tracks(frame, frame.occluded)
+        head = Header(stamp=header.stamp, frame_id=frame_id)
+        self._outputs.publish(visible, occluded, head, transform)
+        occluders = self._occluders
+        if occluders is None or not self._outputs.wants('tracks_2d'):
+            return
+        found = self._optional(
+            'no image boxes', lambda: occluders.image_boxes(self._placement, place, frame, visible)
+        )
+        if found is not None:
+            boxes, camera = found
+            head = Header(stamp=header.stamp, frame_id=camera)
+            self._outputs.publish_2d(visible, boxes, head)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node."""
+    return node_main(TrackerNode, __doc__, TrackerParameters, arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""What the tracker sees besides detections: depth images, LiDAR scans, the camera.
+
+Callbacks store; ``view`` is for the node's worker thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from sim_perception.geometry.transforms import invert, transform_points
+from sim_perception.ros import qos
+from sim_perception.ros.clouds import cloud_points
+from sim_perception.ros.conversions import stamp_to_ns, to_camera, to_depth
+from sim_perception.ros.placement import Place, Placement
+from sim_perception.tracking.occlusion import BoxView, View, image_boxes
+from sim_perception.tracking.tracker import TrackedFrame
+from sim_perception.tracking.views import DepthView, LidarView
+from sim_perception.types import Track
+
+INFO_TOPIC = 'camera/camera_info'
+_TOPICS: dict[str, tuple[str, type]] = {
+    'depth': ('depth/image', Image),
+    'lidar': ('lidar/points', PointCloud2),
+}
+_KEPT = 10  # messages
+
+
+class Occluders:
+    """Subscribes to measurements, keeps the newest and makes the tracker's views of them.
+
+    Args:
+        node: the owner of the subscriptions.
+        kind: 'none', 'boxes', 'depth' or 'lidar'.
+        slop: greatest difference of stamps to the detections, seconds.
+        heard: called with the topic of every measurement.
+
+    Attributes:
+        topics: names of the topics without which there are no views.
+    """
+
+    def __init__(self, node: Node, kind: str, slop: float, heard: Callable[[str], None]) -> None:
+        self._node = node
+        self._kind = kind
+        self._heard = heard
+        self._slop = round(slop * 1e9)
+        self._lock = threading.Lock()
+        self._messages: deque[Any] = deque(maxlen=_KEPT)
+        self._info: CameraInfo | None = None
+        profile = qos.sensor_qos
+        self._subscriptions = [
+            qos.subscribe(node, CameraInfo, INFO_TOPIC, self._on_info, profile())
+        ]
+        self.topics: list[str] = []
+        if kind in _TOPICS:
+            topic, message_type = _TOPICS[kind]
+            self.topics = [node.resolve_topic_name(topic)]
+            self._subscriptions.append(
+                qos.subscribe(node, message_type, topic, self._on_measurement, profile())
+            )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def _on_measurement(self, message: Any) -> None:
+        self._heard(self.topics[0])
+        with self._lock:
+            self._messages.append(message)
+
+    def _on_info(self, info: CameraInfo) -> None:
+        self._info = info
+
+    def reset(self) -> None:
+        """Forget the measurements: after a clock jump."""
+        with self._lock:
+            self._messages.clear()
+
+    def view(self, placement: Placement, place: Place, stamp: int) -> View | None:
+        """Return what tells hidden from vanished objects at a stamp; None if nothing does.
+
+        Raises:
+            ValueError: for a malformed message or calibration.
+            TransformError: if the sensor's place is not known.
+        """
+        if self._kind == 'none':
+            return None
+        if self._kind == 'boxes':
+            return self._box_view(placement, place, stamp)
+        message = self._nearest(stamp)
+        if message is None:
+            return None
+        at = stamp_to_ns(message.header.stamp)
+        level_T_sensor = placement.level_T(place, message.header.frame_id, at)
+        if self._kind == 'lidar':
+            points = cloud_points(message)
+            xyz = np.column_stack([points[name] for name in 'xyz']).astype(float)
+            return LidarView(transform_points(level_T_sensor, xyz), level_T_sensor[:3, 3])
+        info = self._info
+        if info is None:
+            raise ValueError(
+                f"occlusion by depth needs the camera's calibration; publish it or remap "
+                f'{INFO_TOPIC}'
+            )
+        camera_T_level = np.asarray(invert(level_T_sensor), float)
+        return DepthView(to_camera(info), camera_T_level, to_depth(message))
+
+    def image_boxes(
+        self, placement: Placement, place: Place, frame: TrackedFrame, tracks: Sequence[Track]
+    ) -> tuple[npt.NDArray[np.float64], str] | None:
+        """Return (N, 4) image boxes of tracks and the camera's frame; None without a camera.
+
+        Boxes behind the camera or beyond the image are NaN.
+
+        Raises:
+            ValueError: for a malformed calibration.
+            TransformError: if the camera's place is not known.
+        """
+        info = self._info
+        if info is None:
+            return None
+        camera = to_camera(info)
+        camera_T_level = invert(placement.level_T(place, info.header.frame_id, frame.stamp))
+        camera_T_tracking = camera_T_level @ invert(frame.tracking_T_sensor)
+        rows = np.array([_row(track) for track in tracks], float).reshape(-1, 7)
+        boxes = image_boxes(camera, camera_T_tracking, rows)
+        with np.errstate(invalid='ignore'):
+            outside = (boxes[:, 2:] < 0).any(1)
+            outside |= (boxes[:, :2] > [camera.width - 1, camera.height - 1]).any(1)
+        boxes[outside] = np.nan
+        return boxes, info.header.frame_id
+
+    def _box_view(self, placement: Placement, place: Place, stamp: int) -> BoxView | None:
+        info = self._info
+        if info is None:
+            return None
+        level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
+        return BoxView(to_camera(info), np.asarray(invert(level_T_camera), float))
+
+    def _nearest(self, stamp: int) -> Any | None:
+        with self._lock:
+            messages = list(self._messages)
+        away = [abs(stamp_to_ns(message.header.stamp) - stamp) for message in messages]
+        if not away or min(away) > self._slop:
+            return None
+        return messages[int(np.argmin(away))]
+
+
+def _row(track: Track) -> tuple[float, ...]:
+    assert track.box3d is not None
+    pose = track.box3d.parent_T_box
+    yaw = np.arctan2(pose[1, 0], pose[0, 0])
+    return (*pose[:3, 3], yaw, *track.box3d.size)

@@ -1,0 +1,129 @@
+"""Where the sensor of a frame of detections is, for the tracker.
+
+The tracker thinks in the sensor's *level* frame: at the sensor's origin, x where the sensor
+looks, z up. An optical frame looks along z, all others along x (REP-103).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
+
+Array = npt.NDArray[np.float64]
+Lookup = Callable[[str, str, int], npt.NDArray[np.floating]]
+"""``(target, source, stamp) -> target_T_source``; raises if it is not available."""
+
+ESTIMATED_FRAME = 'tracker_odom'
+
+
+def level_pose(world_T_sensor: Array) -> Array:
+    """Return the pose of a sensor's level frame.
+
+    Args:
+        world_T_sensor: (4, 4) pose of a body or optical frame in a frame with z up.
+    """
+    rotation = world_T_sensor[:3, :3]
+    optical = -rotation[2, 1] > rotation[2, 2]  # y points down more than z points up
+    ahead = rotation[:, 2 if optical else 0]
+    heading = np.arctan2(ahead[1], ahead[0])
+    c, s = np.cos(heading), np.sin(heading)
+    level = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(make_transform(level, world_T_sensor[:3, 3]), float)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one frame of detections was seen from.
+
+    Attributes:
+        source: the frame of the detections.
+        level_T_source: (4, 4), maps detections to the sensor's level frame.
+        tracking_T_level: (4, 4) pose of the level frame, or None if the tracker finds it.
+    """
+
+    source: str
+    level_T_source: Array
+    tracking_T_level: Array | None
+
+
+class Placement:
+    """Locates frames of detections by transforms, or without.
+
+    Args:
+        lookup: gives transforms.
+        ego_motion: 'tf', 'estimate' or 'none'.
+        tracking_frame: a frame with z up that does not move with the sensor.
+        sensor_frame: frame of the sensor; empty is the frame of the detections.
+    """
+
+    def __init__(
+        self, lookup: Lookup, ego_motion: str, tracking_frame: str, sensor_frame: str = ''
+    ) -> None:
+        self._lookup = lookup
+        self._ego_motion = ego_motion
+        self._tracking_frame = tracking_frame
+        self._sensor_frame = sensor_frame
+        self._source = ''
+
+    def reset(self) -> None:
+        """Forget the frame of the detections."""
+        self._source = ''
+
+    def locate(self, source: str, stamp: int) -> Place:
+        """Return the place of detections in a frame at a stamp in nanoseconds.
+
+        Raises:
+            ValueError: without a frame, or if the frame changes and no transforms are used.
+            TransformError: if a transform is not available.
+        """
+        if not source:
+            raise ValueError('detections without frame_id; set header.frame_id at the source')
+        if self._ego_motion != 'tf':
+            if self._source not in ('', source):
+                raise ValueError(
+                    f'detections in frame {source!r} after {self._source!r}; use one tracker per '
+                    "sensor, or set ego_motion to 'tf'"
+                )
+            self._source = source
+            level = BODY_T_OPTICAL if source.endswith('optical_frame') else np.eye(4)
+            return Place(source, np.asarray(level, float), None)
+        tracking_T_source = self._transform(self._tracking_frame, source, stamp)
+        sensor = self._sensor_frame or source
+        tracking_T_sensor = self._transform(self._tracking_frame, sensor, stamp)
+        tracking_T_level = level_pose(tracking_T_sensor)
+        return Place(source, invert(tracking_T_level) @ tracking_T_source, tracking_T_level)
+
+    def level_T(self, place: Place, frame: str, stamp: int) -> Array:
+        """Return the (4, 4) map from another sensor's frame at its stamp to the level frame.
+
+        Raises:
+            TransformError: if a transform is not available.
+        """
+        if place.tracking_T_level is None:
+            return place.level_T_source @ self._transform(place.source, frame, stamp)
+        tracking_T_frame = self._transform(self._tracking_frame, frame, stamp)
+        return invert(place.tracking_T_level) @ tracking_T_frame
+
+    def output(self, place: Place, tracking_T_level: Array) -> tuple[str, Array]:
+        """Return the frame of the outputs, and the (4, 4) map from the tracking frame to it.
+
+        Args:
+            place: of the detections.
+            tracking_T_level: where the tracker has put the level frame.
+        """
+        if self._ego_motion == 'tf':
+            return self._tracking_frame, np.eye(4)
+        if self._ego_motion == 'estimate':
+            return ESTIMATED_FRAME, np.eye(4)
+        source_T_tracking = invert(tracking_T_level @ place.level_T_source)
+        return place.source, np.asarray(source_T_tracking, float)
+
+    def _transform(self, target: str, source: str, stamp: int) -> Array:
+        if target == source:
+            return np.eye(4)
+        return np.asarray(self._lookup(target, source, stamp), float)
