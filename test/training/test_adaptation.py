@@ -259,6 +259,7 @@ def test_only_named_parts_are_trained(bag, images, tmp_path):
     task(batch_of(task))['loss'].backward()
     trained = {n.split('.')[0] for n, p in task.model.named_parameters() if p.grad is not None}
     assert trained == {'motion'}
+    assert task.diagnose(batch_of(task)) == {}  # no gradient reaches the encoder
     with pytest.raises(ConfigError, match='need some of encoder, depth'):
         build_task(load_config('ego_motion', [*changes, 'model.train_only=[wheels]']))
 

@@ -143,14 +143,16 @@ class GudaTask(DepthSegmentationTask):
         """Return the norm of every weighted term's gradient at the encoder's last stage.
 
         Weights are balanced when these are of one order of magnitude; the values of the terms
-        say little about that.
+        say little about that. Nothing if that stage is frozen.
         """
+        last = [p for m in self.model.encoder.stages()[-1] for p in m.parameters()]
+        shared = [parameter for parameter in last if parameter.requires_grad]
+        if not shared:
+            return {}
         # In evaluation mode, so that looking does not move the teacher.
         self.eval()
         weighted, _ = self._weighted_terms({part: dict(batch[part]) for part in batch})
         self.train()
-        last = [p for m in self.model.encoder.stages()[-1] for p in m.parameters()]
-        shared = [parameter for parameter in last if parameter.requires_grad]
         norms = {}
         for name, (weight, term) in weighted.items():
             if weight and term.requires_grad:
