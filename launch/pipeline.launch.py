@@ -13,21 +13,26 @@ _TABLES = (
     launching.SIMULATOR_ARGUMENTS,
     launching.DEPTH_SEGMENTATION_ARGUMENTS,
     launching.TRANSPORT,
+    launching.TRACKER_ARGUMENTS,
     launching.COMMON_ARGUMENTS,
 )
 
 
-def separate_processes(context: LaunchContext, simulated: bool) -> list[Action]:
+def separate_processes(context: LaunchContext, simulated: bool, tracker: bool) -> list[Action]:
     """Start every node in its own process; the simulator begins when all others are ready."""
     managed = {'autostart': False}
     values = launching.parameters_from(*_TABLES[1:])
-    consumer = launching.lifecycle_node(
-        'depth_segmentation',
-        launching.node_parameters(context, ['depth_segmentation'], {**values, **managed}),
-        on_exit=launching.stop_when_it_ends('depth_segmentation'),
-    )
+    consumers = [
+        launching.lifecycle_node(
+            name,
+            launching.node_parameters(context, [name], {**values, **managed}),
+            remappings=launching.tracker_remappings() if name == 'tracker' else [],
+            on_exit=launching.stop_when_it_ends(name),
+        )
+        for name in ('depth_segmentation', *(['tracker'] if tracker else []))
+    ]
     if not simulated:
-        return launching.bring_up([consumer])
+        return launching.bring_up(consumers)
     values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS)
     source = launching.lifecycle_node(
         'simulator',
@@ -36,20 +41,25 @@ def separate_processes(context: LaunchContext, simulated: bool) -> list[Action]:
         ),
         on_exit=launching.stop_when_it_ends('the simulation'),
     )
-    return launching.bring_up([consumer], source=source)
+    return launching.bring_up(consumers, source=source)
 
 
-def one_process(context: LaunchContext, simulated: bool) -> list[Action]:
+def one_process(context: LaunchContext, simulated: bool, tracker: bool) -> list[Action]:
     """Start all nodes in one process."""
-    nodes = ['depth_segmentation', *(['simulator'] if simulated else [])]
+    with_tracker = ['tracker'] if tracker else []
+    nodes = ['depth_segmentation', *with_tracker, *(['simulator'] if simulated else [])]
     values = launching.parameters_from(*_TABLES)
     parameters = launching.node_parameters(context, nodes, {**values, 'exit_at_end': True})
     return [
         Node(
             package=launching.PACKAGE,
             executable='pipeline',
-            arguments=['--source', 'simulator' if simulated else 'none'],
+            arguments=[
+                *('--source', 'simulator' if simulated else 'none'),
+                *(f'--{name}' for name in with_tracker),
+            ],
             parameters=parameters,
+            remappings=launching.tracker_remappings(),
             output='screen',
             on_exit=launching.stop_when_it_ends('the pipeline'),
         )
@@ -61,8 +71,9 @@ def start(context: LaunchContext) -> list[Action]:
     simulated = LaunchConfiguration('source').perform(context) == 'simulator'
     container = IfCondition(LaunchConfiguration('container')).evaluate(context)
     bag = LaunchConfiguration('record').perform(context)
+    tracker = IfCondition(LaunchConfiguration('tracker')).evaluate(context)
     nodes = one_process if container else separate_processes
-    return [*([launching.recorder(bag)] if bag else []), *nodes(context, simulated)]
+    return [*([launching.recorder(bag)] if bag else []), *nodes(context, simulated, tracker)]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -76,7 +87,8 @@ def generate_launch_description() -> LaunchDescription:
                 'where sensor data come from: this launch, or topics of others',
                 choices=['simulator', 'live'],
             ),
-            *launching.declare(*_TABLES),
+            launching.argument('tracker', 'false', 'track the objects of a detector, too'),
+            *launching.declare(launching.TRACKER_TOPICS, *_TABLES),
             launching.argument(*launching.PARAMS_FILE),
             launching.argument('container', 'false', 'all nodes in one process'),
             launching.argument('record', '', 'folder of a new bag to record into'),

@@ -3,7 +3,6 @@
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import OpaqueFunction
-from launch.substitutions import LaunchConfiguration
 
 from sim_perception.ros import launching
 
@@ -11,16 +10,11 @@ from sim_perception.ros import launching
 def start(context: LaunchContext) -> list[Action]:
     """Start the node with the arguments' values."""
     values = launching.parameters_from(launching.TRACKER_ARGUMENTS, launching.COMMON_ARGUMENTS)
-    topic = LaunchConfiguration('detections')
     return [
         launching.lifecycle_node(
             'tracker',
             launching.node_parameters(context, ['tracker'], values),
-            remappings=[
-                ('detections', topic),
-                ('detections_2d', topic),
-                ('depth/image', LaunchConfiguration('depth')),
-            ],
+            remappings=launching.tracker_remappings(),
             on_exit=launching.stop_when_it_ends('tracker'),
         )
     ]
@@ -31,13 +25,11 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *launching.transport_settings(),
-            launching.argument(
-                'detections', 'detections', 'topic of the detector: a Detection3DArray or 2DArray'
+            *launching.declare(
+                launching.TRACKER_TOPICS,
+                launching.TRACKER_ARGUMENTS,
+                launching.COMMON_ARGUMENTS,
             ),
-            launching.argument(
-                'depth', 'depth_segmentation/depth/image', 'topic of depth images for occlusion'
-            ),
-            *launching.declare(launching.TRACKER_ARGUMENTS, launching.COMMON_ARGUMENTS),
             launching.argument(*launching.PARAMS_FILE),
             OpaqueFunction(function=start),
         ]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
+from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from sim_perception.nodes.depth_segmentation import DepthSegmentationNode
@@ -26,8 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="'simulator' runs the simulator in this process too; "
         "'none' (default) takes the topics of a robot or a bag",
     )
+    parser.add_argument('--tracker', action='store_true', help="track a detector's objects, too")
     options = parser.parse_args(remove_ros_args(arguments)[1:])
-    nodes = [DepthSegmentationNode]
+    nodes: list[Callable[[], Node]] = [DepthSegmentationNode]
+    if options.tracker:
+        from sim_perception.nodes.tracker import TrackerNode
+
+        nodes.append(TrackerNode)
     if options.source == 'simulator':
         # Imported only here: a robot needs no renderer.
         from sim_perception.nodes.simulator import SimulatorNode

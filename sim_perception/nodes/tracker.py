@@ -73,14 +73,11 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         taxonomy = load_taxonomy()
         self._ids = parse_class_map(p.class_map, taxonomy)
         classes = image_classes if self._image else street_classes
+        names = ('min_score', 'spawn_score', 'report_score', 'confirm_hits', 'max_gap')
         config = TrackerConfig(
             classes=classes(taxonomy),
-            min_score=p.min_score,
-            spawn_score=p.spawn_score,
-            report_score=p.report_score,
-            confirm_hits=p.confirm_hits,
-            max_gap=p.max_gap,
             ego_motion=not self._image and p.ego_motion == 'estimate',
+            **{name: getattr(p, name) for name in names},
         )
         warm_up(config, image=self._image)
         self._tracker = Tracker(config, first_id=self._next_id)
@@ -112,12 +109,10 @@ class TrackerNode(WorkerNode[TrackerParameters]):
             self._occluders = Occluders(
                 self, p.occlusion, p.occlusion_slop, self.diagnostics.heard
             )
-        topic, message_type = INPUTS[p.input]
+        topic, kind = INPUTS[p.input]
         self._topic = self.resolve_topic_name(topic)
-        profile = qos.every_frame_qos(p.queue_size)
-        self._subscription = qos.subscribe(
-            self, message_type, topic, self._on_detections, profile, self.diagnostics.lost
-        )
+        profile, lost = qos.every_frame_qos(p.queue_size), self.diagnostics.lost
+        self._subscription = qos.subscribe(self, kind, topic, self._on_detections, profile, lost)
         others = self._occluders.topics if self._occluders is not None else []
         self.diagnostics.expect(self._topic, *others, timeout=p.input_timeout)
         super().start()
@@ -147,8 +142,8 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self.diagnostics.received(self._topic)
         if self.submit(message):
             self.report(
-                f'frames of detections come faster than they are tracked: of more than '
-                f'{self.parameters.queue_size} that wait, the oldest are dropped'
+                'detections come faster than they are tracked: of more frames that wait than '
+                f'queue_size ({self.parameters.queue_size}), the oldest are dropped'
             )
 
     def process(self, item: Any) -> None:
@@ -203,14 +198,13 @@ class TrackerNode(WorkerNode[TrackerParameters]):
 
     def _tracks(self, frame: TrackedFrame, chosen: Any) -> list[Track]:
         assert self._tracker is not None
-        rows = frame.tracks[chosen]
-        return to_tracks(rows, self._tracker.class_ids, frame.stamp, image=self._image)
+        known = self._tracker.class_ids
+        return to_tracks(frame.tracks[chosen], known, frame.stamp, image=self._image)
 
     def _explain(self, frame: TrackedFrame, strange: set[str]) -> None:
         """Report what of a frame was not used."""
         rejected = frame.rejected
-        text = unused_detections(rejected, strange)
-        if text:
+        if text := unused_detections(rejected, strange):
             self.report(text)
         if frame.restarted:
             self.report(

@@ -89,6 +89,18 @@ TRACKER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
     'occlusion': (str, 'none', "what hides objects: 'none', 'boxes', 'depth', 'lidar'"),
     'sensor_frame': (str, '', 'frame of the sensor if detections come in another, such as odom'),
 }
+TRACKER_TOPICS: Mapping[str, tuple[type, str, str]] = {
+    'detections': (
+        str,
+        'detections',
+        "topic of a detector's Detection3DArray or Detection2DArray",
+    ),
+    'depth': (
+        str,
+        'depth_segmentation/depth/image',
+        "topic of depth images for occlusion 'depth'",
+    ),
+}
 TRANSPORT: Mapping[str, tuple[type, str, str]] = {
     'image_transport': (str, 'raw', "'raw' or 'compressed': which camera topic to take"),
 }
@@ -149,6 +161,16 @@ def lifecycle_node(name: str, parameters: list[Any], **kwargs: Any) -> Lifecycle
         output='screen',
         **kwargs,
     )
+
+
+def tracker_remappings() -> list[tuple[str, LaunchConfiguration]]:
+    """Return the remappings of the tracker's inputs to the values of ``TRACKER_TOPICS``."""
+    detections = LaunchConfiguration('detections')
+    return [
+        ('detections', detections),
+        ('detections_2d', detections),
+        ('depth/image', LaunchConfiguration('depth')),
+    ]
 
 
 def rviz(condition: Any, use_sim_time: Any) -> Node:

@@ -105,12 +105,7 @@ class Occluders:
             points = cloud_points(message)
             xyz = np.column_stack([points[name] for name in 'xyz']).astype(float)
             return LidarView(transform_points(level_T_sensor, xyz), level_T_sensor[:3, 3])
-        info = self._info
-        if info is None:
-            raise ValueError(
-                f"occlusion by depth needs the camera's calibration; publish it or remap "
-                f'{INFO_TOPIC}'
-            )
+        info = self._calibration()
         camera_T_level = np.asarray(invert(level_T_sensor), float)
         return DepthView(to_camera(info), camera_T_level, to_depth(message))
 
@@ -139,12 +134,18 @@ class Occluders:
         boxes[outside] = np.nan
         return boxes, info.header.frame_id
 
-    def _box_view(self, placement: Placement, place: Place, stamp: int) -> BoxView | None:
-        info = self._info
-        if info is None:
-            return None
+    def _box_view(self, placement: Placement, place: Place, stamp: int) -> BoxView:
+        info = self._calibration()
         level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
         return BoxView(to_camera(info), np.asarray(invert(level_T_camera), float))
+
+    def _calibration(self) -> CameraInfo:
+        if self._info is None:
+            raise ValueError(
+                f"occlusion by {self._kind!r} needs the camera's calibration; publish it or remap "
+                f'{INFO_TOPIC}'
+            )
+        return self._info
 
     def _nearest(self, stamp: int) -> Any | None:
         with self._lock:

@@ -130,6 +130,15 @@ class Bench:
     def hidden(self, tracks):
         return self.occluded.wait(lambda m: m.header.stamp == tracks.header.stamp, 'occluded')
 
+    def mount_camera(self):
+        """Say on /tf_static where the camera is: at the sensor's origin."""
+        self.static = tf2_ros.StaticTransformBroadcaster(self.ros.node)
+        mounting = TransformStamped(child_frame_id=CAMERA_FRAME)
+        mounting.header.frame_id = SENSOR
+        q = mounting.transform.rotation
+        q.x, q.y, q.z, q.w = to_quaternion(BODY_T_OPTICAL).tolist()
+        self.static.sendTransform(mounting)
+
     def measured(self, header):
         """Wait until the node has the newest depth or cloud."""
         kept = self.node._occluders._messages
@@ -191,18 +200,28 @@ def test_tracks_stand_in_odom_while_the_sensor_drives_a_curve(bench):
 
 def test_optical_frames_give_the_same_tracks(bench):
     before = bench.expect_good()
-    static = tf2_ros.StaticTransformBroadcaster(bench.ros.node)
-    mounting = TransformStamped(child_frame_id=CAMERA_FRAME)
-    mounting.header.frame_id = SENSOR
-    q = mounting.transform.rotation
-    q.x, q.y, q.z, q.w = to_quaternion(BODY_T_OPTICAL).tolist()
-    static.sendTransform(mounting)
+    bench.mount_camera()
     t = bench.step()
     optical_T_odom = invert(sensor_pose(t) @ BODY_T_OPTICAL)
     message = bench.message([crossing(t), PARKED], CAMERA_FRAME, optical_T_odom)
     after = ids(bench.send(message))
     assert set(after) == set(before)
     close_to(after, 35.0, -5.0)
+
+
+def test_a_transform_that_comes_late_is_waited_for(bench):
+    before = bench.expect_good()
+    t = bench.step()
+    message = bench.message([crossing(t), PARKED])
+    message.header.stamp = ns_to_stamp(bench.stamp + PERIOD // 2)
+    tracks = bench.tracks
+    bench.detections.publish(message)
+    bench.ros.until(lambda: not bench.node._inbox._values, 'the worker')
+    assert not any(m.header.stamp == message.header.stamp for m in tracks.messages)
+    bench.step()
+    bench.send_transform(sensor_pose(bench.t))
+    late = tracks.wait(lambda m: m.header.stamp == message.header.stamp, 'tracks')
+    assert set(ids(late)) == set(before)
 
 
 def test_empty_frames_are_processed(bench):
@@ -465,12 +484,7 @@ def test_depth_tells_hidden_from_vanished_and_boxes_appear_in_the_image(ros, mon
     images = ros.publisher(Image, '/deep/depth/image')
     infos = ros.publisher(CameraInfo, '/deep/camera/camera_info')
     boxes = bench.collect(Detection2DArray, 'tracks_2d')
-    static = tf2_ros.StaticTransformBroadcaster(ros.node)
-    mounting = TransformStamped(child_frame_id=CAMERA_FRAME)
-    mounting.header.frame_id = SENSOR
-    q = mounting.transform.rotation
-    q.x, q.y, q.z, q.w = to_quaternion(BODY_T_OPTICAL).tolist()
-    static.sendTransform(mounting)
+    bench.mount_camera()
     left, right = car(20.0, 4.0), car(20.0, -4.0)
     try:
         ros.matched(images)
@@ -497,6 +511,28 @@ def test_depth_tells_hidden_from_vanished_and_boxes_appear_in_the_image(ros, mon
         u = CAMERA.cx + CAMERA.fx * 4.0 / 20.0
         assert box.center.position.x == pytest.approx(u, abs=1.5)
         assert box.size_x > CAMERA.fx * SIZE[1] / 20.0
+    finally:
+        ros.remove(bench.node)
+
+
+def test_without_calibration_tracking_goes_on_and_boxes_hide_what_is_behind_them(ros, monkeypatch):
+    monkeypatch.setitem(globals(), 'sensor_pose', lambda t: from_euler(0, 0, 0, (0, 0, 1.0)))
+    bench = Bench(ros, 'boxed', occlusion='boxes')
+    infos = ros.publisher(CameraInfo, '/boxed/camera/camera_info')
+    bench.mount_camera()
+    near, far = car(10.0, 0.0), car(22.0, 0.0)
+    try:
+        ros.matched(infos)
+        for _ in range(6):
+            known = close_to(bench.expect_good([near, far]), 22.0, 0.0)
+        bench.log.wait(lambda m: "needs the camera's calibration" in m.msg, 'the lack')
+        assert bench.node.diagnostics.status().level == DiagnosticStatus.WARN
+        infos.publish(to_camera_info(CAMERA, Header(frame_id=CAMERA_FRAME)))
+        ros.until(lambda: bench.node._occluders._info, 'the calibration')
+        for _ in range(20):
+            tracks = bench.expect_good([near])
+        assert known not in tracks
+        assert set(ids(bench.hidden(bench.tracks.messages[-1]))) == {known}
     finally:
         ros.remove(bench.node)
 

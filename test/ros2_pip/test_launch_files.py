@@ -227,6 +227,7 @@ def test_the_pipeline_runs_to_the_end_and_is_recorded(
     code, output = ros2.run(
         *('launch', ROOT / 'launch/pipeline.launch.py', f'container:={container}'),
         *(f'checkpoint:={small_checkpoint}', f'record:={bag}', *small_run),
+        *('tracker:=true', 'detections:=/ground_truth/objects', 'sensor_frame:=base_link'),
         deadline=240,
     )
     assert code == 0, output
@@ -238,6 +239,7 @@ def test_the_pipeline_runs_to_the_end_and_is_recorded(
     assert '/ground_truth/normals' not in counts
     if container == 'false':  # the source waits for the others, so that none is late
         assert counts['/depth_segmentation/depth/image'] >= 1
+        assert counts['/tracker/tracks'] >= 1
 
 
 @pytest.mark.ros
