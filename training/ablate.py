@@ -14,7 +14,8 @@ from pydantic import Field
 from rich.console import Console
 
 from sim_perception.resources import share_path
-from training.config import CONFIG_FOLDER, ConfigError, Section, load_config, merged, validated
+from sim_perception.simulator.scenario import merge_settings
+from training.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
 
 ABLATION_FOLDER = CONFIG_FOLDER / 'ablations'
 
@@ -130,7 +131,7 @@ def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Pa
     if ablation.scenario is None:
         raise ConfigError('rows with a scenario need the scenario of the table that they change')
     base = share_path('config', 'scenarios', ablation.scenario)
-    scenario = merged(yaml.safe_load(base.read_text()), change)
+    scenario = merge_settings(yaml.safe_load(base.read_text()), change)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / 'scenario.yaml'
     file.write_text(yaml.safe_dump(scenario, sort_keys=False))

@@ -5,12 +5,14 @@ The fields below are the documentation of the YAML files in ``training/configs``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sim_perception.simulator.scenario import merge_settings
 
 CONFIG_FOLDER = Path(__file__).parent / 'configs'
 
@@ -179,17 +181,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f'{path} must hold a mapping of settings')
     base = data.pop('base', None)
-    return data if base is None else merged(_read(find_config(base), (*above, path)), data)
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with changes: mappings are merged, all else is replaced."""
-    result = dict(base)
-    for key, value in changes.items():
-        old = result.get(key)
-        both = isinstance(value, dict) and isinstance(old, dict)
-        result[key] = merged(old, value) if both else value  # type: ignore[arg-type]
-    return result
+    return data if base is None else merge_settings(_read(find_config(base), (*above, path)), data)
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -193,7 +193,7 @@ def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides
         *parents, leaf = key.split('.')
         for parent in reversed([*parents, leaf][1:]):
             value = {parent: value}
-        data = _merge(data, {([*parents, leaf])[0]: value})
+        data = merge_settings(data, {([*parents, leaf])[0]: value})
     if seed is not None:
         data['seed'] = seed
     return parse_scenario(data)
@@ -231,12 +231,13 @@ def _find(name_or_path: str | Path) -> Path:
     )
 
 
-def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with a change: mappings are merged key by key, all else is replaced."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, Mapping)
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge_settings(old, value) if both else value  # type: ignore[arg-type]
     return merged
 
 

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from sim_perception.geometry.warping import pose_matrix, pose_vector
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.resources import share_path
-from sim_perception.simulator.scenario import parse_scenario
+from sim_perception.simulator.scenario import merge_settings, parse_scenario
 from sim_perception.types import Camera
 from training import cli
 from training.ablate import load_ablation, markdown
-from training.config import ConfigError, load_config, merged
+from training.config import ConfigError, load_config
 from training.datasets.clips import Clip
 from training.datasets.sample import DatasetError, Sample
 from training.engine.state import list_states, load_state
@@ -445,7 +445,7 @@ def test_every_row_of_the_shipped_ablations_can_be_configured(name):
             load_config(row.config, [*ablation.overrides, *row.overrides])
         if row.scenario is not None:
             base = share_path('config', 'scenarios', ablation.scenario)
-            parse_scenario(merged(yaml.safe_load(base.read_text()), row.scenario))
+            parse_scenario(merge_settings(yaml.safe_load(base.read_text()), row.scenario))
 
 
 def test_tables_show_the_rows_that_have_scores():
