@@ -153,11 +153,17 @@ def test_rviz_shows_topics_that_exist(configured):
     displays = rviz['Visualization Manager']['Displays']
     shown = {d['Topic']['Value'] for d in displays if 'Topic' in d}
     publishers = configured.get_publisher_names_and_types_by_node('simulator', '/')
-    own = {name for name in shown if not name.startswith('/depth_segmentation/')}
+    others = {
+        '/depth_segmentation/': 'nodes/depth_segmentation.py',
+        '/tracker/': 'ros/track_outputs.py',
+    }
+    own = {name for name in shown if not name.startswith(tuple(others))}
     assert own <= {name for name, _ in publishers}
-    source = (ROOT / 'sim_perception' / 'nodes' / 'depth_segmentation.py').read_text()
-    for name in shown - own:
-        assert f"'{name.removeprefix('/depth_segmentation/')}'" in source
+    for prefix, file in others.items():
+        source = (ROOT / 'sim_perception' / file).read_text()
+        for name in shown:
+            if name.startswith(prefix):
+                assert f"'{name.removeprefix(prefix)}'" in source
 
 
 def test_nothing_is_rendered_for_nobody(ros, configured, monkeypatch):
