@@ -52,6 +52,8 @@ class AdaptationDataConfig(DataConfig):
     """Match the stereo pairs of real clips for proposals of depth (see ``loss.hint``)."""
     real_geometry: GeometryConfig | None = None
     """Views of real images; as ``geometry`` if left out. The size must be the same."""
+    real_clip_geometry: GeometryConfig | None = None
+    """Views of real clips, of any size; as ``real_geometry`` if left out."""
     real_appearance: AppearanceConfig = AppearanceConfig(
         filter=0.0, fog=0.0, shadow=0.0, cutout=0.1, noise=0.2, blur=0.2, jpeg=0.2, strength=0.7
     )
@@ -111,6 +113,7 @@ class MixedData:
         size = (config.geometry.width, config.geometry.height)
         if (self.real_geometry.width, self.real_geometry.height) != size:
             raise DatasetError(f'data.real_geometry must have the size of data.geometry, {size}')
+        self.real_clip_geometry = config.real_clip_geometry or self.real_geometry
         self._hints = StereoHints()
         self._virtual = (
             LabelledData(BagImages(config.bags, config.stride), config, preprocess)
@@ -169,7 +172,7 @@ class MixedData:
             DatasetError: if the camera is unknown, or a simulated clip has no truth.
         """
         clip = clips[place]
-        geometry = self.config.geometry if virtual else self.real_geometry
+        geometry = self.config.geometry if virtual else self.real_clip_geometry
         view = clip_view(clip, geometry, rng)
         target, sources = view.target, list(view.sources)
         matrix = view.intrinsics[target]

@@ -10,6 +10,7 @@ images may get pseudo-labels of a teacher. No label of a real image is read.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -193,19 +194,28 @@ class GudaTask(DepthSegmentationTask):
         return weighted, outputs
 
     def _predict(self, batch: Batch) -> Parts:
-        """Run the network once over the target images of all parts."""
+        """Run the network over the target images of all parts, those of one size together."""
         present = [part for part in PARTS if part in batch]
-        images = torch.cat([batch[part]['image'] for part in present])
-        focal = torch.cat([batch[part]['focal'] for part in present])
+        by_size: dict[torch.Size, list[str]] = {}
+        for part in present:
+            by_size.setdefault(batch[part]['image'].shape[-2:], []).append(part)
+        found: Parts = {}
+        for parts in by_size.values():
+            found |= self._predict_together(parts, batch)
+        return found
+
+    def _predict_together(self, parts: Sequence[str], batch: Batch) -> Parts:
+        images = torch.cat([batch[part]['image'] for part in parts])
+        focal = torch.cat([batch[part]['focal'] for part in parts])
         raw = self.model(images.contiguous(memory_format=torch.channels_last), focal)
-        sizes = [len(batch[part]['image']) for part in present]
+        sizes = [len(batch[part]['image']) for part in parts]
         log_depth, logits = raw.log_depth.split(sizes), raw.logits.split(sizes)
         log_scale = None if raw.log_scale is None else raw.log_scale.split(sizes)
         return {
             part: DepthSegmentationOutput(
                 log_depth[k], logits[k], None if log_scale is None else log_scale[k]
             )
-            for k, part in enumerate(present)
+            for k, part in enumerate(parts)
         }
 
     def _virtual(
