@@ -136,14 +136,29 @@ def test_the_average_is_its_formula():
     for step in range(20):
         with torch.no_grad():
             net.weight.add_(torch.randn_like(net.weight))
-        ema.update(net, step)
+        ema.update(step)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * net.weight.detach().double()
-    torch.testing.assert_close(ema.tensors['weight'].double(), expected, rtol=1e-5, atol=1e-6)
+    average = ema.state_dict()['weight']
+    torch.testing.assert_close(average.double(), expected, rtol=1e-5, atol=1e-6)
     plain = net.weight.detach().clone()
-    with ema.applied(net):
-        assert torch.equal(net.weight, ema.tensors['weight'])
+    with ema.applied():
+        assert torch.equal(net.weight, average)
     assert torch.equal(net.weight, plain)
+
+
+def test_the_average_leaves_frozen_weights_alone():
+    net = torch.nn.Linear(2, 1)
+    net.bias.requires_grad_(False)
+    ema = Ema(net, decay=0.9)
+    with torch.no_grad():
+        net.bias.add_(1.0)
+    bias = net.bias.detach().clone()
+    ema.update(0)
+    assert list(ema.state_dict()) == ['weight']
+    with ema.applied():
+        assert torch.equal(net.bias, bias)
+    assert torch.equal(net.bias, bias)
 
 
 @given(st.sampled_from(['cosine', 'poly', 'constant']), st.integers(0, 20))

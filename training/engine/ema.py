@@ -10,34 +10,34 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """Averaged copy of a module's parameters; buffers are copied as they are.
+    """Average of the parameters that a module trains; the others and buffers have none.
 
     After step s (from 0) the decay is ``min(decay, (1 + s) / (10 + s))``, so that the average
     forgets the initial weights quickly: the warm-up of TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
+        """Start at the module's weights; it is this module that the average follows."""
         self.decay = decay
-        self.tensors = {k: v.detach().clone() for k, v in module.state_dict().items()}
-        self._averaged = {name for name, _ in module.named_parameters()}
+        # Looked up once: finding hundreds of names takes longer than averaging them.
+        trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self._names = list(trained)
+        self._weights = [parameter.detach() for parameter in trained.values()]
+        self._averages = [weight.clone() for weight in self._weights]
 
     def decay_at(self, step: int) -> float:
         """Return the decay used after the given step."""
         return min(self.decay, (1 + step) / (10 + step))
 
     @torch.no_grad()
-    def update(self, module: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """Move the average towards the module's weights."""
-        weight = 1.0 - self.decay_at(step)
-        for name, value in module.state_dict().items():
-            if name in self._averaged:
-                self.tensors[name].lerp_(value, weight)
-            else:
-                self.tensors[name].copy_(value)
+        if self._weights:
+            torch._foreach_lerp_(self._averages, self._weights, 1.0 - self.decay_at(step))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the averaged tensors by name."""
-        return self.tensors
+        return dict(zip(self._names, self._averages, strict=True))
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Restore the averaged tensors.
@@ -45,17 +45,22 @@ class Ema:
         Raises:
             ValueError: if the names differ.
         """
-        if tensors.keys() != self.tensors.keys():
+        if set(tensors) != set(self._names):
             raise ValueError('the averaged weights are of another model')
-        for name, value in tensors.items():
-            self.tensors[name].copy_(value)
+        for name, average in zip(self._names, self._averages, strict=True):
+            average.copy_(tensors[name])
 
     @contextmanager
-    def applied(self, module: nn.Module) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Give the module the averaged weights inside a ``with`` block."""
-        plain = {k: v.detach().clone() for k, v in module.state_dict().items()}
-        module.load_state_dict(self.tensors)
+        plain = [weight.clone() for weight in self._weights]
+        self._write(self._averages)
         try:
             yield
         finally:
-            module.load_state_dict(plain)
+            self._write(plain)
+
+    @torch.no_grad()
+    def _write(self, values: list[Tensor]) -> None:
+        for weight, value in zip(self._weights, values, strict=True):
+            weight.copy_(value)

@@ -85,7 +85,7 @@ def fit(
             norm = run.clip(terms)
             run.optimizer.step()
             run.optimizer.zero_grad(set_to_none=True)
-            run.ema.update(task, run.step)
+            run.ema.update(run.step)
             run.step += 1
 
             waited = batches.take_seconds()
@@ -170,7 +170,10 @@ class _Run:
     ) -> _Run:
         """Set up, and restore the newest state if there is one."""
         optimizer = torch.optim.AdamW(
-            task.parameter_groups(config.optimizer), betas=config.optimizer.betas
+            task.parameter_groups(config.optimizer),
+            betas=config.optimizer.betas,
+            # a fused optimizer unscales float16 gradients itself, too late for clipping them
+            fused=config.precision != '16-mixed',
         )
         task.train()  # modules know parts that stay in evaluation mode, such as frozen norms
         base_rates = [group['lr'] for group in optimizer.param_groups]
@@ -256,7 +259,7 @@ class _Run:
         """Score the averaged weights; training's random state is not touched."""
         settings = self.config.validation
         if settings.data and self.fabric.is_global_zero:
-            with self.ema.applied(self.task), torch.random.fork_rng(devices=[]):
+            with self.ema.applied(), torch.random.fork_rng(devices=[]):
                 log.scores(self.step, self.task.validate(settings.data, settings.limit))
         self.fabric.barrier()
 
@@ -290,7 +293,7 @@ class _Run:
         folder = self.config.output / 'checkpoint'
         if self.fabric.is_global_zero:
             record = {'command': self.command, 'step': self.step, 'samples': self.samples}
-            with self.ema.applied(self.task):
+            with self.ema.applied():
                 self.task.save_checkpoint(folder, self.config, record)
         self.fabric.barrier()
         return folder
