@@ -13,7 +13,7 @@ import yaml
 from toy_task import scalars, torchrun
 from typer.testing import CliRunner
 
-from sim_perception.geometry.warping import pose_matrix, pose_vector
+from sim_perception.geometry.warping import pose_matrix, pose_vector, warp
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings, parse_scenario
@@ -26,6 +26,7 @@ from training.datasets.sample import DatasetError, Sample
 from training.engine.state import list_states, load_state
 from training.tasks import build_task
 from training.tasks.adaptation_data import StereoHints, WeightedChoice
+from training.tasks.focal_lengths import FocalLengths
 from training.tasks.pseudo_labels import (
     ClassThresholds,
     PseudoLabels,
@@ -95,7 +96,7 @@ def settings(bag: Path, images: Path, output: Path) -> list[str]:
 
 def batch_of(task, count: int = 2):
     data = task.training_data()
-    samples = [data.sample(i, np.random.default_rng(i)) for i in range(count)]
+    samples = [data.sample(i % len(data), np.random.default_rng(i)) for i in range(count)]
     return torch.utils.data.default_collate(samples)
 
 
@@ -459,3 +460,70 @@ def test_tables_show_the_rows_that_have_scores():
     assert '| normals |' not in table
     with pytest.raises(ConfigError, match='shipped: guda, simulator'):
         load_ablation('nothing')
+
+
+def turning_clip(focal: float) -> dict[str, torch.Tensor]:
+    """A camera that turns by five degrees between frames and sees only far things."""
+    noise = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    far = torch.nn.functional.interpolate(noise, size=(64, 96), mode='bicubic').clamp(0, 1)
+    matrix = torch.tensor([[[focal, 0, 47.5], [0, focal, 31.5], [0, 0, 1]]])
+    vectors = torch.tensor([[0, 0, 0, 0, 0.08, 0], [0, 0, 0, 0.02, -0.08, 0.01]])
+    poses = pose_matrix(vectors)
+    depth = torch.full((1, 64, 96), 100.0)
+    sources = [warp(far, depth, matrix, matrix, torch.linalg.inv(pose)[None])[0] for pose in poses]
+    frames = torch.stack([far, *sources], 1).permute(0, 1, 3, 4, 2)
+    return {
+        'frames': (255 * frames).round().to(torch.uint8),
+        'K': matrix,
+        'focal': matrix[:, 0, 0],
+        'focal_index': torch.zeros(1, dtype=torch.long),
+        'source_T_target': poses[None],
+        'distance': torch.zeros(1, 2),
+        'right': torch.zeros(1, 64, 96, 3, dtype=torch.uint8),
+        'right_T_target': torch.full((1, 4, 4), torch.nan),
+        'depth': depth,
+    }
+
+
+@pytest.mark.parametrize('start', [70.0, 110.0])
+def test_a_turning_camera_shows_its_focal_length(start):
+    batch = turning_clip(focal=90.0)
+    batch['K'][:, (0, 1), (0, 1)] = start
+    focal = FocalLengths(['a video'], [start])
+    optimizer = torch.optim.Adam(focal.parameters(), lr=5e-4)
+    for _ in range(150):
+        views = ClipViews.of(focal(batch))
+        loss, _ = synthesis_loss(views, batch['depth'], views.true_poses, 0.85)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert focal.ratios()['a video'] == pytest.approx(90.0, rel=0.02)
+
+
+def test_known_cameras_stay_as_they_are(bag, images, tmp_path):
+    changes = [
+        *settings(bag, images, tmp_path),
+        f'data.real_clips=[{{spec: "bag:{bag}"}}, '
+        f'{{spec: "images:{images}", rate: 10, focal_ratio: 0.9, learn_focal: true}}]',
+    ]
+    task = build_task(load_config('guda', changes))
+    with torch.no_grad():
+        task.focal_lengths.factor.fill_(0.01)
+    assert task.focal_lengths.ratios() == {f'images:{images}': pytest.approx(0.9 * np.exp(0.1))}
+    clips = batch_of(task, 8)['real_clip']
+    changed = task.focal_lengths(clips)
+    unknown = clips['focal_index'] == 0
+    assert 0 < unknown.sum() < 8
+    ratio = changed['K'] / clips['K'].clamp(min=1e-9)
+    for axis in (0, 1):
+        grown = ratio[unknown, axis, axis]
+        torch.testing.assert_close(grown, torch.full_like(grown, np.exp(0.1)))
+    torch.testing.assert_close(changed['K'][..., 2], clips['K'][..., 2])
+    torch.testing.assert_close(changed['K'][~unknown], clips['K'][~unknown])
+    loss = task(batch_of(task, 8))['loss']
+    loss.backward()
+    assert task.focal_lengths.factor.grad.abs().sum() > 0
+    source = f'{{spec: "images:{images}", rate: 10, learn_focal: true}}'
+    no_start = [*changes, f'data.real_clips=[{source}]']
+    with pytest.raises(ConfigError, match='needs a focal_ratio to start from'):
+        build_task(load_config('guda', no_start))

@@ -50,6 +50,8 @@ class SourceConfig(Section):
     """Which frames of each sequence, like ``0-27`` or ``0-9,20-29``; empty is all."""
     focal_ratio: float | None = Field(default=None, gt=0)
     """Focal length / image width, used where the source has no calibration."""
+    learn_focal: bool = False
+    """Of clips: let the training correct ``focal_ratio``, which is then only the start."""
     speed: float | None = Field(default=None, gt=0)
     """Constant speed of the camera in m/s, used where the source does not know its motion."""
     rate: float | None = Field(default=None, gt=0)

@@ -115,6 +115,8 @@ class MixedData:
             raise DatasetError(f'data.real_geometry must have the size of data.geometry, {size}')
         self.real_clip_geometry = config.real_clip_geometry or self.real_geometry
         self._hints = StereoHints()
+        learnt = [n for n, source in enumerate(config.real_clips) if source.learn_focal]
+        self._focal_index = {number: index for index, number in enumerate(learnt)}
         self._virtual = (
             LabelledData(BagImages(config.bags, config.stride), config, preprocess)
             if config.bags
@@ -155,6 +157,9 @@ class MixedData:
         for part, (opened, choose) in self._clips.items():
             number, place = choose.draw(rng)
             parts[part] = self._clip(opened[number], place, part == 'virtual_clip', rng)
+            if part == 'real_clip':
+                index = self._focal_index.get(number, -1)
+                parts[part]['focal_index'] = torch.tensor(index)
         if self._choose_image is not None:
             number, place = self._choose_image.draw(rng)
             parts['real_image'] = self._image(self._images[number][place], rng)

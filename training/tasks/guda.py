@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,7 @@ from training.pictures import picture_grid, pseudo_label_grid, synthesis_grid
 from training.tasks.adaptation_data import PARTS, AdaptationDataConfig, MixedData
 from training.tasks.base import Batch
 from training.tasks.depth_segmentation import DepthSegmentationTask, LossConfig
+from training.tasks.focal_lengths import learnt_focal_lengths
 from training.tasks.pseudo_labels import (
     ClassThresholds,
     follow,
@@ -111,6 +113,7 @@ class GudaTask(DepthSegmentationTask):
             raise ConfigError('data.clips and data.real_clips need model.ego_motion=true')
         if loss.pseudo_label and not data.real_images:
             raise ConfigError('loss.pseudo_label needs data.real_images')
+        self.focal_lengths = learnt_focal_lengths(data.real_clips)
         self.teacher: DepthSegmentationNet | None = None
         self.thresholds = ClassThresholds(len(self.taxonomy), loss.teacher_threshold)
         if loss.pseudo_label:
@@ -140,6 +143,12 @@ class GudaTask(DepthSegmentationTask):
         terms = {name: term for name, (_, term) in weighted.items()}
         return {'loss': total, 'terms': terms, 'outputs': outputs}
 
+    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
+        """Write the deployable checkpoint folder; its record tells the learnt focal lengths."""
+        if self.focal_lengths is not None:
+            record = {**record, 'focal_ratios': self.focal_lengths.ratios()}
+        super().save_checkpoint(folder, config, record)
+
     def diagnose(self, batch: Batch) -> dict[str, float]:
         """Return the norm of every weighted term's gradient at the encoder's last stage.
 
@@ -162,6 +171,9 @@ class GudaTask(DepthSegmentationTask):
                 )
                 parts = [gradient.norm() for gradient in gradients if gradient is not None]
                 norms[f'gradient/{name}'] = float(torch.stack(parts).norm()) if parts else 0.0
+        if self.focal_lengths is not None:
+            for number, ratio in enumerate(self.focal_lengths.ratios().values()):
+                norms[f'focal_ratio/{number}'] = ratio
         return norms
 
     def _weighted_terms(
@@ -169,6 +181,8 @@ class GudaTask(DepthSegmentationTask):
     ) -> tuple[dict[str, tuple[float, Tensor]], dict[str, Tensor]]:
         """Return (weight, term) by name, and outputs to draw."""
         real = self._pseudo_labelled(batch)
+        if self.focal_lengths is not None and 'real_clip' in batch:
+            batch = {**batch, 'real_clip': self.focal_lengths(batch['real_clip'])}
         predictions = self._predict(batch)
         weighted: dict[str, tuple[float, Tensor]] = {}
         outputs: dict[str, Tensor] = {}
