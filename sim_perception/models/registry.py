@@ -12,6 +12,7 @@ from sim_perception.models.depth_segmentation import (
     DepthSegmentationConfig,
     DepthSegmentationNet,
 )
+from sim_perception.models.permanence import PermanenceConfig, PermanenceNet
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ModelEntry:
 
 MODELS: dict[str, ModelEntry] = {
     'depth_segmentation': ModelEntry(DepthSegmentationConfig, DepthSegmentationNet),
+    'permanence': ModelEntry(PermanenceConfig, PermanenceNet),
 }
 
 

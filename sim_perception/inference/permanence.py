@@ -1,0 +1,327 @@
+"""The permanence engine: camera frames in, objects with 2D and 3D boxes out, hidden ones too."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sim_perception.geometry.transforms import make_transform
+from sim_perception.inference.backend import choose_device, choose_precision
+from sim_perception.inference.preprocess import PreprocessConfig, frame_camera, preprocess
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
+from sim_perception.models.permanence import (
+    BOX_UNIT,
+    OUTPUT_STRIDE,
+    PermanenceNet,
+    PermanenceOutput,
+)
+from sim_perception.taxonomy import Taxonomy
+from sim_perception.types import Box3D, Camera, Detection, Frame
+
+Array = npt.NDArray[np.floating]
+
+#: The memory of a camera is dropped when its images stay away longer, seconds.
+MAX_GAP_S = 1.0
+#: Detections of one frame.
+MAX_DETECTIONS = 100
+#: An object with less than this share visible counts as hidden (PermaTrack, section 4).
+HIDDEN_VISIBILITY = 0.2
+
+
+class Peaks(NamedTuple):
+    """What the network says at the centres it found in one image, K of them, best first.
+
+    Attributes:
+        thing: (K,) place in ``PermanenceConfig.things``.
+        score: (K,) in [0, 1].
+        centre: (K, 2) x, y in pixels of the network's input.
+        box: (K, 4) x1, y1, x2, y2 in the same pixels, amodal.
+        previous: (K, 2) where the centre was in the image before.
+        visibility: (K,) visible fraction.
+        depth: (K,) metres along the optical axis.
+        size: (K, 3) length, width, height in metres.
+        heading: (K,) observation angle in radians, see ``PermanenceOutput.heading``.
+    """
+
+    thing: npt.NDArray[np.int64]
+    score: Array
+    centre: Array
+    box: Array
+    previous: Array
+    visibility: Array
+    depth: Array
+    size: Array
+    heading: Array
+
+
+def find_peaks(
+    output: PermanenceOutput, threshold: float, limit: int = MAX_DETECTIONS, number: int = 0
+) -> Peaks:
+    """Return the objects of one image of a batch: maxima of 3 x 3 cells above a threshold.
+
+    Args:
+        output: the network's predictions.
+        threshold: smallest score.
+        limit: greatest number of objects.
+        number: of the image in the batch.
+    """
+    heat = output.heat[number].float().sigmoid()
+    highest = functional.max_pool2d(heat[None], 3, 1, 1)[0]
+    kept = torch.where(heat == highest, heat, 0.0).flatten()
+    score, place = kept.topk(min(limit, kept.numel()))
+    place = place[score >= threshold]
+    score = score[score >= threshold]
+    height, width = heat.shape[-2:]
+    cell = place % (height * width)
+    row, column = cell // width, cell % width
+
+    def at(values: Tensor) -> Array:
+        return values[number].float()[:, row, column].T.double().cpu().numpy()
+
+    middle = torch.stack([column, row], 1).double().cpu().numpy()
+    position = middle + at(output.offset)
+    centre = (position + 0.5) * OUTPUT_STRIDE - 0.5
+    reach = np.exp(at(output.box).clip(-5, 8)) * BOX_UNIT
+    heading = at(output.heading)
+    return Peaks(
+        thing=(place // (height * width)).cpu().numpy(),
+        score=score.double().cpu().numpy(),
+        centre=centre,
+        box=np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], 1),
+        previous=centre + at(output.displacement) * OUTPUT_STRIDE,
+        visibility=1 / (1 + np.exp(-at(output.visibility)[:, 0].clip(-50, 50))),
+        depth=np.exp(at(output.log_depth)[:, 0].clip(-5, 8)),
+        size=np.exp(at(output.log_size).clip(-4, 4)),
+        heading=np.arctan2(heading[:, 0], heading[:, 1]),
+    )
+
+
+def rays_at(camera: Camera, pixels: Array) -> Array:
+    """Return the (K, 2) slopes x / z, y / z of the lines of sight at (K, 2) pixels."""
+    if camera.distortion and len(pixels):
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
+        flat = cv2.undistortPointsIter(
+            np.asarray(pixels, np.float64).reshape(-1, 1, 2),
+            *(camera.matrix, np.asarray(camera.distortion), np.eye(3), np.eye(3)),
+            criteria,
+        )
+        return np.asarray(flat.reshape(-1, 2))
+    return np.asarray((pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy])
+
+
+def boxes_3d(peaks: Peaks, camera: Camera) -> list[Box3D]:
+    """Return the boxes in the optical frame of the camera whose pixels the peaks are in.
+
+    They stand upright in the image: their z axis is the camera's upwards (-y). Heading is the
+    observation angle turned by the line of sight's own (Mousavian et al., "3D bounding box
+    estimation using deep learning and geometry", CVPR 2017, section 3).
+    """
+    slopes = rays_at(camera, peaks.centre)
+    points = np.concatenate([slopes, np.ones((len(slopes), 1))], 1) * peaks.depth[:, None]
+    azimuth = peaks.heading + np.arctan2(points[:, 0], points[:, 2])
+    return [
+        Box3D(make_transform(upright(angle), point), (float(s[0]), float(s[1]), float(s[2])))
+        for angle, point, s in zip(azimuth, points, peaks.size, strict=True)
+    ]
+
+
+def upright(azimuth: float) -> Array:
+    """Return the (3, 3) rotation of an upright box to the optical frame.
+
+    Args:
+        azimuth: of the box's x axis, radians: 0 points away from the camera, to the right is
+            positive.
+    """
+    sin, cos = math.sin(azimuth), math.cos(azimuth)
+    return np.array([[sin, -cos, 0.0], [0.0, 0.0, -1.0], [cos, sin, 0.0]])
+
+
+@dataclass
+class _Memory:
+    """What is kept of one camera.
+
+    Attributes:
+        stamp: of its last image, nanoseconds.
+        size: of its images, width and height.
+        state: the network's.
+    """
+
+    stamp: int
+    size: tuple[int, int]
+    state: Tensor
+
+
+class PermanenceEngine:
+    """Runs one network on any number of cameras. Not thread-safe: one engine per worker.
+
+    Attributes:
+        taxonomy: the network's class list; ids in the output refer to it.
+        preprocess: how images become network inputs.
+        metrics: the checkpoint's results.
+        threshold: smallest score of a detection.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        device: str = 'auto',
+        precision: str = 'auto',
+        threads: int | None = None,
+        threshold: float = 0.3,
+        taxonomy: Taxonomy | None = None,
+    ) -> None:
+        """Load a checkpoint folder.
+
+        Args:
+            folder: the checkpoint.
+            device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``float16`` (GPU).
+            threads: CPU threads of PyTorch, one number for the whole process; None keeps it.
+            threshold: smallest score of a detection, 0 to 1.
+            taxonomy: the class list the caller needs, or None for any.
+
+        Raises:
+            CheckpointError: if the checkpoint is damaged or of another kind.
+            ValueError: for an option that this machine or program does not have.
+        """
+        loaded = load_checkpoint(folder, network='permanence', taxonomy=taxonomy)
+        try:
+            settings = PreprocessConfig.from_dict(loaded.preprocess)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f'{folder}: bad preprocess settings: {error}') from error
+        self._setup(
+            cast(PermanenceNet, loaded.net),
+            loaded.taxonomy,
+            settings,
+            loaded.metrics,
+            *(device, precision, threads, threshold),
+        )
+
+    @classmethod
+    def of(
+        cls,
+        net: PermanenceNet,
+        taxonomy: Taxonomy,
+        preprocess: PreprocessConfig,
+        *,
+        device: str = 'auto',
+        precision: str = 'auto',
+        threads: int | None = None,
+        threshold: float = 0.3,
+    ) -> PermanenceEngine:
+        """Return an engine for a network in memory, which is copied; options as in ``__init__``.
+
+        Raises:
+            ValueError: for an option that this machine or program does not have, or a network
+                with a class that the taxonomy lacks.
+        """
+        engine = cls.__new__(cls)
+        engine._setup(net, taxonomy, preprocess, {}, device, precision, threads, threshold)
+        return engine
+
+    def _setup(
+        self,
+        net: PermanenceNet,
+        taxonomy: Taxonomy,
+        settings: PreprocessConfig,
+        metrics: dict[str, Any],
+        device: str,
+        precision: str,
+        threads: int | None,
+        threshold: float,
+    ) -> None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f'threshold must lie within 0 and 1, got {threshold}')
+        if threads is not None:
+            if threads < 1:
+                raise ValueError(f'threads must be at least 1, got {threads}')
+            torch.set_num_threads(threads)
+        unknown = [name for name in net.config.things if name not in taxonomy.names]
+        if unknown:
+            raise ValueError(f'the network detects {unknown}, which the taxonomy does not have')
+        self.taxonomy, self.preprocess, self.metrics = taxonomy, settings, metrics
+        self.threshold = threshold
+        self._class_ids = [taxonomy.id_of(name) for name in net.config.things]
+        self._limits = net.config.min_depth, net.config.max_depth
+        self._device = choose_device(device)
+        self._dtype = choose_precision(precision, self._device)
+        self._net = net.for_inference(self._dtype).to(self._device)
+        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._memories: dict[str, _Memory] = {}
+
+    def reset(self, frame_id: str | None = None) -> None:
+        """Forget what one camera saw, or all of them."""
+        if frame_id is None:
+            self._memories.clear()
+        else:
+            self._memories.pop(frame_id, None)
+
+    def warm_up(self, camera: Camera) -> None:
+        """Run once at a camera's size, so that the first real frame is not the slow one."""
+        image = np.zeros((camera.height, camera.width, 3), np.uint8)
+        key = '\0warm up'
+        self.update(Frame(0, image, camera, key))
+        self.reset(key)
+
+    def update(self, frame: Frame) -> list[Detection]:
+        """Return the objects of the next frame of a camera, the surest first.
+
+        The camera is known by ``frame_id``. Its memory starts anew when the stamp does not
+        grow, after a gap of more than ``MAX_GAP_S``, or when the image size changes.
+
+        Args:
+            frame: the image; with an unknown camera, metres are only as right as the default
+                focal length is (``PreprocessConfig.default_focal_ratio``).
+
+        Returns:
+            Detections with ``box3d`` in the camera's optical frame, amodal ``box2d`` in pixels of
+            the frame's own image, and ``visibility``; hidden objects (``HIDDEN_VISIBILITY``) are
+            among them.
+
+        Raises:
+            ValueError: for a malformed image or a camera of another image size.
+        """
+        inputs = preprocess([frame], self.preprocess)
+        size = (inputs.cameras[0].width, inputs.cameras[0].height)
+        memory = self._memories.get(frame.frame_id)
+        gap = math.inf if memory is None else (frame.stamp - memory.stamp) / 1e9
+        if memory is None or not 0 < gap <= MAX_GAP_S or memory.size != size:
+            memory, gap = None, 0.0
+        with torch.inference_mode():
+            output, state = self._net(
+                inputs.image.to(self._device, self._dtype),
+                inputs.focal.to(self._device),
+                torch.tensor([gap], dtype=torch.float32, device=self._device),
+                None if memory is None else memory.state,
+            )
+        self._memories[frame.frame_id] = _Memory(frame.stamp, size, state)
+        peaks = find_peaks(output, self.threshold)
+        peaks = peaks._replace(depth=peaks.depth.clip(*self._limits))
+        return self._detections(peaks, inputs.cameras[0], frame_camera(frame, self.preprocess))
+
+    def _detections(self, peaks: Peaks, seen: Camera, camera: Camera) -> list[Detection]:
+        """Return peaks in pixels of ``seen`` as detections in pixels of ``camera``."""
+        scale = np.array([camera.width / seen.width, camera.height / seen.height] * 2)
+        boxes = (peaks.box + 0.5) * scale - 0.5
+        return [
+            Detection(
+                class_id=self._class_ids[thing],
+                score=float(score),
+                box3d=box3d,
+                box2d=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                visibility=float(visibility),
+            )
+            for thing, score, box3d, box, visibility in zip(
+                *(peaks.thing, peaks.score, boxes_3d(peaks, seen), boxes, peaks.visibility),
+                strict=True,
+            )
+        ]
