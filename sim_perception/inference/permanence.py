@@ -168,6 +168,7 @@ class PermanenceEngine:
         preprocess: how images become network inputs.
         metrics: the checkpoint's results.
         threshold: smallest score of a detection.
+        things: names of the classes it detects.
     """
 
     def __init__(
@@ -249,7 +250,7 @@ class PermanenceEngine:
         if unknown:
             raise ValueError(f'the network detects {unknown}, which the taxonomy does not have')
         self.taxonomy, self.preprocess, self.metrics = taxonomy, settings, metrics
-        self.threshold = threshold
+        self.threshold, self.things = threshold, net.config.things
         self._class_ids = [taxonomy.id_of(name) for name in net.config.things]
         self._limits = net.config.min_depth, net.config.max_depth
         self._device = choose_device(device)

@@ -6,10 +6,12 @@ from training.config import ConfigError, TrainConfig
 from training.tasks.base import Task
 from training.tasks.depth_segmentation import DepthSegmentationTask
 from training.tasks.guda import GudaTask
+from training.tasks.permatrack import PermaTrackTask
 from training.tasks.self_supervised_depth import SelfSupervisedDepthTask
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (DepthSegmentationTask, GudaTask, SelfSupervisedDepthTask)
+    task.name: task
+    for task in (DepthSegmentationTask, GudaTask, PermaTrackTask, SelfSupervisedDepthTask)
 }
 
 

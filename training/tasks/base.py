@@ -69,3 +69,18 @@ class Task(nn.Module, ABC):
 
         ``record`` says how the weights were made: command, data, steps, scores.
         """
+
+
+def with_slow_encoder(
+    groups: list[dict[str, Any]], encoder: nn.Module, factor: float
+) -> list[dict[str, Any]]:
+    """Split optimizer groups so that the parameters of an encoder learn at ``factor`` times the
+    rate."""
+    inside = {id(p) for p in encoder.parameters()}
+    split = []
+    for base in groups:
+        for scale, member in ((1.0, False), (factor, True)):
+            chosen = [p for p in base['params'] if (id(p) in inside) == member]
+            if chosen:
+                split.append({**base, 'params': chosen, 'lr': base['lr'] * scale})
+    return split

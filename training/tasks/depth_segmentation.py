@@ -28,7 +28,7 @@ from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
 from training.pictures import picture_grid
-from training.tasks.base import Batch, Task
+from training.tasks.base import Batch, Task, with_slow_encoder
 from training.tasks.labelled_data import BagImages, DataConfig, LabelledData
 
 
@@ -144,14 +144,8 @@ class DepthSegmentationTask(Task):
 
     def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
         """Give the pretrained encoder its smaller learning rate."""
-        encoder = {id(p) for p in self.model.encoder.parameters()}
-        groups = []
-        for base in super().parameter_groups(optimizer):
-            for factor, inside in ((1.0, False), (optimizer.encoder_factor, True)):
-                chosen = [p for p in base['params'] if (id(p) in encoder) == inside]
-                if chosen:
-                    groups.append({**base, 'params': chosen, 'lr': base['lr'] * factor})
-        return groups
+        groups = super().parameter_groups(optimizer)
+        return with_slow_encoder(groups, self.model.encoder, optimizer.encoder_factor)
 
     def forward(self, batch: Batch) -> dict[str, Any]:
         """Return loss, terms and outputs.
