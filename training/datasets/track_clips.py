@@ -84,6 +84,21 @@ class Appearances:
     heading: Array
 
 
+@dataclass(frozen=True)
+class ClipObjects:
+    """A clip of T frames before its images are read.
+
+    Attributes:
+        bag: number of its bag.
+        recorded: (T,) stamps of its frames in the bag, nanoseconds.
+        table: its objects, with stamps that grow.
+    """
+
+    bag: int
+    recorded: npt.NDArray[np.int64]
+    table: ObjectTable
+
+
 def read_objects(bag: BagReader, taxonomy: Taxonomy, things: Sequence[str]) -> ObjectTable:
     """Read all objects of the given classes in all frames of a bag.
 
@@ -230,10 +245,8 @@ class TrackClips:
     def _read(self, number: int) -> ObjectTable:
         return read_objects(self._bags[number], self.taxonomy, self.things)
 
-    def clip(
-        self, index: int, rng: np.random.Generator, flip: float = 0.0
-    ) -> tuple[npt.NDArray[np.uint8], ObjectTable]:
-        """Return (T, H, W, 3) RGB images and the objects of a clip.
+    def draw(self, index: int, rng: np.random.Generator, flip: float = 0.0) -> ClipObjects:
+        """Return the objects of a clip.
 
         Args:
             index: of the clip's first frame.
@@ -247,10 +260,14 @@ class TrackClips:
         rows = first + stride * np.arange(self.frames)
         if rng.random() < flip:
             rows = rows[::-1]
-        bag = self._bags[number]
-        topic = image_topic(bag)
-        messages = [bag.nearest(topic, int(stamp)) for stamp in table.stamps[rows]]
-        images = np.stack([bag.frame(topic, n).image for n in messages if n is not None])
         chosen = table.frames(rows)
         seconds = np.abs(chosen.stamps - chosen.stamps[0])
-        return images, replace(chosen, stamps=chosen.stamps.min() + seconds)
+        grown = replace(chosen, stamps=chosen.stamps.min() + seconds)
+        return ClipObjects(number, table.stamps[rows], grown)
+
+    def images(self, clip: ClipObjects) -> npt.NDArray[np.uint8]:
+        """Return the (T, H, W, 3) RGB images of a clip."""
+        bag = self._bags[clip.bag]
+        topic = image_topic(bag)
+        numbers = [bag.nearest(topic, int(stamp)) for stamp in clip.recorded]
+        return np.stack([bag.frame(topic, n).image for n in numbers if n is not None])

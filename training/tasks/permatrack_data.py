@@ -13,10 +13,10 @@ from sim_perception.taxonomy import Taxonomy
 from training.augmentation import AppearanceConfig, random_appearance
 from training.config import Section
 from training.datasets.sample import DatasetError
-from training.datasets.track_clips import TrackClips
+from training.datasets.track_clips import ClipObjects, TrackClips
 from training.tasks.permatrack_maps import clip_maps
-from training.tasks.permatrack_targets import RuleConfig, clip_targets
-from training.views import GeometryConfig, draw_view
+from training.tasks.permatrack_targets import RuleConfig, State, Targets, clip_targets
+from training.views import GeometryConfig, View, draw_view
 
 
 class TrackDataConfig(Section):
@@ -32,6 +32,9 @@ class TrackDataConfig(Section):
     """Of a clip."""
     strides: tuple[int, ...] = (1, 2)
     """A clip takes every so many-th frame of its bag, by chance one of these."""
+    candidates: int = Field(default=4, ge=1)
+    """So many clips and views are drawn, and the one with the most hidden objects is taken: few
+    objects are hidden at a time."""
     time_flip: float = Field(default=0.2, ge=0, le=1)
     """Probability that a clip runs backwards."""
     geometry: GeometryConfig = GeometryConfig(width=384, height=160, focal=(230.0, 560.0))
@@ -81,13 +84,11 @@ class TrackData:
             clips, index = partial, int(rng.integers(len(partial)))
         if clips is partial:
             rules = rules.model_copy(update={'hidden': 'ignored'})
-        images, table = clips.clip(index, rng, config.time_flip)
-        height, width = images.shape[1:3]
-        view = draw_view((width, height), table.camera.fx, config.geometry, rng)
+        clip, view, targets = self._draw(clips, index, rules, rng)
+        table = clip.table
         # every frame by its own generator of the same seed: one appearance for the clip
         seed = int(rng.integers(2**32))
-        shown = [self._appearance(view.smooth(image), seed) for image in images]
-        targets = clip_targets(table, view, rules)
+        shown = [self._appearance(view.smooth(image), seed) for image in clips.images(clip)]
         seconds = (table.stamps - table.stamps[0]) / 1e9
         return {
             'images': normalize(np.stack(shown), self.preprocess),
@@ -95,6 +96,24 @@ class TrackData:
             'dt': torch.from_numpy(np.diff(seconds, prepend=0.0).astype(np.float32)),
             **clip_maps(table, targets, view.size, len(self.things), rules, config.hidden_gain),
         }
+
+    def _draw(
+        self, clips: TrackClips, index: int, rules: RuleConfig, rng: np.random.Generator
+    ) -> tuple[ClipObjects, View, Targets]:
+        """Return the one with the most hidden objects of a few clips under random views."""
+        best = None
+        for number in range(self.config.candidates):
+            start = int(rng.integers(len(clips))) if number else index
+            clip = clips.draw(start, rng, self.config.time_flip)
+            camera = clip.table.camera
+            size = (camera.width, camera.height)
+            view = draw_view(size, camera.fx, self.config.geometry, rng)
+            targets = clip_targets(clip.table, view, rules)
+            hidden = int((targets.state == State.HIDDEN).sum())
+            if best is None or hidden > best[0]:
+                best = hidden, clip, view, targets
+        assert best is not None
+        return best[1:]
 
     def _appearance(self, image: Any, seed: int) -> Any:
         unknown = np.full(image.shape[:2], 60.0, np.float32)

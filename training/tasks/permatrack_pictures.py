@@ -46,7 +46,8 @@ def clip_picture(batch: dict[str, Any], output: PermanenceOutput, clips: int) ->
 def _shown(normalised: torch.Tensor) -> Image:
     image = normalised.detach().float().cpu().permute(1, 2, 0).numpy()
     low, high = np.percentile(image, (0.5, 99.5))
-    return np.clip((image - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    shown = np.clip((image - low) / max(high - low, 1e-6) * 255, 0, 255)
+    return np.ascontiguousarray(shown, np.uint8)  # OpenCV draws on nothing else
 
 
 def _wanted(image: Image, batch: dict[str, Any], clip: int, t: int) -> Image:

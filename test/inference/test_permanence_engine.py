@@ -1,0 +1,213 @@
+"""The permanence engine: maps to boxes, memory per camera, bad input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sim_perception.geometry.boxes import project_box
+from sim_perception.inference.permanence import (
+    MAX_GAP_S,
+    PermanenceEngine,
+    boxes_3d,
+    find_peaks,
+    rays_at,
+    upright,
+)
+from sim_perception.inference.preprocess import PreprocessConfig
+from sim_perception.models.checkpoint import CheckpointError, save_checkpoint
+from sim_perception.models.permanence import (
+    BOX_UNIT,
+    PermanenceConfig,
+    PermanenceNet,
+    PermanenceOutput,
+)
+from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from sim_perception.types import Box3D, Camera, Frame
+
+CAMERA = Camera(192, 128, 120.0, 120.0, 90.0, 60.0)
+SECOND = 10**9
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    config = PermanenceConfig(channels=(16, 16, 16, 16), memory_channels=8, head_channels=8)
+    net = PermanenceNet(config)
+    with torch.no_grad():  # so that what is remembered shows
+        net.detection_head.weight.mul_(50)
+    return save_checkpoint(
+        tmp_path_factory.mktemp('permanence') / 'small',
+        net,
+        taxonomy=load_taxonomy(),
+        preprocess=PreprocessConfig(pixels=96 * 64).to_dict(),
+    )
+
+
+@pytest.fixture
+def engine(folder) -> PermanenceEngine:
+    return PermanenceEngine(folder, device='cpu', precision='float32', threshold=0.0)
+
+
+def frame(number: int, stamp: float, frame_id: str = 'camera') -> Frame:
+    rng = np.random.default_rng(number)
+    image = rng.integers(0, 256, (CAMERA.height, CAMERA.width, 3), dtype=np.uint8)
+    return Frame(round(stamp * SECOND), image, CAMERA, frame_id)
+
+
+def empty_maps(height: int = 32, width: int = 48) -> PermanenceOutput:
+    channels = (4, 2, 4, 2, 1, 1, 3, 2)
+    maps = PermanenceOutput(*(torch.zeros(1, c, height, width) for c in channels))
+    return maps._replace(heat=torch.full((1, 4, height, width), -10.0))
+
+
+def write(maps: PermanenceOutput, thing: int, box: Box3D, camera: Camera, score: float) -> tuple:
+    """Write a box into the maps as a perfect network would; return its image box."""
+    x, y, z = box.parent_T_box[:3, 3]
+    u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
+    column, row = round((u + 0.5) / 4 - 0.5), round((v + 0.5) / 4 - 0.5)
+    at = (0, slice(None), row, column)
+    edges = project_box(camera, np.eye(4), box)
+    reach = np.array([u - edges[0], v - edges[1], edges[2] - u, edges[3] - v])
+    forward = box.parent_T_box[:3, 0]
+    angle = np.arctan2(forward[0], forward[2]) - np.arctan2(x, z)
+    maps.heat[0, thing, row, column] = np.log(score / (1 - score))
+    maps.offset[at] = torch.tensor([(u + 0.5) / 4 - 0.5 - column, (v + 0.5) / 4 - 0.5 - row])
+    maps.box[at] = torch.from_numpy(np.log(reach / BOX_UNIT)).float()
+    maps.displacement[at] = torch.tensor([1.0, -0.5])
+    maps.log_depth[at] = float(np.log(z))
+    maps.log_size[at] = torch.tensor(box.size).log()
+    maps.heading[at] = torch.tensor([2 * np.sin(angle), 2 * np.cos(angle)]).float()
+    return edges
+
+
+@pytest.mark.parametrize('azimuth', [0.0, 0.7, -2.0, 3.1])
+@pytest.mark.parametrize('place', [(0.0, 1.0, 12.0), (-4.0, 0.3, 8.0), (6.0, 1.0, 15.0)])
+def test_perfect_maps_give_the_box_back(azimuth, place):
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = upright(azimuth), place
+    box = Box3D(pose, (4.2, 1.8, 1.5))
+    maps = empty_maps()
+    edges = write(maps, 1, box, CAMERA, 0.8)
+    peaks = find_peaks(maps, 0.3)
+    assert peaks.thing.tolist() == [1]
+    assert peaks.score[0] == pytest.approx(0.8, abs=1e-5)
+    np.testing.assert_allclose(peaks.box[0], edges, atol=1e-3)
+    np.testing.assert_allclose(peaks.previous[0] - peaks.centre[0], [4.0, -2.0], atol=1e-5)
+    (found,) = boxes_3d(peaks, CAMERA)
+    np.testing.assert_allclose(found.parent_T_box, pose, atol=1e-4)
+    np.testing.assert_allclose(found.size, box.size, rtol=1e-5)
+
+
+def test_rotations_are_rep_103_boxes_in_an_optical_frame():
+    ahead = upright(0.0)
+    np.testing.assert_allclose(ahead @ [1, 0, 0], [0, 0, 1], atol=1e-12)  # forward: away
+    np.testing.assert_allclose(ahead @ [0, 1, 0], [-1, 0, 0], atol=1e-12)  # left
+    np.testing.assert_allclose(ahead @ [0, 0, 1], [0, -1, 0], atol=1e-12)  # up
+    np.testing.assert_allclose(upright(np.pi / 2) @ [1, 0, 0], [1, 0, 0], atol=1e-12)
+    for angle in (0.3, 2.0, -1.1):
+        assert np.linalg.det(upright(angle)) == pytest.approx(1.0)
+
+
+def test_only_the_highest_of_neighbours_is_a_peak_and_the_best_come_first():
+    maps = empty_maps()
+    for column, logit in ((10, 1.0), (11, 2.0), (20, 3.0), (30, -3.0)):
+        maps.heat[0, 0, 5, column] = logit
+    maps.heat[0, 2, 5, 10] = 0.5  # another class has its own peaks
+    peaks = find_peaks(maps, 0.3)
+    np.testing.assert_allclose(peaks.centre[:, 0], [81.5, 45.5, 41.5])
+    assert peaks.thing.tolist() == [0, 0, 2]
+    assert len(find_peaks(maps, 0.3, limit=2).score) == 2
+    assert len(find_peaks(maps, 0.99).score) == 0
+
+
+def test_lines_of_sight_heed_distortion():
+    bent = replace(CAMERA, distortion=(-0.2, 0.05, 0.001, -0.002, 0.0))
+    from sim_perception.geometry.cameras import project
+
+    points = np.array([[0.4, -0.2, 1.0], [-0.5, 0.3, 1.0]])
+    pixels, _ = project(bent, points)
+    np.testing.assert_allclose(rays_at(bent, pixels), points[:, :2], atol=1e-6)
+
+
+def test_detections_are_in_pixels_of_the_original_image(engine):
+    found = engine.update(frame(0, 1.0))
+    assert found
+    assert all(0 <= d.score <= 1 and 0 <= d.visibility <= 1 for d in found)
+    assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
+    names = {engine.taxonomy.names[d.class_id] for d in found}
+    assert names <= {'car', 'truck', 'pedestrian', 'cyclist'}
+    for d in found:
+        x, y, z = d.box3d.parent_T_box[:3, 3]
+        u, v = CAMERA.fx * x / z + CAMERA.cx, CAMERA.fy * y / z + CAMERA.cy
+        # the projected centre lies in the image box, though the network saw a smaller image
+        assert d.box2d[0] < u < d.box2d[2]
+        assert d.box2d[1] < v < d.box2d[3]
+
+
+def scores(engine: PermanenceEngine, *frames: Frame) -> list[float]:
+    """Return the scores of the last of some frames."""
+    return [[d.score for d in engine.update(f)] for f in frames][-1]
+
+
+def test_cameras_have_memories_of_their_own(engine):
+    alone = scores(engine, frame(1, 1.0), frame(2, 1.1))
+    engine.reset()
+    engine.update(frame(1, 1.0))
+    engine.update(frame(7, 1.05, 'other'))
+    assert scores(engine, frame(2, 1.1)) == pytest.approx(alone)
+    engine.reset()
+    assert scores(engine, frame(2, 1.1)) != pytest.approx(alone)
+
+
+@pytest.mark.parametrize('stamp', [1.0, 0.5, 1.0 + MAX_GAP_S + 0.1])
+def test_repeated_stamps_jumps_back_and_long_gaps_begin_anew(engine, stamp):
+    fresh = scores(engine, frame(2, stamp))
+    engine.reset()
+    assert scores(engine, frame(1, 1.0), frame(2, stamp)) == pytest.approx(fresh)
+
+
+def test_one_camera_can_be_forgotten(engine):
+    fresh = scores(engine, frame(2, 1.1))
+    engine.reset()
+    engine.update(frame(1, 1.0))
+    engine.reset('other')
+    assert scores(engine, frame(2, 1.1)) != pytest.approx(fresh)
+    engine.reset()
+    engine.update(frame(1, 1.0))
+    engine.reset('camera')
+    assert scores(engine, frame(2, 1.1)) == pytest.approx(fresh)
+
+
+def test_a_changed_image_size_begins_anew(engine):
+    engine.update(frame(1, 1.0))
+    small = Frame(round(1.1 * SECOND), np.zeros((64, 128, 3), np.uint8), None, 'camera')
+    assert engine.update(small) is not None
+
+
+def test_warming_up_leaves_no_memory(engine):
+    fresh = scores(engine, frame(2, 1.1))
+    engine.reset()
+    engine.warm_up(CAMERA)
+    assert scores(engine, frame(2, 1.1)) == pytest.approx(fresh)
+
+
+def test_bad_options_and_images_are_refused(folder, engine, small_checkpoint):
+    with pytest.raises(ValueError, match='threshold'):
+        PermanenceEngine(folder, threshold=1.5)
+    with pytest.raises(ValueError, match='threads'):
+        PermanenceEngine(folder, threads=0)
+    with pytest.raises(CheckpointError, match="need 'permanence'"):
+        PermanenceEngine(small_checkpoint)
+    with pytest.raises(ValueError, match='need uint8'):
+        engine.update(Frame(1, np.zeros((64, 64, 3)), None))
+    classes = load_taxonomy().to_dict()
+    classes['classes'] = [c for c in classes['classes'] if c['name'] != 'cyclist']
+    config = PermanenceConfig(channels=(8, 8, 8, 8), memory_channels=8, head_channels=8)
+    with pytest.raises(ValueError, match='cyclist'):
+        PermanenceEngine.of(
+            PermanenceNet(config), Taxonomy.from_dict(classes), PreprocessConfig(), device='cpu'
+        )
