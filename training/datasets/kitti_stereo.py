@@ -19,6 +19,7 @@ from training.datasets.sample import DatasetError, LabelSpace, Sample
 RATE_HZ = 10.0
 
 _DISPARITIES = 128
+_AGREEMENT = 1.0  # pixels between the matches of both directions
 _BLOCK = 5
 
 
@@ -189,12 +190,28 @@ def stereo_depth(
 ) -> npt.NDArray[np.float32]:
     """Return (H, W) float32 depth in metres by OpenCV's semi-global matching, NaN where unsure.
 
+    Only matches that are found again from the right image count: without this check specks of
+    sky and wall get the depth of something near.
+
     Args:
         left: (H, W) rectified grey image.
         right: the same of the right camera.
         focal: pixels.
         baseline: metres.
     """
+    forth = _disparity(left, right)
+    back = _disparity(right[:, ::-1], left[:, ::-1])[:, ::-1]
+    column = np.rint(np.arange(left.shape[1]) - forth).astype(np.intp)
+    seen = np.take_along_axis(back, column.clip(0, left.shape[1] - 1), 1)
+    sure = (forth > 0) & (column >= 0) & (np.abs(seen - forth) <= _AGREEMENT)
+    with np.errstate(divide='ignore'):
+        return np.where(sure, focal * baseline / forth, np.nan).astype(np.float32)
+
+
+def _disparity(
+    left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    """Return (H, W) pixels that the right image's match lies to the left, negative if unsure."""
     matcher = cv2.StereoSGBM.create(
         minDisparity=0,
         numDisparities=_DISPARITIES,
@@ -206,6 +223,9 @@ def stereo_depth(
         speckleWindowSize=100,
         speckleRange=2,
     )
-    disparity = matcher.compute(left, right).astype(np.float32) / 16
-    with np.errstate(divide='ignore'):
-        return np.where(disparity > 0, focal * baseline / disparity, np.nan).astype(np.float32)
+    # the matcher leaves the first columns out, where some candidates lie outside
+    first, second = (
+        cv2.copyMakeBorder(image, 0, 0, _DISPARITIES, 0, cv2.BORDER_REPLICATE)
+        for image in (left, right)
+    )
+    return np.asarray(matcher.compute(first, second)[:, _DISPARITIES:], np.float32) / 16

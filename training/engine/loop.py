@@ -169,11 +169,9 @@ class _Run:
         cls, config: TrainConfig, task: Task, fabric: Fabric, samples: int, command: str
     ) -> _Run:
         """Set up, and restore the newest state if there is one."""
+        # Not fused: on a CPU the fused step takes a restored channels_last state for another one.
         optimizer = torch.optim.AdamW(
-            task.parameter_groups(config.optimizer),
-            betas=config.optimizer.betas,
-            # a fused optimizer unscales float16 gradients itself, too late for clipping them
-            fused=config.precision != '16-mixed',
+            task.parameter_groups(config.optimizer), betas=config.optimizer.betas
         )
         task.train()  # modules know parts that stay in evaluation mode, such as frozen norms
         base_rates = [group['lr'] for group in optimizer.param_groups]
