@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 DEPTH_KEYS = (
-    'abs_rel', 'prior_abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled', 'miou', 'ece_depth',
-    'ece_segmentation', 'ause_abs_rel',
+    'abs_rel', 'prior_abs_rel', 'static_abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled',
+    'miou', 'ece_depth', 'ece_segmentation', 'ause_abs_rel',
 )  # fmt: skip
 MOTION_KEYS = (
     'translation_error_percent', 'rotation_error_deg', 'scale_ratio', 'speed_error_percent',
@@ -104,8 +104,8 @@ def _table(metrics: Mapping[str, Any]) -> list[str]:
             *_rows(depth, DEPTH_KEYS, 'frames'),
             '',
             '`prior_abs_rel` is the better of the best constant depth and a static grid of '
-            'medians, both fitted to the same truth. All results and their commands: '
-            '`metrics.json`.',
+            'medians, both fitted to the same truth; `static_abs_rel` is such a grid of other '
+            'frames of that camera. All results and their commands: `metrics.json`.',
             '',
         ]
     if motion:

@@ -74,7 +74,8 @@ def evaluate(
         str,
         typer.Option(
             help='What to score on: sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT '
-            'or kitti_stereo:DIR[#FRAMES]; for tracking kitti_tracking:DIR.'
+            'or kitti_stereo:DIR[#FRAMES]; for tracking kitti_tracking:DIR, mot:DIR, bag:DIR '
+            'or sim:SCENARIO[:SEEDS[:SECONDS]].'
         ),
     ],
     checkpoint: Annotated[
@@ -87,10 +88,17 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option(help='auto, cpu or cuda.')] = 'auto',
     source: Annotated[
-        str, typer.Option(help='Of tracking: detections, those that come with the data.')
+        str,
+        typer.Option(
+            help='Of tracking: detections, those that come with the data; network, the '
+            "checkpoint's, of images; or oracle, true visible objects with a camera's errors."
+        ),
     ] = 'detections',
+    detector: Annotated[
+        str, typer.Option(help='Of kitti_tracking: pointrcnn (3D boxes) or rrc (image boxes).')
+    ] = 'pointrcnn',
     classes: Annotated[
-        str, typer.Option(help='Of tracking: comma-separated, of car and pedestrian.')
+        str, typer.Option(help='Of tracking: comma-separated, such as car and pedestrian.')
     ] = 'car,pedestrian',
     gap: Annotated[
         int,
@@ -100,12 +108,23 @@ def evaluate(
         ),
     ] = 0,
     results: Annotated[
-        Path | None, typer.Option(help='Of tracking: folder for result files in the KITTI format.')
+        Path | None,
+        typer.Option(help="Of tracking: folder for result files in the benchmark's own format."),
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help='Of tracking images: draw the tracks into this MP4.')
     ] = None,
     crop: Annotated[
         float,
         typer.Option(help='Show the network only this share of width and height: another camera.'),
     ] = 1.0,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help='Data of the same camera, such as what the network trained on: the score of '
+            'always answering with its mean depth image is printed as static_abs_rel.'
+        ),
+    ] = None,
     record: Annotated[
         bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
     ] = False,
@@ -118,14 +137,23 @@ def evaluate(
     from training.config import ConfigError
     from training.evaluate import (
         evaluate_depth_segmentation,
+        evaluate_tracking,
         evaluate_visual_odometry,
-        track_detections,
     )
 
     if task == 'tracking':
-        if source != 'detections':
-            raise ConfigError(f'unknown --source {source!r} of tracking; known: detections')
-        track_detections(data, classes.split(','), gap, json_file=json, results=results)
+        evaluate_tracking(
+            data,
+            classes.split(','),
+            source=source,
+            checkpoint=checkpoint,
+            device=device,
+            detector=detector,
+            gap=gap,
+            json_file=json,
+            results=results,
+            video=video,
+        )
         return
     known = ('depth_segmentation', 'visual_odometry', 'tracking')
     if task not in known:
@@ -133,8 +161,8 @@ def evaluate(
     if checkpoint is None:
         raise ConfigError(f'evaluating {task} needs --checkpoint FOLDER')
     if task == 'visual_odometry':
-        if pictures is not None or crop != 1:
-            raise ConfigError('--pictures and --crop are for depth_segmentation')
+        if pictures is not None or crop != 1 or prior is not None:
+            raise ConfigError('--pictures, --crop and --prior are for depth_segmentation')
         evaluate_visual_odometry(
             checkpoint, data, json_file=json, limit=limit, device=device, record=record
         )
@@ -149,6 +177,7 @@ def evaluate(
         record=record,
         beside=beside,
         crop=crop,
+        prior=prior,
     )
 
 
@@ -197,6 +226,32 @@ def ablate(
     from training.ablate import ablate as run
 
     run(name, runs, table, only)
+
+
+@app.command()
+def shape(
+    out: Annotated[Path, typer.Option(help='Checkpoint folder to write.')] = Path(
+        'models/shape_car'
+    ),
+    cars: Annotated[int, typer.Option(help='Simulated cars to learn from.', min=1)] = 160,
+    held_out: Annotated[int, typer.Option(help='Other cars to score on.', min=1)] = 30,
+    components: Annotated[int, typer.Option(help='Numbers that describe a shape.', min=1)] = 5,
+    spacing: Annotated[float, typer.Option(help='Of the distance grid, metres.')] = 0.1,
+    seed: Annotated[int, typer.Option(help='Of the cars.')] = 0,
+    pictures: Annotated[Path | None, typer.Option(help='Folder for pictures.')] = None,
+) -> None:
+    """Learn the shape space of cars, which labelling needs, from the simulator's cars."""
+    from training.shape import learn_shape
+
+    learn_shape(
+        out,
+        cars=cars,
+        held_out=held_out,
+        components=components,
+        spacing=spacing,
+        seed=seed,
+        pictures=pictures,
+    )
 
 
 @app.command()

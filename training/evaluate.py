@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -16,10 +16,12 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.card import write_card
 from training.command import command_line
-from training.datasets.sample import Sample
+from training.datasets.sample import DatasetError, Sample
 from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.evaluation.visual_odometry import evaluate_odometry, open_posed
+
+T = TypeVar('T')
 
 
 def evaluate_depth_segmentation(
@@ -33,6 +35,7 @@ def evaluate_depth_segmentation(
     record: bool = False,
     beside: Path | None = None,
     crop: float = 1.0,
+    prior: str | None = None,
 ) -> dict[str, Any]:
     """Score a checkpoint, print a table, and write the scores as JSON.
 
@@ -48,6 +51,7 @@ def evaluate_depth_segmentation(
         limit: greatest number of frames, spread evenly.
         device: ``auto``, ``cpu`` or ``cuda``.
         crop: share of width and height that the network sees.
+        prior: data of the same camera whose mean depth is printed as the answer to beat.
         record: also keep the scores in the checkpoint's ``metrics.json`` and card.
         beside: a checkpoint whose kept scores on the same data the card shall show, too.
 
@@ -61,7 +65,8 @@ def evaluate_depth_segmentation(
     def progress(frames: Iterable[Sample], total: int) -> Iterator[Sample]:
         yield from track(frames, description=spec, total=total, console=Console(stderr=True))
 
-    scores = evaluate_engine(engine, data, pictures=pictures, track=progress)
+    known = None if prior is None else open_spec(prior, None, crop)
+    scores = evaluate_engine(engine, data, pictures=pictures, track=progress, prior=known)
     if crop < 1 and 'abs_rel' in scores:
         whole = evaluate_engine(engine, replace(data, crop=1.0, window=crop), track=progress)
         scores['abs_rel_whole'] = whole['abs_rel']
@@ -110,26 +115,73 @@ def evaluate_visual_odometry(
     )
 
 
-def track_detections(
+def evaluate_tracking(
     data: str,
     classes: Sequence[str],
-    gap: int,
     *,
+    source: str = 'detections',
+    checkpoint: Path | None = None,
+    device: str = 'auto',
+    detector: str = 'pointrcnn',
+    gap: int = 0,
     json_file: Path | None = None,
     results: Path | None = None,
+    video: Path | None = None,
 ) -> dict[str, Any]:
-    """Score the tracker on recorded detections; see ``evaluation.tracking``.
+    """Score the tracker, print a table, and write the scores as JSON.
+
+    Args:
+        data: recorded detections (``evaluation.tracking``) or images
+            (``datasets.tracking_truth``).
+        classes: to score.
+        source: ``detections`` of the data, or of images ``network`` or ``oracle``.
+        checkpoint: of the network.
+        device: of the network.
+        detector: of KITTI's detections, see ``evaluation.tracking``.
+        gap: of recorded detections, see ``evaluation.tracking``.
+        json_file: where to write the scores, or None.
+        results: folder for result files of recorded detections, or None.
+        video: MP4 to draw tracks in images into, or None.
 
     Raises:
-        DatasetError: for unusable data, an unknown class, or without TrackEval.
+        DatasetError: for unusable data, an unknown class, an option that does not fit the
+            source, or without TrackEval.
+        CheckpointError: for an unusable checkpoint.
     """
-    from training.evaluation.tracking import evaluate_tracking
+    from training.evaluation import tracking, tracking_network
 
-    scores = evaluate_tracking(
-        data, classes=classes, gap=gap, json_file=json_file, results=results
-    )
+    if source == 'detections':
+        if video is not None:
+            raise DatasetError('--video needs images: --source network (or oracle)')
+        scores = tracking.evaluate_tracking(
+            data, classes=classes, gap=gap, results=results, detector=detector
+        )
+    else:
+        if gap or results is not None:
+            raise DatasetError('--gap and --results are for --source detections')
+        scores = tracking_network.evaluate_images(
+            data,
+            source=source,
+            checkpoint=checkpoint,
+            classes=classes,
+            device=device,
+            video=video,
+            track=_frames_of(data),
+        )
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(scores, indent=2) + '\n')
     print_scores(data, {k: float(v) for k, v in scores.items() if isinstance(v, int | float)})
     return scores
+
+
+def _frames_of(data: str) -> Callable[[Iterable[T], int], Iterable[T]]:
+    """Return what wraps frames with a progress bar."""
+
+    def progress(frames: Iterable[T], total: int) -> Iterable[T]:
+        return track(frames, description=data, total=total, console=Console(stderr=True))
+
+    return progress
 
 
 def _report(

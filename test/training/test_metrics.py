@@ -7,6 +7,8 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from training.datasets.sample import DatasetError
+from training.evaluation.scoring import static_abs_rel
 from training.metrics import ConfusionMatrix, DepthMetrics, best_constant, grid_median_prior
 from training.metrics.depth import garg_mask
 
@@ -102,3 +104,12 @@ def test_iou_of_absent_and_unmapped_classes():
     assert np.isnan(ConfusionMatrix(2).miou())
     with pytest.raises(ValueError, match='truth is'):
         matrix.update(np.zeros((2, 2), int), truth)
+
+
+def test_a_static_answer_is_scored_on_frames_that_it_was_not_fitted_to():
+    known = [np.full((32, 32), 10.0, np.float32)] * 3
+    truths = [np.full((32, 32), 8.0, np.float32), np.full((32, 32), 12.5, np.float32)]
+    assert static_abs_rel(truths, known) == pytest.approx((2 / 8 + 2.5 / 12.5) / 2)
+    assert static_abs_rel(truths, truths) == pytest.approx((2.25 / 8 + 2.25 / 12.5) / 2)
+    with pytest.raises(DatasetError, match='no depth images of 16x32 pixels'):
+        static_abs_rel([np.ones((32, 16), np.float32)], known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import DepthSegmentation, Frame
 from sim_perception.visualization import caption, color_depth, color_labels
-from training.datasets.sample import Sample
+from training.datasets.sample import DatasetError, Sample
 from training.evaluation.confidence import ConfidenceScores
 from training.evaluation.specs import MAX_DEPTH, EvaluationData
 from training.metrics import ConfusionMatrix, DepthMetrics, best_constant, grid_median_prior
@@ -29,11 +29,13 @@ def evaluate_engine(
     *,
     pictures: Path | None = None,
     track: Track | None = None,
+    prior: EvaluationData | None = None,
 ) -> dict[str, float]:
     """Return the scores that the data has truth for.
 
     Depth: ``abs_rel rmse delta1 abs_rel_median_scaled`` (means over images) and, of the same
-    truth, ``prior_constant_abs_rel``, ``prior_grid_abs_rel`` and their lesser ``prior_abs_rel``.
+    truth, ``prior_constant_abs_rel``, ``prior_grid_abs_rel`` and their lesser ``prior_abs_rel``;
+    with ``prior`` also ``static_abs_rel``, that of a grid of other frames' truth.
     Classes: ``miou`` and ``iou_<class>`` in the data's label space. Confidence, where there is
     truth for it: ``ece_segmentation``, and from a network with uncertainty ``ece_depth``,
     ``ause_abs_rel`` and ``ause_abs_rel_chance`` (see ``evaluation.confidence``).
@@ -43,6 +45,7 @@ def evaluate_engine(
         data: the frames.
         pictures: a folder for one PNG per frame and ``confidence/curves.png``, or None.
         track: wraps the frames in a progress display.
+        prior: frames of the same camera that could have been learnt by heart.
     """
     taxonomy = engine.taxonomy
     camvid = data.samples.label_space == 'camvid'
@@ -69,6 +72,9 @@ def evaluate_engine(
     scores = depth_scores.compute()
     if scores:
         scores.update(prior_scores(truths))
+        if prior is not None:
+            known = [frame.depth for frame in prior if frame.depth is not None]
+            scores['static_abs_rel'] = static_abs_rel(truths, known)
     if confusion.counts.any() or confusion.missed.any():
         scores['miou'] = confusion.miou()
         for name, value in zip(names, confusion.iou(), strict=True):
@@ -90,21 +96,44 @@ def prior_scores(
     Images of different sizes get a grid of their own.
     """
     constant = best_constant(truths, max_depth)
-    grids = {
-        shape: grid_median_prior([t for t in truths if t.shape == shape], max_depth=max_depth)
-        for shape in {t.shape for t in truths if np.isfinite(t).any()}
-    }
-    by_constant, by_grid = DepthMetrics(max_depth=max_depth), DepthMetrics(max_depth=max_depth)
+    by_constant = DepthMetrics(max_depth=max_depth)
     for truth in truths:
-        if truth.shape in grids:
-            by_constant.update(np.full(truth.shape, constant), truth)
-            by_grid.update(grids[truth.shape], truth)
-    first, second = by_constant.compute()['abs_rel'], by_grid.compute()['abs_rel']
+        by_constant.update(np.full(truth.shape, constant), truth)
+    first, second = by_constant.compute()['abs_rel'], static_abs_rel(truths, truths, max_depth)
     return {
         'prior_constant_abs_rel': first,
         'prior_grid_abs_rel': second,
         'prior_abs_rel': min(first, second),
     }
+
+
+def static_abs_rel(
+    truths: Sequence[npt.NDArray[np.float32]],
+    known: Sequence[npt.NDArray[np.float32]],
+    max_depth: float = MAX_DEPTH,
+) -> float:
+    """Return abs_rel of always answering with a grid of medians of known depth.
+
+    Args:
+        truths: (H, W) depth to predict.
+        known: depth that the grids are fitted to, one grid per size of images.
+        max_depth: metres.
+
+    Raises:
+        DatasetError: if a size of image is not among the known ones.
+    """
+    grids = {
+        shape: grid_median_prior([t for t in known if t.shape == shape], max_depth=max_depth)
+        for shape in {t.shape for t in known if np.isfinite(t).any()}
+    }
+    scores = DepthMetrics(max_depth=max_depth)
+    for truth in truths:
+        if truth.shape in grids:
+            scores.update(grids[truth.shape], truth)
+        elif np.isfinite(truth).any():
+            height, width = truth.shape
+            raise DatasetError(f'the prior has no depth images of {width}x{height} pixels')
+    return scores.compute()['abs_rel']
 
 
 def draw(
