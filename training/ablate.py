@@ -47,7 +47,8 @@ class Ablation(Section):
     simulate: list[str] = Field(default_factory=list)
     """Options of ``python -m training simulate`` for those rows."""
     data: dict[str, str] = Field(default_factory=dict)
-    """Column group -> evaluation SPEC."""
+    """Column group -> evaluation SPEC. Groups called ``odometry...`` are scored as visual
+    odometry, ``tracking...`` as tracking by the network, others as depth and segmentation."""
     scores: dict[str, list[str]] = Field(default_factory=dict)
     """Column group -> keys of the scores to show."""
     rows: list[Row] = Field(min_length=1)
@@ -143,8 +144,11 @@ def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Pa
 def _evaluate(checkpoint: Path, spec: str, file: Path) -> None:
     """Score a checkpoint unless that is done."""
     if not file.exists():
-        kind = 'visual_odometry' if file.stem.startswith('odometry') else 'depth_segmentation'
-        options = ('--checkpoint', str(checkpoint), '--data', spec, '--json', str(file))
+        kinds = {'odometry': 'visual_odometry', 'tracking': 'tracking'}
+        kind = kinds.get(file.stem.split('_')[0], 'depth_segmentation')
+        options = ['--checkpoint', str(checkpoint), '--data', spec, '--json', str(file)]
+        if kind == 'tracking':
+            options += ['--source', 'network', '--classes', 'car,truck,pedestrian,cyclist']
         _run('evaluate', kind, *options)
 
 

@@ -105,7 +105,7 @@ def test_visibility_rules(fractions, expected):
 
 
 @pytest.mark.parametrize(
-    ('hidden', 'expected'), [('none', A), ('true', H), ('constant_velocity_2d', H), ('ignored', G)]
+    ('hidden', 'expected'), [('none', A), ('true_place', H), ('constant_velocity_2d', H), ('ignored', G)]
 )
 def test_hidden_objects_can_be_taught_otherwise(hidden, expected):
     visibility = np.array([0.9, 0.9, 0.0])[:, None]
@@ -171,7 +171,7 @@ def test_in_2d_they_go_on_in_the_image_and_true_places_are_true():
     steps = np.diff(flat.places.centre[1:, 0], axis=0)
     first = flat.places.centre[1, 0] - flat.places.centre[0, 0]
     np.testing.assert_allclose(steps, np.tile(first, (4, 1)))
-    real, _ = hidden_scene('true', 6.0)
+    real, _ = hidden_scene('true_place', 6.0)
     standing = invert(driving(6)[5]) @ [*straight[1], 1.0]
     assert real.places.depth[5, 0] == pytest.approx(standing[2])
 

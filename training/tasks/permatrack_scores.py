@@ -45,7 +45,7 @@ def score_bags(
     right = wrong = 0
     errors: list[tuple[float, float, float]] = []
     things = engine.things
-    rules = rules.model_copy(update={'hidden': 'true'})
+    rules = rules.model_copy(update={'hidden': 'true_place'})
     for path in expand(patterns)[:limit]:
         engine.reset()
         with BagReader(path) as bag:

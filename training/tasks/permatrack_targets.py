@@ -25,15 +25,15 @@ from training.datasets.track_clips import (
 )
 from training.views import View
 
-Hidden = Literal['none', 'true', 'constant_velocity_2d', 'constant_velocity_3d', 'ignored']
+Hidden = Literal['none', 'true_place', 'constant_velocity_2d', 'constant_velocity_3d', 'ignored']
 
 
 class RuleConfig(Section):
     """Which objects count, and how hidden ones are taught."""
 
     hidden: Hidden = 'constant_velocity_3d'
-    """Place of hidden objects: ``none`` (they are background), ``true``, constant velocity in
-    the image or in the world, or ``ignored`` (for labels that know visible objects only)."""
+    """Place of hidden objects: ``none`` (they are background), ``true_place``, constant velocity
+    in the image or in the world, or ``ignored`` (for labels that know visible objects only)."""
     visible: float = Field(default=0.15, gt=0, le=1)
     """Objects with at least this visible fraction are seen..."""
     partly: float = Field(default=0.05, ge=0, le=1)
