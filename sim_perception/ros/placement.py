@@ -12,28 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
+from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert
+from sim_perception.tracking.camera import level_pose
 
 Array = npt.NDArray[np.float64]
 Lookup = Callable[[str, str, int], npt.NDArray[np.floating]]
 """``(target, source, stamp) -> target_T_source``; raises if it is not available."""
 
 ESTIMATED_FRAME = 'tracker_odom'
-
-
-def level_pose(world_T_sensor: Array) -> Array:
-    """Return the pose of a sensor's level frame.
-
-    Args:
-        world_T_sensor: (4, 4) pose of a body or optical frame in a frame with z up.
-    """
-    rotation = world_T_sensor[:3, :3]
-    optical = -rotation[2, 1] > rotation[2, 2]  # y points down more than z points up
-    ahead = rotation[:, 2 if optical else 0]
-    heading = np.arctan2(ahead[1], ahead[0])
-    c, s = np.cos(heading), np.sin(heading)
-    level = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    return np.asarray(make_transform(level, world_T_sensor[:3, 3]), float)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The cost of a pair is the negative log-likelihood of the detection's centre and 
 track's prediction, plus a term for boxes that do not overlap. Pairs beyond a gate are skipped
 before anything costly; the rest is an optimal assignment, first of sure detections to all
 tracks, then of doubtful ones to what is left (the two stages of ByteTrack, Zhang et al., ECCV
-2022, section 3).
+2022, section 3), at last of those that a network recalls without seeing them.
 """
 
 from __future__ import annotations
@@ -48,28 +48,31 @@ def associate(
     costs: npt.NDArray[np.float64],
     sure: npt.NDArray[np.bool_],
     recent: npt.NDArray[np.bool_],
+    recalled: npt.NDArray[np.bool_] | None = None,
 ) -> Matches:
-    """Match in two stages.
+    """Match in stages.
 
     Args:
         costs: (N, M) of ``pair_costs``.
         sure: (M,) detections that may match any track.
         recent: (N,) tracks that the other detections may match.
+        recalled: (M,) detections of hidden objects, which may match any track that is left;
+            None if there are none.
 
     Returns:
         (K, 2) rows of a track and of a detection.
     """
-    if sure.all():
+    hidden = np.zeros(len(sure), bool) if recalled is None else recalled
+    if sure.all() and not hidden.any():
         return assign(costs)
-    columns = np.flatnonzero(sure)
-    first = assign(costs[:, columns])
-    first[:, 1] = columns[first[:, 1]]
-    left = recent.copy()
-    left[first[:, 0]] = False
-    rows, columns = np.flatnonzero(left), np.flatnonzero(~sure)
-    second = assign(costs[np.ix_(rows, columns)])
-    second = np.stack([rows[second[:, 0]], columns[second[:, 1]]], -1)
-    return np.concatenate([first, second])
+    free = np.ones(len(recent), bool)
+    stages = []
+    for some, chosen in ((sure & ~hidden, free), (~sure & ~hidden, recent), (hidden, free)):
+        rows, columns = np.flatnonzero(chosen & free), np.flatnonzero(some)
+        found = assign(costs[np.ix_(rows, columns)])
+        stages.append(np.stack([rows[found[:, 0]], columns[found[:, 1]]], -1))
+        free[stages[-1][:, 0]] = False
+    return np.concatenate(stages)
 
 
 @kernel

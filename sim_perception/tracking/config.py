@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +115,11 @@ class TrackerConfig:
         empty_life: how long a track may go on whose place is seen to be empty.
         hidden_life_factor: how much longer than its class's ``life`` a track may be lost
             while it is known to be occluded.
+        hidden_visibility: detections with a smaller visible fraction are recalled, not seen: they
+            start no track, and correct those that nothing else matches.
+        hidden_noise: how many times greater the standard deviation of their centres is.
+        unseen_is_hidden: list lost tracks as occluded of whose place nothing is known, too: for
+            detectors that miss little of what is in plain view.
         report_lost: how long a lost track is still reported as a visible one; hidden ones are
             always listed among the occluded.
         duplicate_overlap: an unmatched detection that overlaps a matched track's box by more
@@ -144,6 +150,9 @@ class TrackerConfig:
     tentative_life: float = 0.25
     empty_life: float = 0.4
     hidden_life_factor: float = 2.0
+    hidden_visibility: float = 0.2
+    hidden_noise: float = 3.0
+    unseen_is_hidden: bool = False
     report_lost: float = 0.0
     duplicate_overlap: float = 0.3
     max_detections: int = 512
@@ -167,6 +176,42 @@ class TrackerConfig:
                 raise ValueError(f'{f.name} must be finite and at least 0, got {value}')
         if self.max_detections < 1 or self.max_tracks < 1:
             raise ValueError('max_detections and max_tracks must be at least 1')
+
+
+def monocular(motion: ClassMotion) -> ClassMotion:
+    """Return a class's motion as measured by a network that sees one image.
+
+    Its distances are wrong by a share of themselves, and wrong in the same way for a while, which
+    must not be taken for speed; its headings are rough.
+    """
+    return replace(
+        motion,
+        position_noise=0.15,
+        range_noise=0.08,
+        yaw_noise=max(0.25, motion.yaw_noise),
+    )
+
+
+def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerConfig:
+    """Return the settings for the detections of the permanence network.
+
+    Args:
+        taxonomy: of the network; None is the shipped one.
+        **changes: fields of ``TrackerConfig`` that shall differ.
+    """
+    classes = {i: monocular(motion) for i, motion in street_classes(taxonomy).items()}
+    settings: dict[str, Any] = {'unseen_is_hidden': True, **changes}
+    return TrackerConfig(classes=classes, **settings)
+
+
+def image_config(class_ids: Iterable[int], **changes: Any) -> TrackerConfig:
+    """Return the settings for image boxes of a detector of one network, which mixes up no classes.
+
+    Args:
+        class_ids: that it gives.
+        **changes: fields of ``TrackerConfig`` that shall differ.
+    """
+    return TrackerConfig(classes=dict.fromkeys(class_ids, IMAGE_OBJECT), **changes)
 
 
 CLASS_DTYPE = np.dtype(

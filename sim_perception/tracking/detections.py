@@ -28,14 +28,19 @@ class DetectionArrays:
         score: (N,) in [0, 1].
         boxes: (N, 7) ``x y z yaw length width height`` in the sensor's level frame (x forward,
             y left, z up), metres; or (N, 4) ``x1 y1 x2 y2`` pixels.
+        visibility: (N,) visible fractions in [0, 1] of a detector that also tells where hidden
+            objects are; None is a detector that only sees what is there.
     """
 
     class_id: npt.NDArray[np.int64]
     score: Array
     boxes: Array
+    visibility: Array | None = None
 
     def __post_init__(self) -> None:
         count = len(self.class_id)
+        if self.visibility is not None and len(self.visibility) != count:
+            raise ValueError(f'{count} classes but {len(self.visibility)} visibilities')
         if len(self.score) != count or self.boxes.shape not in ((count, 7), (count, 4)):
             raise ValueError(
                 f'{count} classes, {len(self.score)} scores and boxes of shape '
@@ -60,18 +65,30 @@ class Rejected:
     surplus: int = 0
 
 
-def from_detections(detections: Sequence[Detection], *, image: bool = False) -> DetectionArrays:
+def from_detections(
+    detections: Sequence[Detection],
+    *,
+    image: bool = False,
+    level_T_source: npt.NDArray[np.floating] | None = None,
+) -> DetectionArrays:
     """Return arrays of detections with 3D boxes, or of those with image boxes.
 
     Detections without the wanted box become rows of NaN, which ``prepare`` counts as invalid.
+
+    Args:
+        detections: of one frame; an unknown visibility is full.
+        image: take the image boxes.
+        level_T_source: (4, 4), maps the boxes' parent frame to the sensor's level frame; None if
+            they are in it.
     """
     width = 4 if image else 7
+    level = np.eye(4) if level_T_source is None else level_T_source
     boxes = np.full((len(detections), width), np.nan)
     for row, detection in zip(boxes, detections, strict=True):
         if image and detection.box2d is not None:
             row[:] = detection.box2d
         elif not image and detection.box3d is not None:
-            pose = detection.box3d.parent_T_box
+            pose = level @ detection.box3d.parent_T_box
             row[:3] = pose[:3, 3]
             row[3] = math.atan2(pose[1, 0], pose[0, 0])
             row[4:] = detection.box3d.size
@@ -79,6 +96,7 @@ def from_detections(detections: Sequence[Detection], *, image: bool = False) -> 
         np.array([d.class_id for d in detections], np.int64),
         np.array([d.score for d in detections], float),
         boxes,
+        np.array([1.0 if d.visibility is None else d.visibility for d in detections], float),
     )
 
 
@@ -128,10 +146,13 @@ def prepare(
         rows['logit'] = logit(arrays.score[use])
         rows['sensor'] = rows['box'] = boxes[use]
         rows['scale'] = boxes[use, 5] if image else 1.0
+        rows['visibility'] = 1.0 if arrays.visibility is None else arrays.visibility[use]
         _noise(
             rows['sensor'], rows['scale'], rows['kind'], classes['position_noise'],
             classes['range_noise'], rows['sensor_noise'],
         )  # fmt: skip
+        recalled = rows['visibility'] < config.hidden_visibility
+        rows['sensor_noise'][recalled] *= config.hidden_noise**2
         rows['noise'] = rows['sensor_noise']
     return rows, rejected
 

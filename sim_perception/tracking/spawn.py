@@ -26,11 +26,12 @@ def spawn(
 ) -> Rows:
     """Return new tracks, whose ids count up from ``next_id``.
 
-    A detection starts a track if it is sure enough and does not lie on a track that another
-    detection of this frame has matched (a second box for the same object). ``least`` is
-    ``config.spawn_score`` as log-odds.
+    A detection starts a track if it is sure enough, not merely recalled, and does not lie on a
+    track that another detection of this frame has matched (a second box for the same object).
+    ``least`` is ``config.spawn_score`` as log-odds.
     """
     free = detections['logit'] >= least
+    free &= detections['visibility'] >= config.hidden_visibility
     free[matches[:, 1]] = False
     if free.any() and len(matches):
         boxes = track_boxes(tracks[matches[:, 0]])
@@ -80,7 +81,7 @@ def start(
     new['confirmed'] = config.confirm_hits <= 1
     new['born'] = new['seen'] = stamp
     new['place'] = VISIBLE
-    new['visibility'] = 1.0
+    new['visibility'] = detections['visibility']
     new['empty_since'] = -1
     new['detection'] = detections['index']
     return new

@@ -22,6 +22,7 @@ DETECTION_DTYPE = np.dtype(
         ('sensor_noise', float, (3,)),  # xx xy yy of the centre's covariance, sensor's frame
         ('noise', float, (3,)),  # the same in the tracking frame
         ('scale', float),  # metres per unit: 1, or the height of an image box
+        ('visibility', float),  # visible fraction, as far as the detector knows it
     ]
 )
 

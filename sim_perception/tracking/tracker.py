@@ -26,7 +26,7 @@ from sim_perception.tracking.tables import (
     track_boxes,
     track_dtype,
 )
-from sim_perception.tracking.update import update
+from sim_perception.tracking.update import recall, update
 
 Array = npt.NDArray[np.float64]
 
@@ -115,11 +115,14 @@ class Tracker:
         predict(self.tracks, self.classes, dt)
         self.tracks['detection'] = -1
         pose = self._locate(detections, tracking_T_sensor, stamp, dt)
-        matches = self._associate(detections, stamp)
+        hidden = detections['visibility'] < self.config.hidden_visibility
+        matches = self._associate(detections, hidden, stamp)
+        recalled = hidden[matches[:, 1]]
         update(
-            self.tracks, detections, matches, self.classes, stamp,
+            self.tracks, detections, matches[~recalled], self.classes, stamp,
             self.config.score_memory, self.config.confirm_hits,
         )  # fmt: skip
+        recall(self.tracks, detections, matches[recalled])
         self._look(matches, pose, view, stamp)
         alive = surviving(self.tracks, self.classes, self.config, stamp)
         new = spawn(
@@ -172,7 +175,11 @@ class Tracker:
         pose = ego.predict(dt)
         if dt > 0 and len(detections):
             recent = self.tracks['seen'] >= stamp - 1_000_000_000
-            known, sure = self.tracks[recent], detections[detections['logit'] >= self._high]
+            seen = detections['visibility'] >= self.config.hidden_visibility
+            known, sure = (
+                self.tracks[recent],
+                detections[seen & (detections['logit'] >= self._high)],
+            )
             if not ego.locked:
                 pose = ego.search(pose, known, sure, dt)
             place(sure, planar(pose))
@@ -185,13 +192,13 @@ class Tracker:
         place(detections, located)
         return located
 
-    def _associate(self, detections: Rows, stamp: int) -> Matches:
-        """Match detections with tracks in two stages."""
+    def _associate(self, detections: Rows, hidden: npt.NDArray[np.bool_], stamp: int) -> Matches:
+        """Match detections with tracks in stages."""
         if not len(detections) or not len(self.tracks):
             return _NONE
         costs = pair_costs(self.tracks, detections, self.classes, self.config)
         recent = self.tracks['seen'] >= stamp - round(1e9 * self.config.low_score_reach)
-        return associate(costs, detections['logit'] >= self._high, recent)
+        return associate(costs, detections['logit'] >= self._high, recent, hidden)
 
     def _look(self, matches: Matches, pose: Array, view: View | None, stamp: int) -> None:
         """Note what is known about the places of tracks without a detection."""
@@ -217,6 +224,8 @@ class Tracker:
         sure = tracks['logit'] >= np.where(tracks['confirmed'], self._report, self._instant)
         lost = stamp - tracks['seen']
         hidden = (tracks['place'] == OCCLUDED) | (tracks['place'] == OUTSIDE)
+        if self.config.unseen_is_hidden:
+            hidden |= tracks['place'] == UNKNOWN
         reported = sure & (lost <= round(1e9 * self.config.report_lost))
         return reported, sure & hidden & ~reported
 

@@ -2,8 +2,8 @@
 
 Kalman updates of the centre (noise longer along the line of sight), of the heading (taken
 modulo half a turn, because detectors mistake front for back) and of the height; running means of
-size, class and score. Two soft constraints make speeds credible: vehicles do not slide sideways,
-and what seems to be at rest is at rest.
+size, class and score. Detections of hidden objects correct the centre alone. Two soft constraints
+make speeds credible: vehicles do not slide sideways, and what seems to be at rest is at rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.tracking.overlap import kernel, remainder
-from sim_perception.tracking.tables import VISIBLE, Rows
+from sim_perception.tracking.tables import OCCLUDED, VISIBLE, Rows
 
 SIZE_MEMORY = 10
 """Detections over which a track's size is averaged."""
@@ -65,10 +65,32 @@ def update(
         rows, columns = matches[:, 0], matches[:, 1]
         tracks['seen'][rows] = stamp
         tracks['place'][rows] = VISIBLE
-        tracks['visibility'][rows] = 1.0
+        tracks['visibility'][rows] = detections['visibility'][columns]
         tracks['empty_since'][rows] = -1
         tracks['detection'][rows] = detections['index'][columns]
         tracks['confirmed'][rows] |= tracks['hits'][rows] >= confirm_hits
+
+
+def recall(tracks: Rows, detections: Rows, matches: npt.NDArray[np.int64]) -> None:
+    """Correct the centres of tracks by detections of hidden objects, and note that they are.
+
+    Such a detection is a network's memory: it says nothing new of size, class or existence.
+
+    Args:
+        tracks: predicted rows of ``track_dtype``, changed in place.
+        detections: rows of ``DETECTION_DTYPE`` in the tracking frame.
+        matches: (K, 2) rows of a track and of a detection; no row occurs twice.
+    """
+    for row, column in matches.tolist():
+        correct_position(
+            tracks['mean'][row], tracks['cov'][row],
+            detections['box'][column, :2], detections['noise'][column],
+        )  # fmt: skip
+    rows, columns = matches[:, 0], matches[:, 1]
+    tracks['place'][rows] = OCCLUDED
+    tracks['visibility'][rows] = detections['visibility'][columns]
+    tracks['empty_since'][rows] = -1
+    tracks['detection'][rows] = detections['index'][columns]
 
 
 @kernel

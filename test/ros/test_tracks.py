@@ -24,7 +24,7 @@ from sim_perception.geometry.transforms import (
 )
 from sim_perception.ros.detections import from_detection_array, to_detection_array
 from sim_perception.ros.markers import track_markers
-from sim_perception.ros.placement import Placement, level_pose
+from sim_perception.ros.placement import Placement
 from sim_perception.ros.tracks import (
     from_detections_2d,
     from_detections_3d,
@@ -35,6 +35,7 @@ from sim_perception.ros.tracks import (
     unused_detections,
 )
 from sim_perception.taxonomy import load_taxonomy
+from sim_perception.tracking.camera import level_pose
 from sim_perception.tracking.detections import Rejected
 from sim_perception.types import Box3D, Detection, Track
 
