@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
@@ -20,26 +20,20 @@ from sim_perception.ros import qos
 from sim_perception.ros.clouds import colored_points, to_cloud
 from sim_perception.ros.conversions import (
     check_camera_fits,
-    compressed_to_rgb,
     stamp_to_ns,
     to_camera,
     to_camera_info,
     to_image,
-    to_rgb,
 )
 from sim_perception.ros.detections import to_label_info
+from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC, message_rgb
 from sim_perception.ros.lifecycle import StampGuard, WorkerNode, node_main
 from sim_perception.ros.odometry import OdometryOutput
 from sim_perception.ros.parameters import DepthSegmentationParameters
 from sim_perception.types import Camera, DepthSegmentation, Frame
 
 NAME = 'depth_segmentation'
-INFO_TOPIC = 'camera/camera_info'
 _WARM_UP_CAMERA = Camera(640, 192, 370.0, 370.0, 319.5, 95.5)
-IMAGE_TOPICS = {
-    'raw': ('camera/image_raw', Image),
-    'compressed': ('camera/image_raw/compressed', CompressedImage),
-}
 
 
 class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
@@ -165,7 +159,7 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
                 'publish it or remap camera/camera_info'
             )
         self.check_stamp(item.header)
-        image = compressed_to_rgb(item) if isinstance(item, CompressedImage) else to_rgb(item)
+        image = message_rgb(item)
         camera = to_camera(info)
         check_camera_fits(camera, image)
         stamp = stamp_to_ns(item.header.stamp)

@@ -1,4 +1,4 @@
-"""The ``tracker`` node: any detector's boxes in, objects with lasting identities out."""
+"""The ``tracker`` node: a detector's boxes or images in, objects with lasting identities out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from sim_perception.geometry.transforms import invert
 from sim_perception.ros import qos
@@ -19,15 +18,9 @@ from sim_perception.ros.occluders import Occluders
 from sim_perception.ros.parameters import TrackerParameters
 from sim_perception.ros.placement import ESTIMATED_FRAME, Place, Placement
 from sim_perception.ros.tf import TransformError, TransformLookup, TransformSender
+from sim_perception.ros.track_inputs import Seen, TrackInput, open_input
 from sim_perception.ros.track_outputs import TrackOutputs
-from sim_perception.ros.tracks import (
-    from_detections_2d,
-    from_detections_3d,
-    parse_class_map,
-    unused_detections,
-)
-from sim_perception.taxonomy import load_taxonomy
-from sim_perception.tracking.config import TrackerConfig, image_classes, street_classes
+from sim_perception.ros.tracks import unused_detections
 from sim_perception.tracking.tracker import TrackedFrame, Tracker
 from sim_perception.tracking.tracks import to_tracks
 from sim_perception.tracking.warm_up import warm_up
@@ -35,14 +28,10 @@ from sim_perception.types import Track
 
 T = TypeVar('T')
 NAME = 'tracker'
-INPUTS = {
-    'detections_3d': ('detections', Detection3DArray),
-    'detections_2d': ('detections_2d', Detection2DArray),
-}
 
 
 class TrackerNode(WorkerNode[TrackerParameters]):
-    """Runs the tracker on every frame of detections, in order.
+    """Runs the tracker on every frame of detections, in order, or on the newest image.
 
     A frame that cannot be used is reported and leaves the tracks as they are. Image boxes,
     states and markers are made only while someone subscribes to them.
@@ -52,6 +41,7 @@ class TrackerNode(WorkerNode[TrackerParameters]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, TrackerParameters, **options)
+        self._input: TrackInput | None = None
         self._tracker: Tracker | None = None
         self._outputs: TrackOutputs | None = None
         self._subscription: Any = None
@@ -62,30 +52,18 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self._unused = 0
 
     def setup(self) -> None:
-        """Make the tracker and the publishers."""
-        p = self.parameters
-        self._image = p.input == 'detections_2d'
-        if self._image and p.occlusion != 'none':
-            raise ValueError(
-                f"occlusion '{p.occlusion}' needs 3D boxes; set it to 'none', or input to "
-                "'detections_3d'"
-            )
-        taxonomy = load_taxonomy()
-        self._ids = parse_class_map(p.class_map, taxonomy)
-        classes = image_classes if self._image else street_classes
-        names = ('min_score', 'spawn_score', 'report_score', 'confirm_hits', 'max_gap')
-        config = TrackerConfig(
-            classes=classes(taxonomy),
-            ego_motion=not self._image and p.ego_motion == 'estimate',
-            **{name: getattr(p, name) for name in names},
-        )
+        """Make the tracker, load its network if it has one, and make the publishers."""
+        self._input = open_input(self.parameters)
+        self._image = self._input.image
+        config = self._input.config()
         warm_up(config, image=self._image)
         self._tracker = Tracker(config, first_id=self._next_id)
-        self.inbox_size = p.queue_size
-        self._outputs = TrackOutputs(self, taxonomy, image=self._image)
+        self.inbox_size = self._input.queue
+        self._outputs = TrackOutputs(self, self._input.taxonomy, image=self._image)
 
     def teardown(self) -> None:
-        """Free the tracker and the publishers."""
+        """Free the tracker, the network and the publishers."""
+        self._input = None
         if self._tracker is not None:
             self._next_id = self._tracker.next_id
             self._tracker = None
@@ -97,7 +75,9 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         """Subscribe and start the worker, without the tracks of an earlier activity."""
         p = self.parameters
         assert self._tracker is not None
+        assert self._input is not None
         self._tracker.reset()
+        self._input.reset()
         self.stamps = StampGuard(p.jump_threshold)
         self._transforms = TransformLookup(self, p.tf_timeout)
         self._placement = Placement(
@@ -106,13 +86,16 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         if p.ego_motion == 'estimate':
             self._sender = TransformSender(self)
         if not self._image:
-            self._occluders = Occluders(
-                self, p.occlusion, p.occlusion_slop, self.diagnostics.heard
-            )
-        topic, kind = INPUTS[p.input]
-        self._topic = self.resolve_topic_name(topic)
-        profile, lost = qos.every_frame_qos(p.queue_size), self.diagnostics.lost
-        self._subscription = qos.subscribe(self, kind, topic, self._on_detections, profile, lost)
+            kind = p.occlusion
+            if p.input == 'network' and kind == 'none':
+                kind = 'boxes'
+            self._occluders = Occluders(self, kind, p.occlusion_slop, self.diagnostics.heard)
+        source = self._input
+        self._topic = self.resolve_topic_name(source.topic)
+        self._subscription = qos.subscribe(
+            *(self, source.message_type, source.topic, self._on_input),
+            *(source.profile(), self.diagnostics.lost),
+        )
         others = self._occluders.topics if self._occluders is not None else []
         self.diagnostics.expect(self._topic, *others, timeout=p.input_timeout)
         super().start()
@@ -131,24 +114,27 @@ class TrackerNode(WorkerNode[TrackerParameters]):
     def reset(self) -> None:
         """Forget tracks, transforms and measurements."""
         assert self._tracker is not None
+        assert self._input is not None
         assert self._transforms is not None
         self._tracker.reset()
+        self._input.reset()
         self._transforms.reset()
         self._placement.reset()
         if self._occluders is not None:
             self._occluders.reset()
 
-    def _on_detections(self, message: Any) -> None:
+    def _on_input(self, message: Any) -> None:
         self.diagnostics.received(self._topic)
-        if self.submit(message):
+        if self.submit(message) and self.inbox_size > 1:
             self.report(
                 'detections come faster than they are tracked: of more frames that wait than '
                 f'queue_size ({self.parameters.queue_size}), the oldest are dropped'
             )
 
     def process(self, item: Any) -> None:
-        """Track one frame of detections and publish what is known after it."""
+        """Track one frame of detections, or one image, and publish what is known after it."""
         assert self._tracker is not None
+        assert self._input is not None
         self.check_stamp(item.header)
         stamp = stamp_to_ns(item.header.stamp)
         if self._image:
@@ -158,12 +144,10 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         assert occluders is not None
         place = self._placement.locate(item.header.frame_id, stamp)
         begin = time.perf_counter()
-        arrays, strange = from_detections_3d(
-            item, self._ids, place.level_T_source, self.parameters.min_visibility
-        )
+        seen = self._input.read(item, place.level_T_source, occluders.camera)
         frame = self._tracker.step(
             stamp,
-            arrays,
+            seen.arrays,
             tracking_T_sensor=place.tracking_T_level,
             view=self._optional(
                 'tracking without occlusion reasoning',
@@ -171,18 +155,19 @@ class TrackerNode(WorkerNode[TrackerParameters]):
             ),
         )
         work = time.perf_counter() - begin
-        self._explain(frame, strange)
-        self._publish(item.header, place, frame)
+        self._explain(frame, seen.strange)
+        self._publish(item.header, place, frame, seen)
         self.diagnostics.published(self.age(stamp), work)
 
-    def _track_image_boxes(self, item: Detection2DArray, stamp: int) -> None:
+    def _track_image_boxes(self, item: Any, stamp: int) -> None:
         assert self._tracker is not None
         assert self._outputs is not None
+        assert self._input is not None
         begin = time.perf_counter()
-        arrays, strange = from_detections_2d(item, self._ids, self.parameters.min_visibility)
-        frame = self._tracker.step(stamp, arrays)
+        seen = self._input.read(item)
+        frame = self._tracker.step(stamp, seen.arrays)
         work = time.perf_counter() - begin
-        self._explain(frame, strange)
+        self._explain(frame, seen.strange)
         tracks = self._tracks(frame, frame.reported)
         boxes = np.array([track.box2d for track in tracks], float).reshape(-1, 4)
         self._outputs.publish_2d(tracks, boxes, item.header)
@@ -218,7 +203,7 @@ class TrackerNode(WorkerNode[TrackerParameters]):
             detections_not_used=str(self._unused),
         )
 
-    def _publish(self, header: Header, place: Place, frame: TrackedFrame) -> None:
+    def _publish(self, header: Header, place: Place, frame: TrackedFrame, seen: Seen) -> None:
         assert self._outputs is not None
         frame_id, transform = self._placement.output(place, frame.tracking_T_sensor)
         if self._sender is not None:
@@ -232,7 +217,8 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         if occluders is None or not self._outputs.wants('tracks_2d'):
             return
         found = self._optional(
-            'no image boxes', lambda: occluders.image_boxes(self._placement, place, frame, visible)
+            'no image boxes',
+            lambda: occluders.image_boxes(self._placement, place, frame, seen.detections),
         )
         if found is not None:
             boxes, camera = found

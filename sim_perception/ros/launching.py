@@ -84,7 +84,11 @@ DEPTH_SEGMENTATION_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
     'device': (str, 'auto', "'auto', 'cpu', 'cuda', 'cuda:1'"),
 }
 TRACKER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    'input': (str, 'detections_3d', "'detections_3d' or 'detections_2d'"),
+    'input': (
+        str,
+        'detections_3d',
+        "of the tracker: 'detections_3d', 'detections_2d', or 'network', which takes the camera",
+    ),
     'ego_motion': (str, 'tf', "where the sensor's motion comes from: 'tf', 'estimate', 'none'"),
     'occlusion': (str, 'none', "what hides objects: 'none', 'boxes', 'depth', 'lidar'"),
     'sensor_frame': (str, '', 'frame of the sensor if detections come in another, such as odom'),

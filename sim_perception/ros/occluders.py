@@ -19,13 +19,14 @@ from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points
 from sim_perception.ros.conversions import stamp_to_ns, to_camera, to_depth
+from sim_perception.ros.images import INFO_TOPIC
 from sim_perception.ros.placement import Place, Placement
-from sim_perception.tracking.occlusion import BoxView, View, image_boxes
+from sim_perception.tracking.camera import shown_boxes
+from sim_perception.tracking.occlusion import BoxView, View
 from sim_perception.tracking.tracker import TrackedFrame
 from sim_perception.tracking.views import DepthView, LidarView
-from sim_perception.types import Track
+from sim_perception.types import Camera, Detection
 
-INFO_TOPIC = 'camera/camera_info'
 _TOPICS: dict[str, tuple[str, type]] = {
     'depth': ('depth/image', Image),
     'lidar': ('lidar/points', PointCloud2),
@@ -105,16 +106,25 @@ class Occluders:
             points = cloud_points(message)
             xyz = np.column_stack([points[name] for name in 'xyz']).astype(float)
             return LidarView(transform_points(level_T_sensor, xyz), level_T_sensor[:3, 3])
-        info = self._calibration()
         camera_T_level = np.asarray(invert(level_T_sensor), float)
-        return DepthView(to_camera(info), camera_T_level, to_depth(message))
+        return DepthView(self.camera(), camera_T_level, to_depth(message))
 
     def image_boxes(
-        self, placement: Placement, place: Place, frame: TrackedFrame, tracks: Sequence[Track]
+        self,
+        placement: Placement,
+        place: Place,
+        frame: TrackedFrame,
+        detections: Sequence[Detection] | None = None,
     ) -> tuple[npt.NDArray[np.float64], str] | None:
-        """Return (N, 4) image boxes of tracks and the camera's frame; None without a camera.
+        """Return (N, 4) image boxes of reported tracks and the camera's frame.
 
-        Boxes behind the camera or beyond the image are NaN.
+        None without a camera. Boxes behind the camera or beyond the image are NaN.
+
+        Args:
+            placement: where sensors are.
+            place: of the frame's detections.
+            frame: what the tracker said.
+            detections: those of the frame, if they have boxes in the image of this camera.
 
         Raises:
             ValueError: for a malformed calibration.
@@ -123,29 +133,30 @@ class Occluders:
         info = self._info
         if info is None:
             return None
-        camera = to_camera(info)
         camera_T_level = invert(placement.level_T(place, info.header.frame_id, frame.stamp))
-        camera_T_tracking = camera_T_level @ invert(frame.tracking_T_sensor)
-        rows = np.array([_row(track) for track in tracks], float).reshape(-1, 7)
-        boxes = image_boxes(camera, camera_T_tracking, rows)
-        with np.errstate(invalid='ignore'):
-            outside = (boxes[:, 2:] < 0).any(1)
-            outside |= (boxes[:, :2] > [camera.width - 1, camera.height - 1]).any(1)
-        boxes[outside] = np.nan
+        tracks = frame.tracks[frame.reported]
+        camera = to_camera(info)
+        boxes = shown_boxes(tracks, detections, camera, camera_T_level, frame.tracking_T_sensor)
         return boxes, info.header.frame_id
 
     def _box_view(self, placement: Placement, place: Place, stamp: int) -> BoxView:
-        info = self._calibration()
+        camera, info = self.camera(), self._info
+        assert info is not None
         level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
-        return BoxView(to_camera(info), np.asarray(invert(level_T_camera), float))
+        return BoxView(camera, np.asarray(invert(level_T_camera), float))
 
-    def _calibration(self) -> CameraInfo:
+    def camera(self) -> Camera:
+        """Return the camera's newest calibration.
+
+        Raises:
+            ValueError: if there is none, or it is malformed.
+        """
         if self._info is None:
             raise ValueError(
-                f"occlusion by {self._kind!r} needs the camera's calibration; publish it or remap "
-                f'{INFO_TOPIC}'
+                f'no CameraInfo on {self._node.resolve_topic_name(INFO_TOPIC)}: occlusion by '
+                f"{self._kind!r} needs the camera's calibration; publish it or remap {INFO_TOPIC}"
             )
-        return self._info
+        return to_camera(self._info)
 
     def _nearest(self, stamp: int) -> Any | None:
         with self._lock:
@@ -154,10 +165,3 @@ class Occluders:
         if not away or min(away) > self._slop:
             return None
         return messages[int(np.argmin(away))]
-
-
-def _row(track: Track) -> tuple[float, ...]:
-    assert track.box3d is not None
-    pose = track.box3d.parent_T_box
-    yaw = np.arctan2(pose[1, 0], pose[0, 0])
-    return (*pose[:3, 3], yaw, *track.box3d.size)

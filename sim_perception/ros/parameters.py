@@ -140,8 +140,27 @@ class TrackerParameters:
     input: str = parameter(
         'detections_3d',
         "'detections_3d' takes vision_msgs/Detection3DArray on detections, 'detections_2d' takes "
-        'vision_msgs/Detection2DArray on detections_2d',
-        choices=('detections_3d', 'detections_2d'),
+        "vision_msgs/Detection2DArray on detections_2d, 'network' takes camera images and finds "
+        'the objects itself, hidden ones too',
+        choices=('detections_3d', 'detections_2d', 'network'),
+    )
+    checkpoint: str = parameter(
+        '', "checkpoint folder of input 'network'; empty is the shipped models/permanence"
+    )
+    device: str = parameter(
+        'auto', "device of the network: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1'"
+    )
+    precision: str = parameter(
+        'auto', 'number type of the network', choices=('auto', 'float32', 'bfloat16', 'float16')
+    )
+    threads: int = parameter(
+        0, "CPU threads of the network; 0 keeps PyTorch's choice", low=0, high=256
+    )
+    image_transport: str = parameter(
+        'raw',
+        "images of input 'network': 'raw' takes camera/image_raw, 'compressed' takes "
+        'camera/image_raw/compressed',
+        choices=('raw', 'compressed'),
     )
     ego_motion: str = parameter(
         'tf',
@@ -152,7 +171,8 @@ class TrackerParameters:
     occlusion: str = parameter(
         'none',
         "what tells hidden from vanished objects: 'boxes' of other objects in the image of "
-        "camera/camera_info, 'depth' of depth/image in the same camera, 'lidar' of lidar/points",
+        "camera/camera_info (always for input 'network'), 'depth' of depth/image in the same "
+        "camera, 'lidar' of lidar/points",
         choices=('none', 'boxes', 'depth', 'lidar'),
     )
     occlusion_slop: float = parameter(

@@ -1,0 +1,215 @@
+"""Where the tracker's detections come from: topics of any detector, or a network and a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from vision_msgs.msg import Detection2DArray, Detection3DArray
+
+from sim_perception.inference.permanence import PermanenceEngine
+from sim_perception.resources import share_path
+from sim_perception.ros import qos
+from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
+from sim_perception.ros.images import IMAGE_TOPICS, message_rgb
+from sim_perception.ros.parameters import TrackerParameters
+from sim_perception.ros.tracks import from_detections_2d, from_detections_3d, parse_class_map
+from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from sim_perception.tracking.config import (
+    TrackerConfig,
+    image_classes,
+    network_config,
+    street_classes,
+)
+from sim_perception.tracking.detections import DetectionArrays, from_detections
+from sim_perception.types import Camera, Detection, Frame
+
+Array = npt.NDArray[np.float64]
+WARM_UP_CAMERA = Camera(640, 192, 370.0, 370.0, 319.5, 95.5)
+_SHARED = ('min_score', 'spawn_score', 'report_score', 'confirm_hits', 'max_gap')
+"""Fields of ``TrackerConfig`` that are parameters."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one message shows.
+
+    Attributes:
+        arrays: the detections in the sensor's level frame, or as image boxes.
+        strange: names of unknown classes.
+        detections: the same as values, of a network.
+    """
+
+    arrays: DetectionArrays
+    strange: set[str]
+    detections: list[Detection] | None = None
+
+
+class TrackInput(Protocol):
+    """A source of detections.
+
+    Attributes:
+        taxonomy: the classes of its detections.
+        topic: what it takes, a relative name.
+        message_type: of that topic.
+        image: whether it gives image boxes instead of 3D boxes.
+        queue: how many messages may wait.
+    """
+
+    taxonomy: Taxonomy
+    topic: str
+    message_type: type
+    image: bool
+    queue: int
+
+    def config(self) -> TrackerConfig:
+        """Return the tracker's settings for such detections."""
+        ...
+
+    def profile(self) -> Any:
+        """Return the QoS profile of the topic."""
+        ...
+
+    def read(
+        self,
+        message: Any,
+        level_T_source: Array | None = None,
+        camera: Callable[[], Camera] | None = None,
+    ) -> Seen:
+        """Return what a message shows.
+
+        Args:
+            message: of the topic.
+            level_T_source: (4, 4), maps the message's frame to the sensor's level frame; not
+                needed for image boxes.
+            camera: gives the camera's calibration, or raises ValueError without one; needed for
+                images only.
+
+        Raises:
+            ValueError: for an unusable message.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget the past, after a jump of the clock."""
+        ...
+
+
+class TopicInput:
+    """Any detector's ``vision_msgs`` arrays; see ``TrackInput``."""
+
+    def __init__(self, parameters: TrackerParameters) -> None:
+        self._parameters = parameters
+        self.image = parameters.input == 'detections_2d'
+        self.topic = 'detections_2d' if self.image else 'detections'
+        self.message_type: type = Detection2DArray if self.image else Detection3DArray
+        self.queue = parameters.queue_size
+        self.taxonomy = load_taxonomy()
+        self._ids = parse_class_map(parameters.class_map, self.taxonomy)
+
+    def config(self) -> TrackerConfig:
+        """See ``TrackInput``."""
+        classes = image_classes if self.image else street_classes
+        return TrackerConfig(
+            classes=classes(self.taxonomy),
+            ego_motion=not self.image and self._parameters.ego_motion == 'estimate',
+            **_shared(self._parameters),
+        )
+
+    def profile(self) -> Any:
+        """See ``TrackInput``."""
+        return qos.every_frame_qos(self.queue)
+
+    def read(
+        self,
+        message: Any,
+        level_T_source: Array | None = None,
+        camera: Callable[[], Camera] | None = None,
+    ) -> Seen:
+        """See ``TrackInput``; the camera is not needed."""
+        least = self._parameters.min_visibility
+        if self.image:
+            return Seen(*from_detections_2d(message, self._ids, least))
+        assert level_T_source is not None
+        return Seen(*from_detections_3d(message, self._ids, level_T_source, least))
+
+    def reset(self) -> None:
+        """Do nothing: every message stands for itself."""
+
+
+class NetworkInput:
+    """Images of a camera, seen by the permanence network; see ``TrackInput``.
+
+    Of images that come faster than they can be processed the newest is taken.
+
+    Raises:
+        CheckpointError: for an unusable checkpoint.
+        ValueError: for an option that this machine does not have.
+    """
+
+    image = False
+    queue = 1
+
+    def __init__(self, parameters: TrackerParameters) -> None:
+        self._parameters = parameters
+        self.topic, self.message_type = IMAGE_TOPICS[parameters.image_transport]
+        chosen = parameters.checkpoint
+        self._engine = PermanenceEngine(
+            Path(chosen) if chosen else share_path('models', 'permanence'),
+            device=parameters.device,
+            precision=parameters.precision,
+            threads=parameters.threads or None,
+        )
+        self._engine.warm_up(WARM_UP_CAMERA)
+        self.taxonomy = self._engine.taxonomy
+
+    def config(self) -> TrackerConfig:
+        """See ``TrackInput``."""
+        estimate = self._parameters.ego_motion == 'estimate'
+        return network_config(self.taxonomy, ego_motion=estimate, **_shared(self._parameters))
+
+    def profile(self) -> Any:
+        """See ``TrackInput``."""
+        return qos.sensor_qos()
+
+    def read(
+        self,
+        message: Any,
+        level_T_source: Array | None = None,
+        camera: Callable[[], Camera] | None = None,
+    ) -> Seen:
+        """See ``TrackInput``."""
+        assert camera is not None
+        calibration, image = camera(), message_rgb(message)
+        check_camera_fits(calibration, image)
+        stamp = stamp_to_ns(message.header.stamp)
+        frame = Frame(stamp, image, calibration, message.header.frame_id)
+        found = self._engine.update(frame)
+        return Seen(from_detections(found, level_T_source=level_T_source), set(), found)
+
+    def reset(self) -> None:
+        """Forget what the cameras saw."""
+        self._engine.reset()
+
+
+def open_input(parameters: TrackerParameters) -> TrackInput:
+    """Return the source that the parameter ``input`` names.
+
+    Raises:
+        CheckpointError: for an unusable checkpoint.
+        ValueError: for values that do not go together.
+    """
+    if parameters.input == 'detections_2d' and parameters.occlusion != 'none':
+        raise ValueError(
+            f"occlusion '{parameters.occlusion}' needs 3D boxes; set it to 'none', or input to "
+            "'detections_3d'"
+        )
+    return NetworkInput(parameters) if parameters.input == 'network' else TopicInput(parameters)
+
+
+def _shared(parameters: TrackerParameters) -> dict[str, Any]:
+    return {name: getattr(parameters, name) for name in _SHARED}
