@@ -2,7 +2,8 @@
 
 A folder holds ``label_02/``, ``calib/`` and ``pointrcnn/CLASS/``, each with one ``SEQ.txt`` per
 sequence; detections are in AB3DMOT's format (``frame,type,x1,y1,x2,y2,score,h,w,l,x,y,z,ry,alpha``
-with the score as log-odds). Boxes are rows ``x y z yaw length width height`` of the centre in the
+with the score as log-odds), those in ``rrc/CLASS/`` image boxes alone (``frame,x1,y1,x2,y2,score``
+with a score in [0, 1]). Boxes are rows ``x y z yaw length width height`` of the centre in the
 *vehicle frame*: the frame of the label's camera turned to x forward, y left, z up.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
+from sim_perception.tracking.tables import logit
 from sim_perception.types import Camera
 from training.datasets.sample import DatasetError
 
@@ -23,7 +25,9 @@ CLASSES = ('Car', 'Pedestrian', 'Cyclist')
 """The detector's classes, named as in the label files."""
 
 Array = npt.NDArray[np.float64]
-_DETECTION_COLUMNS = 15
+DETECTORS = ('pointrcnn', 'rrc')
+"""Folders of detections: 3D boxes, and image boxes."""
+_DETECTION_COLUMNS = {'pointrcnn': 15, 'rrc': 6}
 _LABEL_COLUMNS = 17
 
 
@@ -73,7 +77,7 @@ class KittiDetections:
         kind: (N,) index into ``CLASSES``.
         logit: (N,) scores as log-odds.
         box2d: (N, 4) x1 y1 x2 y2 pixels.
-        box3d: (N, 7) in the vehicle frame.
+        box3d: (N, 7) in the vehicle frame; NaN of image boxes alone.
     """
 
     frame: npt.NDArray[np.int64]
@@ -122,11 +126,13 @@ def read_sequences(
     Args:
         folder: see the module's text.
         names: which ones, or None for all that have labels.
-        detector: folder of the detections.
+        detector: folder of the detections, of ``DETECTORS``.
 
     Raises:
-        DatasetError: if something is absent or malformed.
+        DatasetError: if something is absent or malformed, or for an unknown detector.
     """
+    if detector not in DETECTORS:
+        raise DatasetError(f'unknown detector {detector!r}; known: {", ".join(DETECTORS)}')
     folder = Path(folder)
     found = sorted(path.stem for path in (folder / 'label_02').glob('*.txt'))
     if not found:
@@ -144,7 +150,11 @@ def read_sequence(folder: Path, name: str, detector: str = 'pointrcnn') -> Kitti
         DatasetError: if a file is absent or malformed.
     """
     labels = read_labels(folder / 'label_02' / f'{name}.txt')
-    detections = read_detections([folder / detector / kind / f'{name}.txt' for kind in CLASSES])
+    paths = [folder / detector / kind / f'{name}.txt' for kind in CLASSES]
+    if detector == 'rrc':
+        detections = read_image_detections([path for path in paths if path.parent.exists()])
+    else:
+        detections = read_detections(paths)
     last = max(labels.frame.max(initial=-1), detections.frame.max(initial=-1))
     if last < 0:
         raise DatasetError(f'sequence {name} of {folder} has neither labels nor detections')
@@ -184,24 +194,50 @@ def read_detections(paths: list[Path]) -> KittiDetections:
     Raises:
         DatasetError: if a file is absent or malformed.
     """
-    tables = []
-    for kind, path in enumerate(paths):
-        try:
-            rows = [line.split(',') for line in path.read_text().splitlines() if line.strip()]
-            table = np.array(rows, float).reshape(len(rows), _DETECTION_COLUMNS)
-        except (OSError, ValueError) as error:
-            raise DatasetError(f'{path} is no detection file of AB3DMOT: {error}') from error
-        table[:, 1] = kind
-        tables.append(table)
-    table = np.concatenate(tables)
-    table = table[np.argsort(table[:, 0], kind='stable')]
+    kind, table = _read_tables(paths, _DETECTION_COLUMNS['pointrcnn'])
     return KittiDetections(
         frame=table[:, 0].astype(np.int64),
-        kind=table[:, 1].astype(np.int64),
+        kind=kind,
         logit=table[:, 6],
         box2d=table[:, 2:6],
         box3d=to_vehicle(table[:, 7:14]),
     )
+
+
+def read_image_detections(paths: list[Path]) -> KittiDetections:
+    """Read one file of image boxes per class, each in a folder named like one of ``CLASSES``.
+
+    Raises:
+        DatasetError: if there is none, or one is absent or malformed.
+    """
+    if not paths:
+        raise DatasetError(f'no detections: there is no folder rrc/ with {" or ".join(CLASSES)}')
+    number, table = _read_tables(paths, _DETECTION_COLUMNS['rrc'])
+    kinds = np.array([CLASSES.index(path.parent.name) for path in paths], np.int64)
+    return KittiDetections(
+        frame=table[:, 0].astype(np.int64),
+        kind=kinds[number],
+        logit=logit(table[:, 5]),
+        box2d=table[:, 1:5],
+        box3d=np.full((len(table), 7), np.nan),
+    )
+
+
+def _read_tables(paths: list[Path], columns: int) -> tuple[npt.NDArray[np.int64], Array]:
+    """Return the rows of several files in the order of frames, and the numbers of their files."""
+    tables = []
+    for path in paths:
+        try:
+            rows = [line.split(',') for line in path.read_text().splitlines() if line.strip()]
+            tables.append(np.array(rows, float).reshape(len(rows), columns))
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f'{path} is no detection file of {columns} columns: {error}'
+            ) from error
+    table = np.concatenate(tables)
+    number = np.repeat(np.arange(len(tables)), [len(rows) for rows in tables])
+    order = np.argsort(table[:, 0], kind='stable')
+    return number[order], table[order]
 
 
 def read_camera(path: Path, width: int, height: int) -> tuple[Camera, Array]:

@@ -13,20 +13,41 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.tracking.config import CYCLIST, PEDESTRIAN, VEHICLE, TrackerConfig
+from sim_perception.tracking.config import (
+    CYCLIST,
+    PEDESTRIAN,
+    VEHICLE,
+    TrackerConfig,
+    image_config,
+)
 from sim_perception.tracking.detections import DetectionArrays
 from sim_perception.tracking.occlusion import BoxView, image_boxes
 from sim_perception.tracking.tables import sigmoid, track_boxes
 from sim_perception.tracking.tracker import TrackedFrame, Tracker, in_sensor
 from training.command import command_line
-from training.datasets.kitti_tracking import CLASSES, FRAME_RATE, KittiSequence, read_sequences
+from training.datasets.kitti_tracking import (
+    CLASSES,
+    DETECTORS,
+    FRAME_RATE,
+    KittiSequence,
+    read_sequences,
+)
 from training.datasets.sample import DatasetError
 from training.evaluation.tracking_gaps import Gap, count_kept, make_gaps, real_occlusions
-from training.evaluation.tracking_scores import TrackRows, score_kitti, write_kitti
+from training.evaluation.tracking_mot import KIND, evaluate_mot
+from training.evaluation.tracking_scores import (
+    TrackRows,
+    image_corners,
+    score_kitti,
+    write_kitti,
+)
 
 EVALUATED = ('car', 'pedestrian')
 """The classes that KITTI's tracking benchmark evaluates."""
-HELP = 'kitti_tracking:DIR, a folder with label_02/, calib/ and pointrcnn/'
+HELP = (
+    'kitti_tracking:DIR (a folder with label_02/, calib/, and pointrcnn/ or rrc/) or mot:DIR '
+    '(MOTChallenge sequences)'
+)
 PERIOD = round(1e9 / FRAME_RATE)
 """Nanoseconds from frame to frame."""
 IMAGE_WIDTH = (1.0, 0.7, 1.0)
@@ -50,6 +71,14 @@ KITTI_CONFIG = TrackerConfig(
 )
 """For PointRCNN's detections, whose scores are probabilities of its own making."""
 
+KITTI_IMAGE_CONFIG = image_config(
+    range(len(CLASSES)),
+    high_score=0.6,
+    spawn_score=0.7,
+    report_score=0.7,
+)
+"""For RRC's image boxes, whose scores are low in shadow and behind others."""
+
 Runner = Callable[[KittiSequence], tuple[TrackRows, float]]
 
 
@@ -61,9 +90,10 @@ def evaluate_tracking(
     seed: int = 0,
     json_file: Path | None = None,
     results: Path | None = None,
-    config: TrackerConfig = KITTI_CONFIG,
+    config: TrackerConfig | None = None,
+    detector: str = DETECTORS[0],
 ) -> dict[str, Any]:
-    """Score the tracker on KITTI's tracking sequences and their PointRCNN detections.
+    """Score the tracker on recorded detections: of KITTI's tracking sequences, or MOTChallenge's.
 
     The tracker is given detections and calibration only: it estimates the ego-motion itself.
     Scores are TrackEval's, in percent, for every class as ``KEY_CLASS``, and without suffix for
@@ -71,13 +101,14 @@ def evaluate_tracking(
     same id: made gaps with ``gap``, else the occlusions that the labels tell of.
 
     Args:
-        data: ``kitti_tracking:DIR``.
-        classes: of ``car`` and ``pedestrian``.
+        data: see ``HELP``.
+        classes: of ``car`` and ``pedestrian``; MOTChallenge has pedestrians only.
         gap: frames for which every well-seen object loses its detections once; 0 for none.
         seed: of the gaps' places.
         json_file: where to write the scores, or None.
-        results: folder for KITTI's result files, or None.
-        config: of the tracker.
+        results: folder for result files in the benchmark's own format, or None.
+        config: of the tracker; None is the one for the detector.
+        detector: of KITTI: ``pointrcnn`` (3D boxes) or ``rrc`` (image boxes).
 
     Returns:
         The scores, ``frames``, ``frames_per_s`` (of CPU time, the tracker alone), and what was
@@ -86,24 +117,21 @@ def evaluate_tracking(
     Raises:
         DatasetError: for unusable data, an unknown class, a negative gap, or without TrackEval.
     """
-    sequences = _open(data)
-    names = _class_names(classes)
     if gap < 0:
         raise DatasetError(f'gap must be a number of frames, at least 0; got {gap}')
-    run_tracker(sequences[0], config)  # compile outside of the timing
-    scores, tracks = score_runner(
-        lambda sequence: run_tracker(sequence, config), sequences, names, gap, seed
-    )
-    if results is not None:
-        results.mkdir(parents=True, exist_ok=True)
-        for name, rows in tracks.items():
-            write_kitti(results / f'{name}.txt', rows)
-    first = names[0].lower()
+    kind, _, folder = data.partition(':')
+    if kind == 'mot' and folder:
+        if gap:
+            raise DatasetError('gaps are made in kitti_tracking only; leave --gap out')
+        scores, classes = evaluate_mot(folder, results), (KIND,)
+    else:
+        scores = _evaluate_kitti(data, classes, gap, seed, results, config, detector)
+    first = classes[0].lower()
     report: dict[str, Any] = {
         'task': 'tracking',
         'source': 'detections',
         'data': data,
-        'classes': [name.lower() for name in names],
+        'classes': [name.lower() for name in classes],
         'gap': gap,
         'seed': seed,
         'command': command_line(),
@@ -114,6 +142,28 @@ def evaluate_tracking(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report, indent=2) + '\n')
     return report
+
+
+def _evaluate_kitti(
+    data: str,
+    classes: Sequence[str],
+    gap: int,
+    seed: int,
+    results: Path | None,
+    config: TrackerConfig | None,
+    detector: str,
+) -> dict[str, float]:
+    sequences = _open(data, detector)
+    names = _class_names(classes)
+    run_tracker(sequences[0], config)  # compile outside of the timing
+    scores, tracks = score_runner(
+        lambda sequence: run_tracker(sequence, config), sequences, names, gap, seed
+    )
+    if results is not None:
+        results.mkdir(parents=True, exist_ok=True)
+        for name, rows in tracks.items():
+            write_kitti(results / f'{name}.txt', rows)
+    return scores
 
 
 def score_runner(
@@ -164,11 +214,11 @@ def _kept(
     return kept, events
 
 
-def _open(data: str) -> list[KittiSequence]:
+def _open(data: str, detector: str) -> list[KittiSequence]:
     kind, _, folder = data.partition(':')
     if kind != 'kitti_tracking' or not folder:
         raise DatasetError(f'data SPEC {data!r} is not {HELP}')
-    return read_sequences(folder)
+    return read_sequences(folder, detector=detector)
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:
@@ -181,23 +231,34 @@ def _class_names(classes: Sequence[str]) -> list[str]:
     return [name.capitalize() for name in classes]
 
 
+def has_image_boxes_only(sequence: KittiSequence) -> bool:
+    """Return whether the detections have no 3D boxes."""
+    boxes = sequence.detections.box3d
+    return bool(len(boxes) and np.isnan(boxes).all())
+
+
 def frame_arrays(sequence: KittiSequence) -> list[DetectionArrays]:
     """Return the detections of every frame, empty ones too."""
     found = sequence.detections
+    boxes = found.box2d if has_image_boxes_only(sequence) else found.box3d
     edges = np.searchsorted(found.frame, np.arange(sequence.frames + 1))
     scores = sigmoid(found.logit)
     return [
-        DetectionArrays(found.kind[a:b], scores[a:b], found.box3d[a:b])
+        DetectionArrays(found.kind[a:b], scores[a:b], boxes[a:b])
         for a, b in itertools.pairwise(edges.tolist())
     ]
 
 
 def run_tracker(
-    sequence: KittiSequence, config: TrackerConfig = KITTI_CONFIG
+    sequence: KittiSequence, config: TrackerConfig | None = None
 ) -> tuple[TrackRows, float]:
-    """Track a sequence; return the reported tracks and the CPU seconds of the tracker."""
-    tracker = Tracker(config)
-    view = BoxView(sequence.camera, sequence.camera_T_vehicle)
+    """Track a sequence; return the reported tracks and the CPU seconds of the tracker.
+
+    The configuration is by default the one for the kind of the detections.
+    """
+    image = has_image_boxes_only(sequence)
+    tracker = Tracker(config or (KITTI_IMAGE_CONFIG if image else KITTI_CONFIG))
+    view = None if image else BoxView(sequence.camera, sequence.camera_T_vehicle)
     arrays = frame_arrays(sequence)
     frames: list[TrackedFrame] = []
     start = time.process_time()
@@ -208,9 +269,18 @@ def run_tracker(
 
 
 def to_rows(sequence: KittiSequence, frames: Sequence[TrackedFrame]) -> TrackRows:
-    """Return the reported tracks of every frame, with boxes projected to the image."""
+    """Return the reported tracks of every frame, with 3D boxes projected to the image."""
     numbers = np.repeat(np.arange(len(frames)), [f.reported.sum() for f in frames])
     tracks = np.concatenate([f.tracks[f.reported] for f in frames])
+    if has_image_boxes_only(sequence):
+        return TrackRows(
+            numbers,
+            tracks['id'],
+            np.array(CLASSES)[tracks['kind']],
+            image_corners(track_boxes(tracks)),
+            np.full((len(tracks), 7), np.nan),
+            tracks['logit'],
+        )
     boxes = np.concatenate(
         [in_sensor(track_boxes(f.tracks[f.reported]), f.tracking_T_sensor) for f in frames]
     )

@@ -82,14 +82,24 @@ def score_kitti(
         return _trackeval(folder, [s.name for s in sequences], classes)
 
 
-def _trackeval(folder: Path, names: list[str], classes: Sequence[str]) -> dict[str, Any]:
+def import_trackeval() -> Any:
+    """Return the module, which prints what it could not import.
+
+    Raises:
+        DatasetError: if it is not installed.
+    """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it could not import
+        with contextlib.redirect_stdout(io.StringIO()):
             import trackeval
     except ImportError as error:
         raise DatasetError(
             'TrackEval is not installed: pip install --no-deps trackeval==1.3.0'
         ) from error
+    return trackeval
+
+
+def _trackeval(folder: Path, names: list[str], classes: Sequence[str]) -> dict[str, Any]:
+    trackeval = import_trackeval()
     quiet = {'PRINT_CONFIG': False}
     try:
         data = trackeval.datasets.Kitti2DBox(
@@ -117,16 +127,26 @@ def _trackeval(folder: Path, names: list[str], classes: Sequence[str]) -> dict[s
             metric.combine_sequences({name: part[n] for name, part in parts[c].items()})
             for n, metric in enumerate(chosen)
         )
-        scores[c] = {
-            **{key: 100 * float(np.mean(hota[key])) for key in ('HOTA', 'DetA', 'AssA', 'LocA')},
-            'IDF1': 100 * float(identity['IDF1']),
-            'MOTA': 100 * float(clear['MOTA']),
-            'IDSW': int(clear['IDSW']),
-            'Frag': int(clear['Frag']),
-            'FP': int(clear['CLR_FP']),
-            'FN': int(clear['CLR_FN']),
-        }
+        scores[c] = combined(hota, clear, identity)
     return scores
+
+
+def combined(hota: Any, clear: Any, identity: Any) -> dict[str, float]:
+    """Return the figures of TrackEval's three metrics that are reported, shares in percent."""
+    return {
+        **{key: 100 * float(np.mean(hota[key])) for key in ('HOTA', 'DetA', 'AssA', 'LocA')},
+        'IDF1': 100 * float(identity['IDF1']),
+        'MOTA': 100 * float(clear['MOTA']),
+        'IDSW': int(clear['IDSW']),
+        'Frag': int(clear['Frag']),
+        'FP': int(clear['CLR_FP']),
+        'FN': int(clear['CLR_FN']),
+    }
+
+
+def image_corners(boxes: Array) -> Array:
+    """Return (N, 4) image boxes x1 y1 x2 y2 of the tracker's (N, 7) boxes of the image plane."""
+    return np.concatenate([boxes[:, :2] - boxes[:, 4:6] / 2, boxes[:, :2] + boxes[:, 4:6] / 2], 1)
 
 
 def match_rows(
