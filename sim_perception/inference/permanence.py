@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -33,6 +34,8 @@ Array = npt.NDArray[np.floating]
 MAX_GAP_S = 1.0
 #: Detections of one frame.
 MAX_DETECTIONS = 100
+#: Two objects whose centres are nearer than this share of the shorter one's length are one.
+CLOSEST = 0.4
 #: An object with less than this share visible counts as hidden (PermaTrack, section 4).
 HIDDEN_VISIBILITY = 0.2
 
@@ -132,6 +135,22 @@ def boxes_3d(peaks: Peaks, camera: Camera) -> list[Box3D]:
         Box3D(make_transform(upright(angle), point), (float(s[0]), float(s[1]), float(s[2])))
         for angle, point, s in zip(azimuth, points, peaks.size, strict=True)
     ]
+
+
+def apart(boxes: Sequence[Box3D]) -> list[int]:
+    """Return which boxes, the surest first, do not stand where a surer one stands.
+
+    Nothing can: a large object often has several peaks, or one for each of two classes. Unlike
+    overlap in the image this keeps objects that hide one another.
+    """
+    points = np.array([box.parent_T_box[:3, 3] for box in boxes]).reshape(-1, 3)
+    lengths = np.array([box.size[0] for box in boxes])
+    kept: list[int] = []
+    for number, point in enumerate(points):
+        away = np.linalg.norm(points[kept] - point, axis=1)
+        if (away >= CLOSEST * np.minimum(lengths[kept], lengths[number])).all():
+            kept.append(number)
+    return kept
 
 
 def upright(azimuth: float) -> Array:
@@ -312,17 +331,18 @@ class PermanenceEngine:
     def _detections(self, peaks: Peaks, seen: Camera, camera: Camera) -> list[Detection]:
         """Return peaks in pixels of ``seen`` as detections in pixels of ``camera``."""
         scale = np.array([camera.width / seen.width, camera.height / seen.height] * 2)
-        boxes = (peaks.box + 0.5) * scale - 0.5
-        return [
-            Detection(
-                class_id=self._class_ids[thing],
-                score=float(score),
-                box3d=box3d,
-                box2d=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-                visibility=float(visibility),
+        image_boxes = (peaks.box + 0.5) * scale - 0.5
+        boxes = boxes_3d(peaks, seen)
+        found = []
+        for k in apart(boxes):
+            x1, y1, x2, y2 = (float(value) for value in image_boxes[k])
+            found.append(
+                Detection(
+                    class_id=self._class_ids[peaks.thing[k]],
+                    score=float(peaks.score[k]),
+                    box3d=boxes[k],
+                    box2d=(x1, y1, x2, y2),
+                    visibility=float(peaks.visibility[k]),
+                )
             )
-            for thing, score, box3d, box, visibility in zip(
-                *(peaks.thing, peaks.score, boxes_3d(peaks, seen), boxes, peaks.visibility),
-                strict=True,
-            )
-        ]
+        return found

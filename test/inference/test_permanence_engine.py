@@ -12,6 +12,7 @@ from sim_perception.geometry.boxes import project_box
 from sim_perception.inference.permanence import (
     MAX_GAP_S,
     PermanenceEngine,
+    apart,
     boxes_3d,
     find_peaks,
     rays_at,
@@ -122,6 +123,20 @@ def test_only_the_highest_of_neighbours_is_a_peak_and_the_best_come_first():
     assert peaks.thing.tolist() == [0, 0, 2]
     assert len(find_peaks(maps, 0.3, limit=2).score) == 2
     assert len(find_peaks(maps, 0.99).score) == 0
+
+
+def test_nothing_stands_where_something_surer_stands():
+    def box(x: float, z: float, length: float) -> Box3D:
+        pose = np.eye(4)
+        pose[:3, 3] = x, 1.0, z
+        return Box3D(pose, (length, 1.8, 1.5))
+
+    boxes = [box(0, 10, 4), box(0.5, 11, 8), box(0.1, 10.1, 0.5), box(0, 13, 4), box(3, 10, 4)]
+    # the second is the first again; the third is a person in a car
+    assert apart(boxes) == [0, 3, 4]
+    # a person half a metre behind another, hidden in the image, is kept
+    assert apart([box(0, 10, 0.6), box(0, 10.5, 0.6)]) == [0, 1]
+    assert apart([]) == []
 
 
 def test_lines_of_sight_heed_distortion():

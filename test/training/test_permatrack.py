@@ -105,7 +105,8 @@ def test_visibility_rules(fractions, expected):
 
 
 @pytest.mark.parametrize(
-    ('hidden', 'expected'), [('none', A), ('true_place', H), ('constant_velocity_2d', H), ('ignored', G)]
+    ('hidden', 'expected'),
+    [('none', A), ('true_place', H), ('constant_velocity_2d', H), ('ignored', G)],
 )
 def test_hidden_objects_can_be_taught_otherwise(hidden, expected):
     visibility = np.array([0.9, 0.9, 0.0])[:, None]
@@ -406,8 +407,9 @@ def test_clips_with_hidden_objects_are_preferred(bag):
     def hidden(candidates: int) -> int:
         geometry = GeometryConfig(width=128, height=96, focal=(100, 140))
         config = TrackDataConfig(
-            bags=[str(bag)], frames=4, strides=(1,), candidates=candidates, geometry=geometry
-        )
+            bags=[str(bag)], frames=4, strides=(1,), candidates=candidates, geometry=geometry,
+            rules=RuleConfig(min_area=4, visible=0.6, partly=0.5),
+        )  # fmt: skip
         data = TrackData(config, task.preprocess, task.taxonomy, THINGS)
         samples = [data.sample(i, np.random.default_rng(i)) for i in range(len(data))]
         return sum(int(sample['hidden'].sum()) for sample in samples)
@@ -470,7 +472,7 @@ def test_every_head_learns(bag):
     history = []
     for _ in range(25):
         result = task(batch)
-        history.append({name: float(value) for name, value in result['terms'].items()})
+        history.append({name: float(value.detach()) for name, value in result['terms'].items()})
         optimizer.zero_grad()
         result['loss'].backward()
         optimizer.step()
