@@ -182,6 +182,22 @@ def evaluate(
 
 
 @app.command()
+def translate(
+    bag: Annotated[Path, typer.Argument(help='Simulated bag.')],
+    checkpoint: Annotated[
+        Path, typer.Option(help="A translation checkpoint: a spigan run's folder translator.")
+    ],
+    out: Annotated[Path, typer.Option(help='New bag; must not exist.')],
+    device: Annotated[str, typer.Option(help='auto, cpu or cuda.')] = 'auto',
+) -> None:
+    """Copy a bag with its camera images in another domain's style and all labels as they are."""
+    from training.translate import translate as run
+
+    count = run(bag, checkpoint, out, device)
+    typer.echo(f'{out}: {count} images translated')
+
+
+@app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help='Checkpoint folder.')],
     output: Annotated[

@@ -101,6 +101,33 @@ def pseudo_label_grid(
     return np.concatenate(lines, 0)
 
 
+def translation_grid(
+    batch: dict[str, Any], outputs: dict[str, Tensor], taxonomy: Taxonomy, rows: int
+) -> Image:
+    """Draw translated images, one per row: simulated, translated, depth and classes found in the
+    translation, a real image.
+
+    Args:
+        batch: ``virtual`` with normalised ``image`` and ``real_image`` with ``clean``
+            (N, 3, H, W).
+        outputs: ``made`` (N, 3, H, W), ``log_depth`` (N, h, w) and ``logits`` (N, C, h, w).
+        taxonomy: gives the colours.
+        rows: greatest number of samples.
+    """
+    lines = []
+    height, width = outputs['log_depth'].shape[-2:]
+    for i in range(min(rows, len(outputs['made']))):
+        panels = [
+            _shown(batch['virtual']['image'][i], width, height),
+            _shown(outputs['made'][i], width, height),
+            color_depth(outputs['log_depth'][i].detach().float().exp().cpu().numpy()),
+            _classes(outputs['logits'][i], taxonomy),
+            _shown(batch['real_image']['clean'][i], width, height),
+        ]
+        lines.append(np.concatenate(panels, 1))
+    return np.concatenate(lines, 0)
+
+
 def _shown(normalised: Tensor, width: int, height: int) -> Image:
     """Undo any normalisation of a (3, H, W) image, for the eye."""
     image = normalised.detach().float().cpu().permute(1, 2, 0).numpy()

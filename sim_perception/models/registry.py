@@ -13,6 +13,8 @@ from sim_perception.models.depth_segmentation import (
     DepthSegmentationNet,
 )
 from sim_perception.models.permanence import PermanenceConfig, PermanenceNet
+from sim_perception.models.shape import ShapeConfig, ShapePca
+from sim_perception.models.translation import TranslationConfig, TranslationNet
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class ModelEntry:
 MODELS: dict[str, ModelEntry] = {
     'depth_segmentation': ModelEntry(DepthSegmentationConfig, DepthSegmentationNet),
     'permanence': ModelEntry(PermanenceConfig, PermanenceNet),
+    'shape_pca': ModelEntry(ShapeConfig, ShapePca),
+    'translation': ModelEntry(TranslationConfig, TranslationNet),
 }
 
 

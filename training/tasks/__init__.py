@@ -8,10 +8,17 @@ from training.tasks.depth_segmentation import DepthSegmentationTask
 from training.tasks.guda import GudaTask
 from training.tasks.permatrack import PermaTrackTask
 from training.tasks.self_supervised_depth import SelfSupervisedDepthTask
+from training.tasks.spigan import SpiganTask
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
-    for task in (DepthSegmentationTask, GudaTask, PermaTrackTask, SelfSupervisedDepthTask)
+    for task in (
+        DepthSegmentationTask,
+        GudaTask,
+        PermaTrackTask,
+        SelfSupervisedDepthTask,
+        SpiganTask,
+    )
 }
 
 
