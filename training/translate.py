@@ -52,7 +52,7 @@ class Translator:
     def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the (H, W, 3) uint8 RGB image of the other domain, of the same size."""
         height, width = image.shape[:2]
-        x = normalize(image[None], self.preprocess).to(self.device)
+        x = normalize(np.array(image[None]), self.preprocess).to(self.device)
         # a few mirrored rows and columns instead of a resize, which would blur
         margin = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
         y = self.net(functional.pad(x, margin, mode='reflect'))[0, :, :height, :width]
