@@ -26,7 +26,7 @@ $(VENV)/bin/pip:
 # Editable install does not place data files: link them, as colcon --symlink-install does.
 $(VENV)/.package: $(VENV)/bin/pip $(PACKAGE_FILES)
 	@echo 'installing dependencies (a few minutes the first time)'
-	$(PIP_INSTALL) --editable '.[ros,train]'
+	$(PIP_INSTALL) --editable '.[ros,train,autolabel]'
 	@mkdir -p $(SHARE)/sim_perception $(VENV)/lib/sim_perception \
 		$(SHARE)/ament_index/resource_index/packages
 	@for name in package.xml launch config models; do \
@@ -43,7 +43,7 @@ $(VENV)/.runtime: $(VENV)/.package $(ROS2_PIP_FILES)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP_INSTALL) --editable '.[ros,train,export,test]'
+	$(PIP_INSTALL) --editable '.[ros,train,autolabel,export,test]'
 	@# its declared opencv-python would overwrite opencv-python-headless
 	$(PIP_INSTALL) --no-deps trackeval==1.3.0
 	@touch $@

@@ -55,6 +55,7 @@ EXTRAS = {
         'typer>=0.12',
     ],
     'export': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2'],
+    'autolabel': ['scikit-image>=0.22'],
     'timm': ['timm>=1.0'],
     'test': [
         'ament-xmllint',

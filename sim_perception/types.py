@@ -157,3 +157,36 @@ class Track:
     def class_id(self) -> int:
         """The most probable class."""
         return max(self.class_probabilities, key=lambda key: self.class_probabilities[key])
+
+
+@dataclass(frozen=True)
+class ShapeLabel:
+    """What labelling says about one detected object.
+
+    Attributes:
+        class_id: id in the taxonomy.
+        box2d: x1, y1, x2, y2 in pixels, as detected.
+        accepted: whether the label may be used.
+        reason: why it may not, one word; '' if accepted.
+        confidence: expected intersection over union in space with the true box, in [0, 1].
+        box3d: the oriented box in the level frame, or None if there is no fit.
+        latent: (K,) of the category's shape space; None without a fit.
+        body_size: length, width, height of the shape, without what ``box3d`` has more (mirrors);
+            None without a fit.
+        covariance: (7, 7) of x, y, z (m), yaw (rad) and log length, width, height; None without
+            a fit.
+        measures: what confidence and acceptance rest on, by name.
+        id: identity over time, or '' when unknown.
+    """
+
+    class_id: int
+    box2d: tuple[float, float, float, float]
+    accepted: bool
+    reason: str
+    confidence: float
+    box3d: Box3D | None = None
+    latent: FloatArray | None = None
+    body_size: tuple[float, float, float] | None = None
+    covariance: FloatArray | None = None
+    measures: dict[str, float] = field(default_factory=dict)
+    id: str = ''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -57,3 +58,29 @@ def iou_2d(a: Array, b: Array) -> Array:
     area_a, area_b = (a[:, 2:] - a[:, :2]).prod(-1), (b[:, 2:] - b[:, :2]).prod(-1)
     union = area_a[:, None] + area_b[None] - intersection
     return intersection / np.maximum(union, np.finfo(float).tiny)
+
+
+def iou_upright(a: Box3D, b: Box3D) -> tuple[float, float]:
+    """Return the intersection over union of two upright boxes, in plan view and in space.
+
+    Both have the same parent frame, whose z axis is up; any tilt of the boxes is ignored.
+    """
+    centre = 0.5 * (a.parent_T_box[:2, 3] + b.parent_T_box[:2, 3])
+    plans = [_plan(box) - centre for box in (a, b)]
+    shared, _ = cv2.intersectConvexConvex(*(plan.astype(np.float32) for plan in plans))
+    areas = [box.size[0] * box.size[1] for box in (a, b)]
+    plan_iou = shared / max(sum(areas) - shared, np.finfo(float).tiny)
+    tops = [box.parent_T_box[2, 3] + box.size[2] / 2 for box in (a, b)]
+    floors = [box.parent_T_box[2, 3] - box.size[2] / 2 for box in (a, b)]
+    shared *= max(0.0, min(tops) - max(floors))
+    volumes = [area * box.size[2] for area, box in zip(areas, (a, b), strict=True)]
+    return float(plan_iou), float(shared / max(sum(volumes) - shared, np.finfo(float).tiny))
+
+
+def _plan(box: Box3D) -> Array:
+    """Return the (4, 2) corners in plan view, counter-clockwise."""
+    length, width, _ = box.size
+    x, y = box.parent_T_box[:2, 0], box.parent_T_box[:2, 1]
+    x, y = length / 2 * x / np.linalg.norm(x), width / 2 * y / np.linalg.norm(y)
+    corners = [x + y, y - x, -x - y, x - y]
+    return np.array(corners) + box.parent_T_box[:2, 3]

@@ -1,0 +1,83 @@
+"""Settings of labelling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How labels are made. Lengths are metres, angles radians, image lengths pixels.
+
+    Attributes:
+        max_range: points farther from the sensor are ignored.
+        least_points: fewer on an object, and it is rejected.
+        most_points: more on an object are thinned evenly to so many.
+        ground_margin: points less than this above the ground belong to it.
+        max_height: points higher above the ground belong to no object.
+        gap: points farther apart than this in plan view, plus ``gap_per_metre`` of their range,
+            belong to different objects.
+        gap_per_metre: see ``gap``.
+        around: points are looked at in the image box grown by this share of its sides: what
+            belongs to neighbours reaches out of the box, and rays beside the object bound it.
+        clusters: how many clusters per object are tried.
+        coarse_points, coarse_iterations: of the first fit of every hypothesis.
+        kept: hypotheses that are fitted to the end.
+        iterations: of that.
+        first_scale, middle_scale, last_scale: distances beyond which a point is an outlier: when
+            hypotheses are compared, when the best are fitted on, and in the end.
+        point_sigma: deviation of a point from the surface: noise, and shapes not in the space.
+        point_count: more points than these count as these.
+        facing: see ``fit_kernels.Weights``.
+        edge_sigma: deviation of an edge of the image box, pixels.
+        edge_sigma_share: added to it, share of the box's side.
+        edge_width: see ``fit_kernels.Weights``.
+        border: edges of the image box nearer to the image's border are unknown, pixels.
+        ground_sigma: deviation of the wheels from the ground.
+        past_rays: rays that went past an object, at most so many.
+        past_weight: see ``fit_kernels.Weights``.
+        accept_confidence: labels below are rejected.
+        mirrors: boxes are as wide as the car with its mirrors; without, as the body.
+    """
+
+    max_range: float = 60.0
+    least_points: int = 20
+    most_points: int = 240
+    ground_margin: float = 0.15
+    max_height: float = 3.5
+    gap: float = 0.45
+    gap_per_metre: float = 0.012
+    around: float = 0.35
+    clusters: int = 2
+    coarse_points: int = 64
+    coarse_iterations: int = 8
+    kept: int = 3
+    iterations: int = 16
+    first_scale: float = 0.6
+    middle_scale: float = 0.3
+    last_scale: float = 0.12
+    point_sigma: float = 0.04
+    point_count: float = 120.0
+    facing: float = 0.25
+    edge_sigma: float = 1.5
+    edge_sigma_share: float = 0.01
+    edge_width: float = 8.0
+    border: float = 3.0
+    ground_sigma: float = 0.05
+    past_rays: int = 64
+    past_weight: float = 20.0
+    accept_confidence: float = 0.6
+    mirrors: bool = False
+
+    def __post_init__(self) -> None:
+        positive = (
+            'max_range', 'least_points', 'coarse_points', 'kept', 'iterations', 'last_scale',
+            'point_sigma', 'edge_sigma', 'ground_sigma', 'clusters',
+        )  # fmt: skip
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ValueError(f'{name} must be positive, got {getattr(self, name)}')
+        if not self.first_scale >= self.middle_scale >= self.last_scale:
+            raise ValueError('first_scale, middle_scale and last_scale must not ascend')
+        if not 0 <= self.accept_confidence <= 1:
+            raise ValueError(f'accept_confidence must be in [0, 1], got {self.accept_confidence}')

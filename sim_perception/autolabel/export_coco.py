@@ -1,0 +1,97 @@
+"""Labels as a COCO file: image boxes and masks, with the 3D box beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.taxonomy import Taxonomy
+from sim_perception.types import ShapeLabel
+
+Mask = npt.NDArray[np.bool_]
+
+
+def encode_mask(mask: Mask) -> dict[str, Any]:
+    """Return COCO's uncompressed run-length code of a (H, W) mask.
+
+    Lengths of runs in column order, that of zeros first.
+    """
+    flat = mask.T.reshape(-1)
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], ends, [flat.size]])).tolist()
+    return {'size': list(mask.shape), 'counts': [0, *runs] if flat[:1].any() else runs}
+
+
+class CocoFile:
+    """Collects frames for one COCO file.
+
+    Args:
+        taxonomy: its classes are the categories, numbered from 1 in its order.
+    """
+
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self._taxonomy = taxonomy
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(
+        self, frame: LabelledFrame, file_name: str, masks: Iterable[tuple[ShapeLabel, Mask]]
+    ) -> None:
+        """Append a frame.
+
+        Args:
+            frame: the frame.
+            file_name: of its image, relative to the images' folder.
+            masks: labels with what is seen of them.
+        """
+        image = len(self._images) + 1
+        self._images.append(
+            {
+                'id': image,
+                'file_name': file_name,
+                'width': frame.camera.width,
+                'height': frame.camera.height,
+                'stamp': frame.stamp,
+            }
+        )
+        for label, mask in masks:
+            self._annotations.append(self._annotation(label, mask, image))
+
+    def _annotation(self, label: ShapeLabel, mask: Mask, image: int) -> dict[str, Any]:
+        x1, y1, x2, y2 = label.box2d
+        annotation = {
+            'id': len(self._annotations) + 1,
+            'image_id': image,
+            'category_id': label.class_id + 1,
+            'bbox': [x1, y1, x2 - x1, y2 - y1],
+            'area': float(mask.sum()),
+            'segmentation': encode_mask(mask),
+            'iscrowd': 0,
+            'score': label.confidence,
+            'track_id': label.id,
+        }
+        if label.box3d is not None:
+            annotation['size_lwh'] = list(label.box3d.size)
+            annotation['level_T_box'] = np.asarray(label.box3d.parent_T_box).tolist()
+        return annotation
+
+    def write(self, path: Path) -> None:
+        """Write the file, atomically."""
+        categories = [
+            {'id': number + 1, 'name': name, 'supercategory': ''}
+            for number, name in enumerate(self._taxonomy.names)
+        ]
+        values = {
+            'info': {'description': 'automatic labels', 'version': '1'},
+            'licenses': [],
+            'images': self._images,
+            'annotations': self._annotations,
+            'categories': categories,
+        }
+        write_atomically(path, json.dumps(values).encode())

@@ -1,0 +1,222 @@
+"""Labels as the tables of nuScenes: a JSON list per table, rows that name each other by token."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.geometry.transforms import invert, to_quaternion
+from sim_perception.taxonomy import Taxonomy
+from sim_perception.types import ShapeLabel
+
+Rows = list[dict[str, Any]]
+
+CATEGORIES = {
+    'car': 'vehicle.car', 'truck': 'vehicle.truck', 'pedestrian': 'human.pedestrian.adult',
+    'cyclist': 'vehicle.bicycle',
+}  # fmt: skip
+"""nuScenes' name of the taxonomy's classes; others keep their own."""
+CHANNEL = 'CAM_FRONT'
+
+
+def token(*parts: object) -> str:
+    """Return the token of a row: 32 hexadecimal digits, the same for the same parts."""
+    return hashlib.sha256('/'.join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def write_nuscenes(
+    frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, folder: Path
+) -> None:
+    """Write the tables of one recording.
+
+    Boxes are in the frame that stands still, or in the level frame where its pose is not known;
+    the level frame is the ego's. Objects without identity are instances of their own.
+
+    Args:
+        frames: in the order of time.
+        scene: name of the recording.
+        taxonomy: names the classes.
+        folder: for ``category.json`` and so on.
+    """
+    for name, rows in tables(frames, scene, taxonomy).items():
+        write_atomically(folder / f'{name}.json', (json.dumps(rows, indent=1) + '\n').encode())
+
+
+def tables(frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy) -> dict[str, Rows]:
+    """Return the rows of every table; see ``write_nuscenes``."""
+    samples = [token(scene, 'sample', frame.name) for frame in frames]
+    annotations = _annotations(frames, scene, samples)
+    instances = _instances(annotations, scene, taxonomy)
+    levels = [(1, 'v0-40'), (2, 'v40-60'), (3, 'v60-80'), (4, 'v80-100')]
+    return {
+        'category': [
+            {
+                'token': token('category', n),
+                'name': CATEGORIES.get(n, n),
+                'description': '',
+                'index': k,
+            }
+            for k, n in enumerate(taxonomy.names)
+        ],
+        'attribute': [],
+        'visibility': [
+            {'token': str(k), 'level': level, 'description': ''} for k, level in levels
+        ],
+        'sensor': [{'token': token(scene, 'sensor'), 'channel': CHANNEL, 'modality': 'camera'}],
+        'calibrated_sensor': [_calibration(frame, scene) for frame in frames],
+        'ego_pose': [
+            {
+                'token': token(scene, 'ego_pose', frame.name),
+                'timestamp': frame.stamp // 1000,
+                **_placed(_world(frame)),
+            }
+            for frame in frames
+        ],
+        'log': [
+            {
+                'token': token(scene, 'log'),
+                'logfile': scene,
+                'vehicle': '',
+                'date_captured': '',
+                'location': '',
+            }
+        ],
+        'map': [
+            {
+                'token': token(scene, 'map'),
+                'log_tokens': [token(scene, 'log')],
+                'category': '',
+                'filename': '',
+            }
+        ],
+        'scene': [
+            {
+                'token': token(scene),
+                'log_token': token(scene, 'log'),
+                'nbr_samples': len(frames),
+                'first_sample_token': samples[0] if samples else '',
+                'last_sample_token': samples[-1] if samples else '',
+                'name': scene,
+                'description': 'automatic labels',
+            }
+        ],
+        'sample': [
+            {
+                'token': own,
+                'timestamp': frame.stamp // 1000,
+                'scene_token': token(scene),
+                **_neighbours(samples, k),
+            }
+            for k, (own, frame) in enumerate(zip(samples, frames, strict=True))
+        ],
+        'sample_data': _sample_data(frames, scene, samples),
+        'instance': instances,
+        'sample_annotation': annotations,
+    }
+
+
+def _sample_data(frames: Sequence[LabelledFrame], scene: str, samples: list[str]) -> Rows:
+    tokens = [token(scene, 'data', frame.name) for frame in frames]
+    return [
+        {
+            'token': own,
+            'sample_token': samples[k],
+            'ego_pose_token': token(scene, 'ego_pose', frame.name),
+            'calibrated_sensor_token': token(scene, 'calibration', frame.name),
+            'timestamp': frame.stamp // 1000,
+            'fileformat': 'png',
+            'is_key_frame': True,
+            'height': frame.camera.height,
+            'width': frame.camera.width,
+            'filename': f'images/{frame.name}.png',
+            **_neighbours(tokens, k),
+        }
+        for k, (own, frame) in enumerate(zip(tokens, frames, strict=True))
+    ]
+
+
+def _annotations(frames: Sequence[LabelledFrame], scene: str, samples: list[str]) -> Rows:
+    rows, last = [], {}
+    for frame, sample in zip(frames, samples, strict=True):
+        for k, label in enumerate(frame.accepted):
+            instance = token(scene, 'instance', label.id or f'{frame.name}/{k}')
+            row = _annotation(frame, label, instance, sample)
+            before = last.get(instance)
+            if before is not None:
+                row['prev'], before['next'] = before['token'], row['token']
+            last[instance] = row
+            rows.append(row)
+    return rows
+
+
+def _annotation(
+    frame: LabelledFrame, label: ShapeLabel, instance: str, sample: str
+) -> dict[str, Any]:
+    assert label.box3d is not None
+    length, width, height = label.box3d.size
+    points = label.measures.get('log_points')
+    return {
+        'token': token(instance, sample),
+        'sample_token': sample,
+        'instance_token': instance,
+        'visibility_token': '',
+        'attribute_tokens': [],
+        **_placed(_world(frame) @ label.box3d.parent_T_box),
+        'size': [width, length, height],
+        'prev': '',
+        'next': '',
+        'num_lidar_pts': 0 if points is None else round(math.exp(points)),
+        'num_radar_pts': 0,
+        'score': label.confidence,
+        'class_id': label.class_id,
+    }
+
+
+def _instances(annotations: Rows, scene: str, taxonomy: Taxonomy) -> Rows:
+    by_token: dict[str, dict[str, Any]] = {}
+    for row in annotations:
+        instance = by_token.setdefault(
+            row['instance_token'],
+            {
+                'token': row['instance_token'],
+                'category_token': token('category', taxonomy.names[row['class_id']]),
+                'nbr_annotations': 0,
+                'first_annotation_token': row['token'],
+            },
+        )
+        instance['nbr_annotations'] += 1
+        instance['last_annotation_token'] = row['token']
+    return list(by_token.values())
+
+
+def _calibration(frame: LabelledFrame, scene: str) -> dict[str, Any]:
+    return {
+        'token': token(scene, 'calibration', frame.name),
+        'sensor_token': token(scene, 'sensor'),
+        **_placed(invert(np.asarray(frame.camera_T_level))),
+        'camera_intrinsic': frame.camera.matrix.tolist(),
+    }
+
+
+def _world(frame: LabelledFrame) -> npt.NDArray[np.floating]:
+    return np.eye(4) if frame.world_T_level is None else frame.world_T_level
+
+
+def _placed(pose: npt.NDArray[np.floating]) -> dict[str, list[float]]:
+    x, y, z, w = (float(v) for v in to_quaternion(pose))
+    return {'translation': [float(v) for v in pose[:3, 3]], 'rotation': [w, x, y, z]}
+
+
+def _neighbours(tokens: Sequence[str], k: int) -> dict[str, str]:
+    return {
+        'prev': tokens[k - 1] if k else '',
+        'next': tokens[k + 1] if k + 1 < len(tokens) else '',
+    }

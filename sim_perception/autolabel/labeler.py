@@ -1,0 +1,238 @@
+"""The engine: image boxes and a cloud in, labels out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.fit_kernels import Evidence
+from sim_perception.autolabel.frame import LidarFrame, PreparedFrame
+from sim_perception.autolabel.initialise import Candidate, find_candidates, hypotheses
+from sim_perception.autolabel.quality import ConfidenceModel, measure, verdict
+from sim_perception.autolabel.refine import (
+    Refiner,
+    ShapeFit,
+    box_size,
+    covariance,
+    evenly,
+    make_view,
+)
+from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
+from sim_perception.models.shape import ShapePca
+from sim_perception.types import Box3D, Camera, ShapeLabel
+
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass
+class Timing:
+    """Seconds spent so far.
+
+    Attributes:
+        whole: everything, per frame parts included.
+        refine: the fits alone.
+        objects: how many objects were fitted.
+    """
+
+    whole: float = 0.0
+    refine: float = 0.0
+    objects: int = 0
+
+
+class ShapeLabeler:
+    """Labels objects of one category.
+
+    Args:
+        model: the shape space.
+        class_id: the category's id in the taxonomy.
+        config: settings.
+        confidence: expected IoU by measures.
+
+    Attributes:
+        timing: of all calls.
+    """
+
+    def __init__(
+        self,
+        model: ShapePca,
+        class_id: int,
+        config: LabelConfig | None = None,
+        confidence: ConfidenceModel | None = None,
+    ) -> None:
+        self.model, self.class_id = model, class_id
+        self.config = config or LabelConfig()
+        self.confidence = confidence or ConfidenceModel()
+        self.timing = Timing()
+        self._refiner = Refiner(model, self.config)
+
+    @classmethod
+    def load(cls, checkpoint: Path | str, config: LabelConfig | None = None) -> ShapeLabeler:
+        """Read a shape space from its checkpoint.
+
+        Raises:
+            CheckpointError: if it is unusable or of another kind.
+        """
+        loaded = load_checkpoint(checkpoint, network='shape_pca')
+        assert isinstance(loaded.net, ShapePca)
+        category = loaded.net.config.category
+        if category not in loaded.taxonomy.names:
+            raise CheckpointError(f'{checkpoint} is of {category!r}, no class of its list')
+        calibration = loaded.calibration
+        confidence = ConfidenceModel.from_dict(calibration) if calibration else None
+        return cls(loaded.net, loaded.taxonomy.id_of(category), config, confidence)
+
+    def warm_up(self) -> None:
+        """Compile the loops, so that the first frame takes no longer than others."""
+        camera = Camera(64, 48, 50.0, 50.0, 32.0, 24.0)
+        level_T_camera = make_transform(BODY_T_OPTICAL[:3, :3], np.array([0.0, 0.0, 1.6]))
+        side = np.stack(np.meshgrid(np.linspace(-2, 2, 20), np.linspace(0.3, 1.4, 12)), -1)
+        wall = np.insert(side.reshape(-1, 2), 0, 10.0, axis=1)
+        flat = np.stack(np.meshgrid(np.linspace(4, 20, 20), np.linspace(-8, 8, 20)), -1)
+        floor = np.insert(flat.reshape(-1, 2), 2, 0.0, axis=1)
+        points = np.concatenate([wall, floor])
+        frame = LidarFrame(camera, invert(level_T_camera), points, np.array([0.0, 0.0, 1.8]))
+        self.label(frame, np.array([[18.0, 22.0, 46.0, 34.0]]))
+        self.timing = Timing()
+
+    def label(self, frame: LidarFrame, boxes: npt.NDArray[np.floating]) -> list[ShapeLabel]:
+        """Return one label per image box, rejected ones included.
+
+        Args:
+            frame: camera and cloud.
+            boxes: (M, 4) x1 y1 x2 y2 of detected objects, pixels.
+
+        Raises:
+            LabelError: for a frame that cannot be labelled at all.
+        """
+        start = time.perf_counter()
+        prepared = PreparedFrame(frame, self.config.max_range)
+        labels = [self._label(prepared, np.asarray(box, np.float64)) for box in boxes]
+        self.timing.whole += time.perf_counter() - start
+        return labels
+
+    def _label(self, prepared: PreparedFrame, box: F64) -> ShapeLabel:
+        camera = prepared.frame.camera
+        shown = (box[2] > 0) & (box[3] > 0) & (box[0] < camera.width) & (box[1] < camera.height)
+        if not (np.isfinite(box).all() and shown and (box[2:] - box[:2] > 2).all()):
+            return self._rejected(box, 'bad_box')
+        if prepared.ground is None:
+            return self._rejected(box, 'no_ground')
+        found = find_candidates(prepared, box, self.config)
+        if not found.candidates:
+            return self._rejected(box, found.reason)
+        start = time.perf_counter()
+        view = make_view(camera, prepared.frame.camera_T_level)
+        fits = [self._fit(prepared, box, c, found.around) for c in found.candidates]
+        self.timing.refine += time.perf_counter() - start
+        self.timing.objects += 1
+        results = []
+        for fit in fits:
+            weights = self._refiner.weights
+            measures = measure(
+                fit, self._refiner.space, view, camera, weights.prior, weights.precision
+            )
+            results.append((self.confidence(measures), fit, measures))
+        confidence, fit, measures = max(
+            results, key=lambda result: result[0] + 0.01 * result[2]['box_iou']
+        )
+        reason = verdict(measures, confidence, self.config)
+        return self._labelled(box, fit, measures, confidence, reason)
+
+    def _fit(
+        self,
+        prepared: PreparedFrame,
+        box: F64,
+        candidate: Candidate,
+        around: npt.NDArray[np.int64],
+    ) -> ShapeFit:
+        """Fit one cluster."""
+        frame, config = prepared.frame, self.config
+        points = prepared.points[candidate.rows]
+        sensor = np.asarray(frame.sensor, np.float64)
+        ground = prepared.ground_near(np.median(points, 0))
+        evidence = gather(prepared, box, candidate, around, ground, config)
+        whole = evidence.sigma[1] > 0
+        height = points[:, 2] - points[:, :2] @ ground[:2] - ground[2]
+        top = float(np.percentile(height, 99)) if whole else None
+        seeds = self._refiner.seeds
+        if top is not None:
+            # The two kinds of car whose height is nearest.
+            off = np.abs(np.exp(seeds[:, 2]) - top)
+            seeds = seeds[np.argsort(off)[:2]]
+        first = hypotheses(points, sensor, ground, seeds, top)
+        return self._refiner.refine(first, evidence, make_view(frame.camera, frame.camera_T_level))
+
+    def _rejected(self, box: F64, reason: str) -> ShapeLabel:
+        return ShapeLabel(self.class_id, tuple(box.tolist()), False, reason, 0.0)
+
+    def _labelled(
+        self, box: F64, fit: ShapeFit, measures: dict[str, float], confidence: float, reason: str
+    ) -> ShapeLabel:
+        state = fit.state
+        pose = from_euler(0.0, 0.0, float(state[3]), state[:3])
+        return ShapeLabel(
+            class_id=self.class_id,
+            box2d=tuple(box.tolist()),
+            accepted=not reason,
+            reason=reason,
+            confidence=confidence,
+            box3d=Box3D(pose, box_size(state, self.model, mirrors=self.config.mirrors)),
+            latent=state[7:].copy(),
+            body_size=box_size(state, self.model, mirrors=False),
+            covariance=covariance(fit),
+            measures=measures,
+        )
+
+
+def gather(
+    prepared: PreparedFrame,
+    box: F64,
+    candidate: Candidate,
+    around: npt.NDArray[np.int64],
+    ground: F64,
+    config: LabelConfig,
+) -> Evidence:
+    """Collect what was measured of one object.
+
+    Args:
+        prepared: the frame.
+        box: (4,) image box.
+        candidate: the cluster that may be the object.
+        around: rows of all points in and about the box.
+        ground: (3,) plane near the object.
+        config: settings.
+    """
+    sensor = np.asarray(prepared.frame.sensor, np.float64)
+    rows = candidate.rows[evenly(len(candidate.rows), config.most_points)]
+    points = prepared.points[rows]
+    rays = points - sensor
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    # Rays past the object: they ended beyond its nearest points, not on it.
+    others = np.setdiff1d(around, candidate.rows)
+    beyond = prepared.points[others] - sensor
+    reach = np.linalg.norm(beyond, axis=1)
+    nearest = np.linalg.norm(points - sensor, axis=1).min()
+    kept = np.flatnonzero(reach > nearest + 0.3)
+    kept = kept[evenly(len(kept), config.past_rays)]
+    camera = prepared.frame.camera
+    side = float(max(box[2] - box[0], box[3] - box[1]))
+    sigma = np.full(4, config.edge_sigma + config.edge_sigma_share * side)
+    limit = np.array([0.0, 0.0, camera.width - 1.0, camera.height - 1.0])
+    inner = np.array([box[0], box[1], limit[2] - box[2], limit[3] - box[3]])
+    sigma[inner < config.border] = 0.0
+    return Evidence(
+        points=np.ascontiguousarray(points),
+        rays=np.ascontiguousarray(rays),
+        past=np.ascontiguousarray(beyond[kept] / reach[kept, None]).reshape(-1, 3),
+        reach=np.ascontiguousarray(reach[kept]),
+        origin=sensor,
+        box=box,
+        sigma=sigma,
+        ground=np.array([*ground, config.ground_sigma]),
+    )

@@ -1,0 +1,131 @@
+"""Whether a fit may be believed: measures, reasons to reject, and a calibrated confidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.posed_shape import Space, View, silhouette
+from sim_perception.autolabel.quality_kernels import point_shares
+from sim_perception.autolabel.refine import ShapeFit, covariance
+from sim_perception.geometry.boxes import iou_2d
+from sim_perception.types import Camera
+
+F64 = npt.NDArray[np.float64]
+
+REASONS = {
+    'no_points': 'no LiDAR point lies in the image box',
+    'no_ground': 'no ground was found below the sensor',
+    'ground_only': 'the points in the image box lie on the ground',
+    'few_points': 'too few points stand above the ground',
+    'bad_box': 'the image box is empty, not finite or outside the image',
+    'cut_off': 'most of the object lies beyond the border of the image',
+    'other_class': 'its size or form is not that of the category',
+    'poor_fit': 'too many of its points lie off the best shape',
+    'not_free': 'the LiDAR looked through where the best shape is',
+    'box_mismatch': 'the outline of the best shape does not fit the image box',
+    'low_confidence': 'the expected overlap with the truth is low',
+}
+"""Every reason for rejection, in words."""
+
+FEATURES = (
+    'log_points', 'spread_plan', 'spread_size', 'spread_yaw', 'inliers', 'distance', 'violation',
+    'past_violation', 'box_iou', 'ambiguity', 'prior', 'range',
+)  # fmt: skip
+"""The measures that the confidence rests on."""
+
+
+@dataclass(frozen=True)
+class ConfidenceModel:
+    """A logistic regression of the expected 3D IoU.
+
+    Attributes:
+        mean, scale: of ``FEATURES`` where it was fitted.
+        weights: per standardised feature.
+        bias: of the logit.
+    """
+
+    mean: tuple[float, ...] = (0.0,) * len(FEATURES)
+    scale: tuple[float, ...] = (1.0,) * len(FEATURES)
+    weights: tuple[float, ...] = (0.0,) * len(FEATURES)
+    bias: float = 1.5
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> ConfidenceModel:
+        """Return the model of plain values, as ``dataclasses.asdict`` makes them.
+
+        Raises:
+            ValueError: for values that do not fit ``FEATURES``.
+        """
+        parts = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        model = cls(**parts)  # type: ignore[arg-type]
+        if {len(model.mean), len(model.scale), len(model.weights)} != {len(FEATURES)}:
+            raise ValueError(f'the confidence needs {len(FEATURES)} weights: {FEATURES}')
+        return model
+
+    def __call__(self, measures: dict[str, float]) -> float:
+        """Return the expected IoU of a fit with these measures."""
+        values = np.array([measures[name] for name in FEATURES])
+        standard = np.clip((values - self.mean) / np.array(self.scale), -4, 4)
+        logit = float(standard @ np.array(self.weights)) + self.bias
+        return float(1 / (1 + np.exp(-logit)))
+
+
+def measure(
+    fit: ShapeFit, space: Space, view: View, camera: Camera, prior: F64, precision: F64
+) -> dict[str, float]:  # fmt: skip
+    """Return what the quality of a fit shows in, by name.
+
+    ``log_points``: logarithm of the number of points; ``spread_plan``: root of the trace of the
+    plan covariance, m; ``spread_size``: of log length and width; ``spread_yaw``: rad;
+    ``inliers``: share of the points within .15 m of a surface that faces the sensor;
+    ``distance``: their mean distance, m; ``violation``: share of inliers with shape before them;
+    ``past_violation``: share of the rays past the object that cross it; ``box_iou``: of the
+    outline and the image box, within the image; ``ambiguity``: exp of minus the cost gap to the
+    next best pose; ``prior``: Mahalanobis distance of size and shape from the category's mean;
+    ``range``: m.
+    """
+    state, evidence = fit.state, fit.evidence
+    spread = covariance(fit)
+    inliers, distance, violation, crossed = point_shares(space, evidence, state, 0.15)
+    touch, pixel = np.empty((4, 3)), np.empty(4)
+    outline_iou = 0.0
+    if silhouette(space, state, view, touch, pixel):
+        limit = np.array([camera.width, camera.height] * 2) - 0.5
+        outline = np.clip(pixel, -0.5, limit)[None]
+        outline_iou = float(iou_2d(outline, np.clip(evidence.box, -0.5, limit)[None])[0, 0])
+    offset = state[4:] - prior
+    squared = max(float(offset @ precision @ offset), 0.0)
+    gap = fit.runner_up - fit.cost
+    return {
+        'log_points': float(np.log(max(len(evidence.points), 1))),
+        'spread_plan': float(np.sqrt(spread[0, 0] + spread[1, 1])),
+        'spread_size': float(np.sqrt(spread[4, 4] + spread[5, 5])),
+        'spread_yaw': float(np.sqrt(spread[3, 3])),
+        'inliers': inliers,
+        'distance': distance,
+        'violation': violation,
+        'past_violation': crossed,
+        'box_iou': outline_iou,
+        'ambiguity': float(np.exp(-min(max(gap, 0.0), 50.0) / 10.0)),
+        'prior': float(np.sqrt(squared / len(offset))),
+        'range': float(np.linalg.norm(state[:3] - evidence.origin)),
+    }
+
+
+def verdict(measures: dict[str, float], confidence: float, config: LabelConfig) -> str:
+    """Return the reason to reject a fit, or ''."""
+    if measures['box_iou'] < 0.5:
+        return 'box_mismatch'
+    if measures['prior'] > 2.6:
+        return 'other_class'
+    if measures['inliers'] < 0.6:
+        return 'poor_fit'
+    if measures['past_violation'] > 0.35 or measures['violation'] > 0.35:
+        return 'not_free'
+    if confidence < config.accept_confidence:
+        return 'low_confidence'
+    return ''

@@ -1,0 +1,156 @@
+"""Labelled frames as values and as JSON files, which every export is made from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.types import Box3D, Camera, ShapeLabel
+
+F64 = npt.NDArray[np.float64]
+
+FORMAT = 1
+_LABEL_ARRAYS = ('latent', 'covariance')
+
+
+class RecordError(ValueError):
+    """A file of labels cannot be read; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """One frame and what labelling says about its objects.
+
+    Attributes:
+        name: unique in its data set; names its files.
+        stamp: nanoseconds.
+        camera: an ideal pinhole.
+        camera_T_level: 4x4, maps the level frame of the labels to the optical frame.
+        labels: accepted and rejected ones.
+        world_T_level: 4x4 pose of the level frame in a frame that stands still, if known.
+        level_frame, camera_frame, world_frame: their names in ROS, or ''.
+    """
+
+    name: str
+    stamp: int
+    camera: Camera
+    camera_T_level: F64
+    labels: tuple[ShapeLabel, ...]
+    world_T_level: F64 | None = None
+    level_frame: str = 'base_link'
+    camera_frame: str = ''
+    world_frame: str = 'odom'
+
+    @property
+    def accepted(self) -> tuple[ShapeLabel, ...]:
+        """The labels that may be used."""
+        return tuple(label for label in self.labels if label.accepted)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is whole or absent, whenever the process or the machine stops.
+
+    Raises:
+        OSError: for a full disk and the like; an earlier file of that name is then still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        with partial.open('wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_frame(frame: LabelledFrame, path: Path) -> None:
+    """Write a labelled frame as JSON, atomically."""
+    write_atomically(path, (json.dumps(to_json(frame), indent=1) + '\n').encode())
+
+
+def read_frame(path: Path) -> LabelledFrame:
+    """Read a labelled frame.
+
+    Raises:
+        RecordError: if the file is absent or malformed.
+    """
+    try:
+        return from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f'{path} is no labelled frame: {error!r}') from error
+
+
+def read_frames(folder: Path) -> Iterator[LabelledFrame]:
+    """Yield the labelled frames of a folder by name.
+
+    Raises:
+        RecordError: if a file is malformed.
+    """
+    for path in sorted(folder.glob('*.json')):
+        yield read_frame(path)
+
+
+def to_json(frame: LabelledFrame) -> dict[str, Any]:
+    """Return a frame as JSON values; numbers keep all their digits."""
+    values = {**vars(frame), 'format': FORMAT, 'camera': asdict(frame.camera)}
+    values['camera_T_level'] = frame.camera_T_level.tolist()
+    if frame.world_T_level is not None:
+        values['world_T_level'] = frame.world_T_level.tolist()
+    values['labels'] = [_label_to_json(label) for label in frame.labels]
+    return values
+
+
+def from_json(values: dict[str, Any]) -> LabelledFrame:
+    """Return the frame of JSON values.
+
+    Raises:
+        RecordError: for another format.
+        KeyError, TypeError, ValueError: for values that are none of this module's.
+    """
+    values = dict(values)
+    if values.pop('format') != FORMAT:
+        raise RecordError(f'this version reads format {FORMAT}; label the bag anew')
+    camera = dict(values.pop('camera'))
+    camera['distortion'] = tuple(camera['distortion'])
+    world = values.pop('world_T_level')
+    return LabelledFrame(
+        camera=Camera(**camera),
+        camera_T_level=np.array(values.pop('camera_T_level'), float).reshape(4, 4),
+        world_T_level=None if world is None else np.array(world, float).reshape(4, 4),
+        labels=tuple(_label_from_json(label) for label in values.pop('labels')),
+        **values,
+    )
+
+
+def _label_to_json(label: ShapeLabel) -> dict[str, Any]:
+    values = dict(vars(label))
+    if label.box3d is not None:
+        pose = np.asarray(label.box3d.parent_T_box, float)
+        values['box3d'] = {'parent_T_box': pose.tolist(), 'size': list(label.box3d.size)}
+    for name in _LABEL_ARRAYS:
+        if values[name] is not None:
+            values[name] = np.asarray(values[name], float).tolist()
+    return values
+
+
+def _label_from_json(values: dict[str, Any]) -> ShapeLabel:
+    values = dict(values)
+    box = values['box3d']
+    if box is not None:
+        values['box3d'] = Box3D(np.array(box['parent_T_box'], float), tuple(box['size']))
+    for name in _LABEL_ARRAYS:
+        if values[name] is not None:
+            values[name] = np.array(values[name], float)
+    for name in ('box2d', 'body_size'):
+        if values[name] is not None:
+            values[name] = tuple(values[name])
+    return ShapeLabel(**values)
