@@ -55,7 +55,7 @@ EXTRAS = {
         'typer>=0.12',
     ],
     'export': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2'],
-    'autolabel': ['scikit-image>=0.22'],
+    'autolabel': ['scikit-image>=0.22', 'trimesh>=4'],
     'timm': ['timm>=1.0'],
     'test': [
         'ament-xmllint',
@@ -65,6 +65,7 @@ EXTRAS = {
         'colcon-ros',
         'hypothesis>=6.100',
         'mypy>=1.10',
+        'pycocotools>=2.0.7',
         'pytest>=8',
         'ruff>=0.6',
         'shapely>=2',

@@ -192,7 +192,8 @@ def label_info_message(taxonomy: Taxonomy, stamp: int, frame_id: str) -> Any:
     )
 
 
-def _pose(parent_T_object: Array) -> Any:
+def pose_message(parent_T_object: Array) -> Any:
+    """Return ``geometry_msgs/Pose`` of a 4x4 transform."""
     x, y, z = (float(v) for v in parent_T_object[:3, 3])
     qx, qy, qz, qw = (float(v) for v in to_quaternion(parent_T_object))
     return message_class('geometry_msgs/msg/Pose')(
@@ -221,7 +222,7 @@ def objects_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame_id
     head = header(stamp, frame_id)
     detections = []
     for i in range(len(truth.id)):
-        pose = _pose(truth.world_T_object[i])
+        pose = pose_message(truth.world_T_object[i])
         length, width, height = (float(v) for v in truth.size[i])
         name = taxonomy.names[truth.class_id[i]]
         detections.append(
@@ -242,7 +243,7 @@ def objects_2d_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame
     pose2d = message_class('vision_msgs/msg/Pose2D')
     box = message_class('vision_msgs/msg/BoundingBox2D')
     head = header(stamp, frame_id)
-    no_pose = _pose(np.eye(4))
+    no_pose = pose_message(np.eye(4))
     detections = []
     for i in np.flatnonzero(np.isfinite(truth.box_amodal).all(-1)):
         x1, y1, x2, y2 = (float(v) for v in truth.box_amodal[i])
