@@ -41,7 +41,7 @@ class TrackDataConfig(Section):
     appearance: AppearanceConfig = AppearanceConfig(cutout=0.0, fog=0.0)
     """Drawn once per clip. Fog needs depth, which clips do not have: there it hazes evenly."""
     rules: RuleConfig = RuleConfig()
-    hidden_gain: float = Field(default=8.0, ge=0)
+    hidden_gain: float = Field(default=3.0, ge=0)
     """Weight of the centre of an object that has just vanished, against that of a seen one."""
 
 
