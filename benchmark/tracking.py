@@ -1,4 +1,4 @@
-"""The tracker against named peers, on the same detections of KITTI's tracking sequences.
+"""The tracker against named peers, on the same detections: KITTI's, and a network's.
 
 Peers, in the same run: SORT, ByteTrack, OC-SORT and C-BIoU of PyPI ``trackers`` on the image
 boxes, AB3DMOT's logic on the 3D boxes; all keep lost tracks for ``LIFE`` and see the detections
@@ -6,6 +6,12 @@ from ``LEAST_LOGIT`` on, which is their best threshold here. Keys, in percent, b
 ``SCORE_CLASS_TRACKER``: HOTA, IDF1 and ``kept``, the identities kept through real occlusions or
 made gaps. ``frames_per_s`` counts the CPU time inside the tracker only, which a busy
 machine disturbs little.
+
+With ``--checkpoint`` also the permanence network and the tracker on simulated streets
+(``--streets``) against ByteTrack, OC-SORT and a constant-velocity tracker kept alive, on the
+network's detections (``_occlusion_peers``): ``id_kept`` and ``recall_hidden`` of ours and, with a
+peer's name behind it, of each; ``id_kept_ratio_vs_best_peer``; see
+``training.evaluation.tracking_hidden``.
 
 ``trackers`` must be installed without what it requires, or opencv-python replaces the headless
 one: ``pip install --no-deps trackers==2.6.1 supervision 'pydeprecate<0.14'`` and
@@ -27,9 +33,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark._ab3dmot import Ab3dmot
+from benchmark._occlusion_peers import image_peer, kept_alive
+from sim_perception.tracking.config import network_config
 from sim_perception.tracking.tables import sigmoid
 from training.datasets.kitti_tracking import CLASSES, FRAME_RATE, KittiSequence, read_sequences
 from training.evaluation.tracking import Runner, kitti_image_boxes, run_tracker, score_runner
+from training.evaluation.tracking_network import open_detector, score_clips, watch_all
+from training.evaluation.tracking_network import runner as clip_runner
 from training.evaluation.tracking_scores import TrackRows
 
 Array = npt.NDArray[np.float64]
@@ -37,6 +47,7 @@ LIFE = 3.0
 """Seconds that every peer keeps a lost track."""
 LEAST_LOGIT = 2.0
 EVALUATED = ('Car', 'Pedestrian')
+STREET_CLASSES = ('car', 'pedestrian')
 PUBLISHED = {
     'hota_car_published_ab3dmot_val': 77.4,
     'idf1_car_published_ab3dmot_val': 92.2,
@@ -48,12 +59,72 @@ Step = Callable[[Array, Array, Array], tuple[npt.NDArray[np.int64], npt.NDArray[
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this benchmark's options."""
-    parser.add_argument('--data', type=Path, required=True, help='KITTI tracking folder')
+    parser.add_argument('--data', type=Path, help='KITTI tracking folder')
+    parser.add_argument('--checkpoint', type=Path, help='permanence network, for the streets')
+    parser.add_argument(
+        '--streets',
+        nargs='+',
+        default=['sim:target:501-505:10', 'sim:occlusion:500-503:10'],
+        help='data SPECs with truth of what the network is run on',
+    )
+    parser.add_argument('--oracle', action='store_true', help='an oracle instead of the network')
     parser.add_argument('--gaps', type=int, nargs='*', default=[10, 20], help='frames of the gaps')
     parser.add_argument('--seed', type=int, default=0)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Run every tracker on what the options name, and print tables.
+
+    Raises:
+        ValueError: if they name nothing.
+    """
+    streets = options.checkpoint is not None or options.oracle
+    if options.data is None and not streets:
+        raise ValueError('nothing to run on: give --data FOLDER or --checkpoint FOLDER, or both')
+    figures = {} if options.data is None else _run_kitti(options)
+    if streets:
+        source = 'oracle' if options.oracle else 'network'
+        figures.update(run_streets(source, options.checkpoint, options.streets))
+    return figures
+
+
+def run_streets(source: str, checkpoint: Path | None, specs: list[str]) -> dict[str, Any]:
+    """Run ours and the peers on what a detector sees in streets with truth; print a table.
+
+    Args:
+        source: ``network`` or ``oracle``, see ``training.evaluation.tracking_network``.
+        checkpoint: of the network.
+        specs: data SPECs, see ``training.datasets.tracking_truth``.
+    """
+    detect, taxonomy = open_detector(source, checkpoint)
+    clips = [clip for spec in specs for clip in watch_all(spec, detect)]
+    runners = {'ours': clip_runner(taxonomy, network_config(taxonomy))}
+    runners['kept_alive'] = kept_alive(taxonomy, STREET_CLASSES)
+    for name in ('bytetrack', 'ocsort'):
+        for suffix, hidden in (('', False), ('_hidden', True)):
+            runners[name + suffix] = image_peer(
+                image_trackers()[name], taxonomy, STREET_CLASSES, hidden=hidden
+            )
+    columns = ('id_kept', 'recall_hidden', 'precision_hidden', 'IDF1_car', 'IDF1_pedestrian')
+    table = Table('tracker', *columns, title=f'streets, {source}')
+    figures: dict[str, Any] = {'streets': specs}
+    for name, runner in runners.items():
+        scores = score_clips(runner, clips, taxonomy, STREET_CLASSES)
+        figures.update({f'{key}_{name}': scores[key] for key in columns if key in scores})
+        table.add_row(name, *(f'{scores.get(key, float("nan")):.3f}' for key in columns))
+    for key in ('id_kept', 'recall_hidden'):
+        figures[key] = figures.get(f'{key}_ours', float('nan'))
+    images = [name for name in runners if name.startswith(('bytetrack', 'ocsort'))]
+    best = max(figures.get(f'id_kept_{name}', 0.0) for name in images)
+    figures['id_kept_best_peer'] = best
+    figures['id_kept_ratio_vs_best_peer'] = figures['id_kept'] / max(best, 1e-9)
+    figures['occlusion_events'] = scores['occlusion_events']
+    figures['hidden_frames'] = scores['hidden_frames']
+    Console().print(table)
+    return figures
+
+
+def _run_kitti(options: argparse.Namespace) -> dict[str, Any]:
     """Run every tracker with and without gaps, and print a table."""
     sequences = read_sequences(options.data)
     runners = {'ours': run_tracker, **peers()}
@@ -80,19 +151,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def peers() -> dict[str, Runner]:
-    """Return the peers by name."""
+def image_trackers() -> dict[str, Callable[[], Any]]:
+    """Return what makes the image trackers of PyPI ``trackers`` for 10 frames/s, by name."""
     import trackers
 
     common = {'lost_track_buffer': round(30 * LIFE), 'frame_rate': FRAME_RATE}
-    image = {
+    return {
         'sort': partial(trackers.SORTTracker, **common),
         'bytetrack': partial(trackers.ByteTrackTracker, **common),
         'ocsort': partial(trackers.OCSORTTracker, **common),
         'cbiou': partial(trackers.CBIoUTracker, **common),
     }
+
+
+def peers() -> dict[str, Runner]:
+    """Return the peers by name."""
     runners: dict[str, Runner] = {
-        name: partial(_run, make=partial(_image_step, make)) for name, make in image.items()
+        name: partial(_run, make=partial(_image_step, make))
+        for name, make in image_trackers().items()
     }
     runners['ab3dmot'] = partial(_run, make=_space_step)
     return runners

@@ -153,6 +153,7 @@ def evaluate(
             json_file=json,
             results=results,
             video=video,
+            pictures=pictures,
         )
         return
     known = ('depth_segmentation', 'visual_odometry', 'tracking')

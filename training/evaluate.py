@@ -127,6 +127,7 @@ def evaluate_tracking(
     json_file: Path | None = None,
     results: Path | None = None,
     video: Path | None = None,
+    pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Score the tracker, print a table, and write the scores as JSON.
 
@@ -142,6 +143,7 @@ def evaluate_tracking(
         json_file: where to write the scores, or None.
         results: folder for result files of recorded detections, or None.
         video: MP4 to draw tracks in images into, or None.
+        pictures: folder for one PNG per image, or None.
 
     Raises:
         DatasetError: for unusable data, an unknown class, an option that does not fit the
@@ -151,8 +153,8 @@ def evaluate_tracking(
     from training.evaluation import tracking, tracking_network
 
     if source == 'detections':
-        if video is not None:
-            raise DatasetError('--video needs images: --source network (or oracle)')
+        if video is not None or pictures is not None:
+            raise DatasetError('--video and --pictures need images: --source network or oracle')
         scores = tracking.evaluate_tracking(
             data, classes=classes, gap=gap, results=results, detector=detector
         )
@@ -166,6 +168,7 @@ def evaluate_tracking(
             classes=classes,
             device=device,
             video=video,
+            pictures=pictures,
             track=_frames_of(data),
         )
     if json_file is not None:

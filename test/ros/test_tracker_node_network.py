@@ -170,7 +170,7 @@ def test_what_is_amiss_is_told_and_the_next_good_image_is_tracked(ros, scripted)
         screen.calibrate(2)
         screen.show(2, shape=(48, 96, 3))
         screen.expect('96x48')
-        for n in range(3, 7):
+        for n in range(3, 6):
             screen.show(n)
             seen, _ = screen.after(n)
         assert len(seen) == 1

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.geometry.transforms import from_euler, invert
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from sim_perception.tracking.tracker import TrackedFrame
 from sim_perception.types import Box3D, Camera, Detection
 from training.datasets.sample import DatasetError
 from training.datasets.tracking_truth import Recording, TrueFrame, TrueObjects
@@ -70,6 +71,19 @@ class Clip:
             for f in fields(TrueObjects)
         }
         return frames, TrueObjects(**columns)
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """What the tracker says after one frame of a clip.
+
+    Attributes:
+        tracked: all of it.
+        box2d: (N, 4) image boxes of all its tracks, NaN where they cannot be shown.
+    """
+
+    tracked: TrackedFrame
+    box2d: Array
 
 
 def watch(

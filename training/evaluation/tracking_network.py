@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +16,27 @@ from sim_perception.tracking.config import TrackerConfig, network_config
 from sim_perception.tracking.detections import from_detections
 from sim_perception.tracking.occlusion import BoxView
 from sim_perception.tracking.tables import Rows, sigmoid, track_boxes
-from sim_perception.tracking.tracker import TrackedFrame, Tracker
+from sim_perception.tracking.tracker import Tracker
 from training.command import command_line
 from training.datasets.sample import DatasetError
 from training.datasets.tracking_truth import TrueFrame, open_recordings
-from training.evaluation.tracking_clips import Clip, Detector, network, oracle, watch
+from training.evaluation.tracking_clips import (
+    Clip,
+    ClipFrame,
+    Detector,
+    network,
+    oracle,
+    watch,
+)
 from training.evaluation.tracking_hidden import ClipTracks, HiddenCounts, count_hidden, well_seen
 from training.evaluation.tracking_scores import TrackRows
 from training.evaluation.tracking_tables import Scored, TruthRows, score_tables
+from training.evaluation.tracking_video import write_pictures, write_video
 
 Array = npt.NDArray[np.float64]
 SOURCES = ('network', 'oracle')
 Progress = Callable[[Iterable[TrueFrame], int], Iterable[TrueFrame]]
 ClipRunner = Callable[[Clip], ClipTracks]
-
-
-@dataclass(frozen=True)
-class ClipFrame:
-    """What the tracker says after one frame of a clip.
-
-    Attributes:
-        tracked: all of it.
-        box2d: (N, 4) image boxes of all its tracks, NaN where they cannot be shown.
-    """
-
-    tracked: TrackedFrame
-    box2d: Array
 
 
 def open_detector(
@@ -196,6 +190,7 @@ def evaluate_images(
     classes: Sequence[str] = ('car', 'pedestrian'),
     device: str = 'auto',
     video: Path | None = None,
+    pictures: Path | None = None,
     track: Progress | None = None,
 ) -> dict[str, Any]:
     """Detect, track and score on recordings with images.
@@ -207,23 +202,27 @@ def evaluate_images(
         classes: to score, by the taxonomy's names.
         device: ``auto``, ``cpu`` or ``cuda``.
         video: MP4 to draw the tracks into, or None.
+        pictures: folder for one PNG per frame, or None.
         track: wraps every recording's frames, for a progress bar.
 
     Returns:
         See ``score_clips``; without truth only ``frames``.
 
     Raises:
-        DatasetError: for unusable data, unknown classes, or data without truth and no video.
+        DatasetError: for unusable data, unknown classes, or data without truth and nothing to
+            draw.
         CheckpointError: for an unusable checkpoint.
     """
     detect, taxonomy = open_detector(source, checkpoint, device)
-    clips = watch_all(data, detect, keep_images=video is not None, track=track)
+    drawn = video is not None or pictures is not None
+    clips = watch_all(data, detect, keep_images=drawn, track=track)
     configs = [network_config(taxonomy, ego_motion=c.world_T_camera is None) for c in clips]
-    if video is not None:
-        from training.evaluation.tracking_video import write_video
-
+    if drawn:
         answers = [track_frames(c, config) for c, config in zip(clips, configs, strict=True)]
-        write_video(video, clips, answers, taxonomy)
+        if video is not None:
+            write_video(video, clips, answers, taxonomy)
+        if pictures is not None:
+            write_pictures(pictures, clips, answers, taxonomy)
         if any(clip.truth is None for clip in clips):
             count = sum(len(clip.stamps) for clip in clips)
             return {**_about(data, source, checkpoint, classes), 'frames': count}
