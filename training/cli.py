@@ -69,13 +69,15 @@ def train(
 
 @app.command()
 def evaluate(
-    task: Annotated[str, typer.Argument(help='depth_segmentation, visual_odometry or tracking.')],
+    task: Annotated[
+        str, typer.Argument(help='depth_segmentation, visual_odometry, tracking or permanence.')
+    ],
     data: Annotated[
         str,
         typer.Option(
             help='What to score on: sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT '
             'or kitti_stereo:DIR[#FRAMES]; for tracking kitti_tracking:DIR, mot:DIR, bag:DIR '
-            'or sim:SCENARIO[:SEEDS[:SECONDS]].'
+            'or sim:SCENARIO[:SEEDS[:SECONDS]]; for permanence bag:DIRS.'
         ),
     ],
     checkpoint: Annotated[
@@ -137,6 +139,7 @@ def evaluate(
     from training.config import ConfigError
     from training.evaluate import (
         evaluate_depth_segmentation,
+        evaluate_permanence,
         evaluate_tracking,
         evaluate_visual_odometry,
     )
@@ -156,11 +159,14 @@ def evaluate(
             pictures=pictures,
         )
         return
-    known = ('depth_segmentation', 'visual_odometry', 'tracking')
+    known = ('depth_segmentation', 'visual_odometry', 'tracking', 'permanence')
     if task not in known:
         raise ConfigError(f'unknown task {task!r}; known: {", ".join(known)}')
     if checkpoint is None:
         raise ConfigError(f'evaluating {task} needs --checkpoint FOLDER')
+    if task == 'permanence':
+        evaluate_permanence(checkpoint, data, json_file=json, device=device, record=record)
+        return
     if task == 'visual_odometry':
         if pictures is not None or crop != 1 or prior is not None:
             raise ConfigError('--pictures, --crop and --prior are for depth_segmentation')

@@ -115,6 +115,44 @@ def evaluate_visual_odometry(
     )
 
 
+def evaluate_permanence(
+    checkpoint: Path,
+    data: str,
+    *,
+    json_file: Path | None = None,
+    device: str = 'auto',
+    record: bool = False,
+) -> dict[str, Any]:
+    """Score the permanence network alone, frame by frame and without a tracker.
+
+    Args:
+        checkpoint: its folder.
+        data: ``bag:DIR``, also a folder of bags or a pattern, with the truth about all objects.
+        json_file: where to write the scores, or None.
+        device: see ``PermanenceEngine``.
+        record: also keep the scores in the checkpoint's ``metrics.json`` and card.
+
+    Returns:
+        Those of ``permatrack_scores.score_bags`` and how they were made.
+
+    Raises:
+        DatasetError: for other data, or no bag.
+        CheckpointError: for an unusable checkpoint.
+    """
+    from sim_perception.inference.permanence import PermanenceEngine
+    from training.tasks.permatrack_scores import score_bags
+    from training.tasks.permatrack_targets import RuleConfig
+
+    if not data.startswith('bag:'):
+        raise DatasetError(f'permanence is scored on bag:DIR, not {data!r}')
+    engine = PermanenceEngine(checkpoint, device=device)
+    scores = score_bags(engine, [data.removeprefix('bag:')], RuleConfig())
+    frames = int(scores.pop('frames'))
+    return _report(
+        'permanence', checkpoint, data, frames, scores, json_file=json_file, record=record
+    )
+
+
 def evaluate_tracking(
     data: str,
     classes: Sequence[str],
@@ -218,7 +256,10 @@ def _report(
 
 def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | None) -> None:
     """Add a result to the checkpoint's metrics and rewrite its card."""
-    metrics = load_checkpoint(checkpoint).metrics
+    from training.tasks.permatrack_card import permatrack_card
+
+    loaded = load_checkpoint(checkpoint)
+    metrics = loaded.metrics
     name = spec if result['task'] == 'depth_segmentation' else f'{result["task"]} {spec}'
     kept = {key: value for key, value in result.items() if key not in ('checkpoint', 'data')}
     metrics.setdefault('evaluations', {})[name] = kept
@@ -226,7 +267,8 @@ def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | No
         found = load_checkpoint(beside).metrics.get('evaluations', {})
         if name in found:
             metrics.setdefault('beside', {}).setdefault(beside.name, {})[name] = found[name]
-    card = write_card(metrics) if 'training' in metrics else None
+    write = permatrack_card if loaded.name == 'permanence' else write_card
+    card = write(metrics) if 'training' in metrics else None
     update_checkpoint(checkpoint, metrics=metrics, card=card)
 
 

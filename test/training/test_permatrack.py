@@ -459,8 +459,15 @@ def test_training_resumes_bit_for_bit_and_ships_an_engine(bag, tmp_path):
     scores = score_bags(engine, [bag], RuleConfig(min_area=20), limit=1)
     assert scores['seen'] > 20
     assert 0 <= scores['recall_seen'] <= 1
-    card = (tmp_path / 'whole/checkpoint/README.md').read_text()
+    checkpoint = tmp_path / 'whole/checkpoint'
+    arguments = ('evaluate', 'permanence', '--checkpoint', str(checkpoint), '--record')
+    result = CliRunner().invoke(cli.app, [*arguments, '--data', f'bag:{bag}'])
+    assert result.exit_code == 0, result.output
+    card = (checkpoint / 'README.md').read_text()
     assert '3 steps of 2 random clips' in card
+    assert '| recall_seen |' in card
+    with pytest.raises(DatasetError, match='bag:DIR'):
+        CliRunner().invoke(cli.app, [*arguments, '--data', 'sim:target'], catch_exceptions=False)
 
 
 def test_every_head_learns(bag):

@@ -24,7 +24,10 @@ DEPTH_FACTOR, REACH = 1.25, 0.5
 
 
 def score_bags(
-    engine: PermanenceEngine, patterns: Sequence[str | Path], rules: RuleConfig, limit: int
+    engine: PermanenceEngine,
+    patterns: Sequence[str | Path],
+    rules: RuleConfig,
+    limit: int | None = None,
 ) -> dict[str, float]:
     """Stream bags through an engine and compare with the truth.
 
@@ -32,17 +35,17 @@ def score_bags(
         engine: it is reset before every bag.
         patterns: bag folders, folders of bags or patterns.
         rules: who counts; hidden objects count at their true place if they were seen before.
-        limit: greatest number of bags.
+        limit: greatest number of bags, None for all.
 
     Returns:
         ``recall_seen`` and ``recall_hidden``: shares of object-frames that were found;
         ``precision``: of detections, those on an object (on ignored ones they do not count);
         medians over found seen objects: ``depth_error`` relative, ``heading_error_deg``,
-        ``box_iou``; and the counts ``seen`` and ``hidden``.
+        ``box_iou``; and the counts ``frames``, ``seen`` and ``hidden``.
     """
     found = {State.SEEN: 0, State.HIDDEN: 0}
     total = {State.SEEN: 0, State.HIDDEN: 0}
-    right = wrong = 0
+    right = wrong = frames = 0
     errors: list[tuple[float, float, float]] = []
     things = engine.things
     rules = rules.model_copy(update={'hidden': 'true_place'})
@@ -54,6 +57,7 @@ def score_bags(
             targets = clip_targets(table, View(size, size, (0, 0), size), rules)
             classes = np.array([engine.taxonomy.id_of(things[k]) for k in table.thing])
             topic = image_topic(bag)
+            frames += len(table.stamps)
             for t, stamp in enumerate(table.stamps):
                 number = bag.nearest(topic, int(stamp))
                 assert number is not None
@@ -64,7 +68,7 @@ def score_bags(
                     here = targets.state[t] == state
                     total[state] += int(here.sum())
                     found[state] += sum(bool(here[n]) for n in matched)
-                right += sum(targets.state[t, n] >= State.SEEN for n in matched)
+                right += sum(bool(targets.state[t, n] >= State.SEEN) for n in matched)
                 wrong += extra
                 errors += [
                     _errors(detection, targets, t, n)
@@ -79,6 +83,7 @@ def score_bags(
         'depth_error': float(medians[0]),
         'heading_error_deg': float(medians[1]),
         'box_iou': float(medians[2]),
+        'frames': frames,
         'seen': total[State.SEEN],
         'hidden': total[State.HIDDEN],
     }
