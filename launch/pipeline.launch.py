@@ -87,7 +87,11 @@ def generate_launch_description() -> LaunchDescription:
                 'where sensor data come from: this launch, or topics of others',
                 choices=['simulator', 'live'],
             ),
-            launching.argument('tracker', 'false', 'track the objects of a detector, too'),
+            launching.argument(
+                'tracker',
+                'false',
+                "track objects, too: a detector's, or with input:=network those in the images",
+            ),
             *launching.declare(launching.TRACKER_TOPICS, *_TABLES),
             launching.argument(*launching.PARAMS_FILE),
             launching.argument('container', 'false', 'all nodes in one process'),

@@ -1,4 +1,4 @@
-"""Identities for the objects of any detector: detections in, tracks out."""
+"""Identities for objects: any detector's boxes, or a camera's images, in; tracks out."""
 
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
@@ -6,10 +6,17 @@ from launch.actions import OpaqueFunction
 
 from sim_perception.ros import launching
 
+_TABLES = (
+    launching.TRACKER_ARGUMENTS,
+    launching.DEVICE,
+    launching.TRANSPORT,
+    launching.COMMON_ARGUMENTS,
+)
+
 
 def start(context: LaunchContext) -> list[Action]:
     """Start the node with the arguments' values."""
-    values = launching.parameters_from(launching.TRACKER_ARGUMENTS, launching.COMMON_ARGUMENTS)
+    values = launching.parameters_from(*_TABLES)
     return [
         launching.lifecycle_node(
             'tracker',
@@ -25,11 +32,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *launching.transport_settings(),
-            *launching.declare(
-                launching.TRACKER_TOPICS,
-                launching.TRACKER_ARGUMENTS,
-                launching.COMMON_ARGUMENTS,
-            ),
+            *launching.declare(launching.TRACKER_TOPICS, *_TABLES),
             launching.argument(*launching.PARAMS_FILE),
             OpaqueFunction(function=start),
         ]

@@ -79,9 +79,12 @@ SIMULATOR_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
     'rate': (float, '1.0', 'simulated seconds per second; 0 is as fast as possible'),
     'loop': (bool, 'false', 'start again at the end'),
 }
+DEVICE: Mapping[str, tuple[type, str, str]] = {
+    'device': (str, 'auto', "of networks: 'auto', 'cpu', 'cuda', 'cuda:1'"),
+}
 DEPTH_SEGMENTATION_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
     'checkpoint': (str, '', 'checkpoint folder; empty is the shipped one'),
-    'device': (str, 'auto', "'auto', 'cpu', 'cuda', 'cuda:1'"),
+    **DEVICE,
 }
 TRACKER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
     'input': (
@@ -89,6 +92,7 @@ TRACKER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
         'detections_3d',
         "of the tracker: 'detections_3d', 'detections_2d', or 'network', which takes the camera",
     ),
+    'network': (str, '', "the tracker's checkpoint folder; empty is the shipped one"),
     'ego_motion': (str, 'tf', "where the sensor's motion comes from: 'tf', 'estimate', 'none'"),
     'occlusion': (str, 'none', "what hides objects: 'none', 'boxes', 'depth', 'lidar'"),
     'sensor_frame': (str, '', 'frame of the sensor if detections come in another, such as odom'),

@@ -144,8 +144,8 @@ class TrackerParameters:
         'the objects itself, hidden ones too',
         choices=('detections_3d', 'detections_2d', 'network'),
     )
-    checkpoint: str = parameter(
-        '', "checkpoint folder of input 'network'; empty is the shipped models/permanence"
+    network: str = parameter(
+        '', "checkpoint folder for input 'network'; empty is the shipped models/permanence"
     )
     device: str = parameter(
         'auto', "device of the network: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1'"

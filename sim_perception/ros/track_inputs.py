@@ -157,7 +157,7 @@ class NetworkInput:
     def __init__(self, parameters: TrackerParameters) -> None:
         self._parameters = parameters
         self.topic, self.message_type = IMAGE_TOPICS[parameters.image_transport]
-        chosen = parameters.checkpoint
+        chosen = parameters.network
         self._engine = PermanenceEngine(
             Path(chosen) if chosen else share_path('models', 'permanence'),
             device=parameters.device,

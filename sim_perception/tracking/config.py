@@ -182,13 +182,16 @@ def monocular(motion: ClassMotion) -> ClassMotion:
     """Return a class's motion as measured by a network that sees one image.
 
     Its distances are wrong by a share of themselves, and wrong in the same way for a while, which
-    must not be taken for speed; its headings are rough.
+    must not be taken for speed; its headings are rough. Whether someone walks or stands cannot be
+    told from such distances, so that nobody who may walk is drawn to rest.
     """
     return replace(
         motion,
         position_noise=0.15,
         range_noise=0.08,
         yaw_noise=max(0.25, motion.yaw_noise),
+        rest_speed=0.0 if motion.group == PEDESTRIAN.group else motion.rest_speed,
+        life=5.0,
     )
 
 
@@ -200,7 +203,7 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
         **changes: fields of ``TrackerConfig`` that shall differ.
     """
     classes = {i: monocular(motion) for i, motion in street_classes(taxonomy).items()}
-    settings: dict[str, Any] = {'unseen_is_hidden': True, **changes}
+    settings: dict[str, Any] = {'unseen_is_hidden': True, 'gate': 25.0, **changes}
     return TrackerConfig(classes=classes, **settings)
 
 

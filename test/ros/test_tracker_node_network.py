@@ -78,7 +78,7 @@ class Screen:
         self.ros, self.transport = ros, transport
         values = {
             'input': 'network', 'image_transport': transport, 'tracking_frame': ODOM,
-            'tf_timeout': 0.5, 'checkpoint': 'scripted', **parameters,
+            'tf_timeout': 0.5, 'network': 'scripted', **parameters,
         }  # fmt: skip
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = ros.add(TrackerNode(namespace=namespace, parameter_overrides=overrides))
@@ -111,7 +111,7 @@ class Screen:
         q.x, q.y, q.z, q.w = x, y, z, w
         p.x, p.y, p.z = pose[:3, 3].tolist()
         self.transforms.sendTransform(message)
-        image = np.full(shape, n, np.uint8)
+        image = np.full(shape, n % 256, np.uint8)
         if self.transport == 'raw':
             self.images.publish(to_image(image, 'rgb8', self.header(n)))
             return
@@ -189,7 +189,7 @@ def test_the_real_network_runs_behind_the_topics(ros, tmp_path):
     )
     settings = PreprocessConfig(pixels=96 * 64).to_dict()
     folder = save_checkpoint(tmp_path / 'small', net, taxonomy=TAXONOMY, preprocess=settings)
-    screen = Screen(ros, 'real', checkpoint=str(folder), device='cpu', threads=1)
+    screen = Screen(ros, 'real', network=str(folder), device='cpu', threads=1)
     try:
         screen.calibrate(1)
         screen.show(1)
@@ -202,7 +202,7 @@ def test_the_real_network_runs_behind_the_topics(ros, tmp_path):
 def test_a_checkpoint_of_another_kind_is_refused(ros, dummy_checkpoint):
     overrides = [
         Parameter('input', value='network'),
-        Parameter('checkpoint', value=str(dummy_checkpoint)),
+        Parameter('network', value=str(dummy_checkpoint)),
     ]
     log = ros.collect(Log, '/rosout')
     node = ros.add(TrackerNode(namespace='strange', parameter_overrides=overrides))
