@@ -278,6 +278,62 @@ def shape(
 
 
 @app.command()
+def label(
+    bag: Annotated[Path, typer.Argument(help='Recording with camera, LiDAR and transforms.')],
+    out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
+    mode: Annotated[str, typer.Option(help='What labels rest on: lidar.')] = 'lidar',
+    detections: Annotated[
+        str,
+        typer.Option(
+            help="A Detection2DArray topic, or 'segmentation'; default: the recording's true "
+            'boxes where it has them, else segmentation.'
+        ),
+    ] = '',
+    workers: Annotated[int, typer.Option(help='Processes.', min=1)] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Address of a Ray cluster that shares the folders, or 'local'."),
+    ] = None,
+    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
+        'models/shape_car'
+    ),
+    segmentation: Annotated[
+        Path, typer.Option(help='Checkpoint that finds image boxes where no topic has them.')
+    ] = Path('models/depth_segmentation'),
+    level_frame: Annotated[
+        str, typer.Option(help='Frame with z up; without it the camera is taken as level.')
+    ] = 'base_link',
+    min_visibility: Annotated[
+        float, typer.Option(help='Detections that say they are less visible are left out.')
+    ] = 0.3,
+    mirrors: Annotated[
+        bool, typer.Option('--mirrors', help='Boxes as wide as the car with its mirrors.')
+    ] = False,
+    formats: Annotated[
+        str, typer.Option(help='Comma-separated: kitti, coco, nuscenes, meshes, bag, pictures.')
+    ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
+) -> None:
+    """Label the cars of a recording in 3D: boxes, shapes, masks. Resumable, also after kill -9."""
+    from training.label import label as run
+    from training.label import print_summary
+    from training.label_frames import LabelJob
+
+    job = LabelJob(
+        bag=str(bag),
+        out=str(out),
+        mode=mode,
+        detections=detections,
+        shape=str(shape),
+        segmentation=str(segmentation),
+        level_frame=level_frame,
+        min_visibility=min_visibility,
+        mirrors=mirrors,
+        formats=tuple(name.strip() for name in formats.split(',') if name.strip()),
+    )
+    print_summary(run(job, workers=workers, ray=ray), str(out), Console())
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help='Folder for pictures, video, bag and figures.')] = Path(
         'demo_output'

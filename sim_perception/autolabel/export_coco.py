@@ -41,14 +41,17 @@ class CocoFile:
         self._annotations: list[dict[str, Any]] = []
 
     def add(
-        self, frame: LabelledFrame, file_name: str, masks: Iterable[tuple[ShapeLabel, Mask]]
+        self,
+        frame: LabelledFrame,
+        file_name: str,
+        masks: Iterable[tuple[ShapeLabel, dict[str, Any]]],
     ) -> None:
         """Append a frame.
 
         Args:
             frame: the frame.
             file_name: of its image, relative to the images' folder.
-            masks: labels with what is seen of them.
+            masks: labels with what is seen of them, as ``encode_mask`` gives it.
         """
         image = len(self._images) + 1
         self._images.append(
@@ -63,15 +66,15 @@ class CocoFile:
         for label, mask in masks:
             self._annotations.append(self._annotation(label, mask, image))
 
-    def _annotation(self, label: ShapeLabel, mask: Mask, image: int) -> dict[str, Any]:
+    def _annotation(self, label: ShapeLabel, mask: dict[str, Any], image: int) -> dict[str, Any]:
         x1, y1, x2, y2 = label.box2d
         annotation = {
             'id': len(self._annotations) + 1,
             'image_id': image,
             'category_id': label.class_id + 1,
             'bbox': [x1, y1, x2 - x1, y2 - y1],
-            'area': float(mask.sum()),
-            'segmentation': encode_mask(mask),
+            'area': float(sum(mask['counts'][1::2])),
+            'segmentation': mask,
             'iscrowd': 0,
             'score': label.confidence,
             'track_id': label.id,

@@ -136,7 +136,7 @@ def _sample_data(frames: Sequence[LabelledFrame], scene: str, samples: list[str]
             'is_key_frame': True,
             'height': frame.camera.height,
             'width': frame.camera.width,
-            'filename': f'images/{frame.name}.png',
+            'filename': f'kitti/image_2/{frame.name}.png',
             **_neighbours(tokens, k),
         }
         for k, (own, frame) in enumerate(zip(tokens, frames, strict=True))

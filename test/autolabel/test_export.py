@@ -151,7 +151,8 @@ def coco_of(frames, path):
     for frame in frames:
         surfaces = [surface_of(label, box_space()) for label in frame.accepted]
         masks, _ = frame_masks(frame, frame.accepted, surfaces)
-        coco.add(frame, f'{frame.name}.png', zip(frame.accepted, masks, strict=True))
+        codes = map(encode_mask, masks)
+        coco.add(frame, f'{frame.name}.png', zip(frame.accepted, codes, strict=True))
         truth += masks
     coco.write(path)
     return truth

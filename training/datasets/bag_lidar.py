@@ -48,8 +48,8 @@ class CameraLidarBag(Dataset[Sample]):
         self._bags = OpenBags([Path(path)])
         bag = self._bags[0]
         self.image = image or image_topic(bag)
-        self.points = points or _only(bag, 'points', 'sensor_msgs/msg/PointCloud2')
-        self.camera_info = camera_info or _only(bag, 'camera_info', 'sensor_msgs/msg/CameraInfo')
+        self.points = points or only_topic(bag, 'points', 'sensor_msgs/msg/PointCloud2')
+        self.camera_info = camera_info or only_topic(bag, 'camera_info', 'sensor_msgs/msg/CameraInfo')
         bag.require(self.camera_info)
         self._rows = bag.synchronized([self.image, self.points], int(tolerance_s * 1e9))
         if not len(self._rows):
@@ -102,7 +102,7 @@ def image_topic(bag: BagReader) -> str:
     return found[0]
 
 
-def _only(bag: BagReader, what: str, kind: str) -> str:
+def only_topic(bag: BagReader, what: str, kind: str) -> str:
     """Return the one topic of a type."""
     found = [name for name in bag.of_type(kind) if 'ground_truth' not in name]
     if not found:

@@ -1,0 +1,183 @@
+"""A recording becomes a data set: labels where the car is, whole files, resumable after a kill."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('typer', reason='training is not installed')
+from lidar_scenes import CHECKPOINT
+from recorded_scene import scene, write_recording
+from rich.console import Console
+
+from sim_perception.autolabel.records import read_frame, read_frames
+from sim_perception.bags.reader import BagReader
+from sim_perception.geometry.boxes import iou_upright
+from training.datasets.sample import DatasetError
+from training.label import label, run_parts
+from training.label_frames import LabelJob, label_part, open_job
+
+ROOT = Path(__file__).parents[2]
+FRAMES = 6
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    return write_recording(tmp_path_factory.mktemp('recording') / 'street', FRAMES)
+
+
+def job_of(bag, out, **changes):
+    return LabelJob(bag=str(bag), out=str(out), shape=str(CHECKPOINT), **changes)
+
+
+def quiet():
+    return Console(file=io.StringIO())
+
+
+@pytest.fixture(scope='module')
+def labelled(bag, tmp_path_factory):
+    out = tmp_path_factory.mktemp('labelled') / 'set'
+    return out, label(job_of(bag, out), console=quiet())
+
+
+def test_labels_are_where_the_car_is_and_others_are_rejected_with_reasons(labelled):
+    out, summary = labelled
+    assert summary['frames'] == FRAMES
+    assert summary['labels'] == 2 * FRAMES  # the hidden one is no detection
+    assert summary['accepted'] == FRAMES
+    assert set(summary['reasons']) == {'no_points'}
+    frames = list(read_frames(out / 'frames'))
+    assert len(frames) == FRAMES
+    for frame in frames:
+        (kept,) = frame.accepted
+        assert kept.id == '7'
+        assert iou_upright(kept.box3d, scene().box)[1] > 0.8
+        assert frame.level_frame == 'base_link'
+        assert frame.world_frame == 'odom'
+    driven = frames[-1].world_T_level[:3, 3] - frames[0].world_T_level[:3, 3]
+    np.testing.assert_allclose(driven, [0.5 * (FRAMES - 1), 0, 0], atol=1e-6)
+
+
+def test_every_format_is_there_and_agrees(labelled):
+    out, _ = labelled
+    names = [path.stem for path in sorted((out / 'frames').glob('*.json'))]
+    for folder, suffix in (
+        ('kitti/image_2', 'png'), ('kitti/velodyne', 'bin'), ('kitti/label_2', 'txt'),
+        ('kitti/calib', 'txt'), ('pictures', 'jpg'), ('meshes', 'glb'),
+    ):  # fmt: skip
+        assert sorted(p.stem for p in (out / folder).glob(f'*.{suffix}')) == names, folder
+    coco = json.loads((out / 'coco.json').read_text())
+    assert len(coco['images']) == len(coco['annotations']) == FRAMES
+    for image in coco['images']:
+        assert (out / image['file_name']).exists()
+    assert coco['annotations'][0]['area'] > 500
+    tables = json.loads((out / 'nuscenes' / 'instance.json').read_text())
+    assert [row['nbr_annotations'] for row in tables] == [FRAMES]
+    with BagReader(out / 'bag') as made:
+        assert made.count('/auto_labeler/labels') == FRAMES
+    from training.datasets.kitti_object import read_scene
+
+    loaded = read_scene(out / 'kitti', names[0])
+    assert loaded.objects[0].points > 100
+    assert not list(out.rglob('.*.partial'))
+
+
+def test_a_second_run_changes_nothing_and_other_settings_are_refused(bag, labelled):
+    out, summary = labelled
+    before = {path: path.stat().st_mtime_ns for path in (out / 'frames').iterdir()}
+    assert label(job_of(bag, out), console=quiet()) == summary
+    assert before == {path: path.stat().st_mtime_ns for path in (out / 'frames').iterdir()}
+    with pytest.raises(FileExistsError, match='other settings or networks; choose another --out'):
+        label(job_of(bag, out, mirrors=True), console=quiet())
+
+
+def test_a_full_disk_leaves_whole_frames(bag, tmp_path, monkeypatch):
+    job, sync, left = job_of(bag, tmp_path), os.fsync, [20]
+
+    def filling(file):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, 'No space left on device')
+        sync(file)
+
+    monkeypatch.setattr('os.fsync', filling)
+    with pytest.raises(OSError, match='No space left'):
+        label(job, console=quiet())
+    monkeypatch.undo()
+    some = [read_frame(path) for path in sorted((tmp_path / 'frames').glob('*.json'))]
+    assert 0 < len(some) < FRAMES
+    assert label(job, console=quiet())['accepted'] == FRAMES
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_a_readable_set_and_the_next_one_goes_on(tmp_path):
+    bag = write_recording(tmp_path / 'long', 40)
+    out = tmp_path / 'set'
+    command = [
+        sys.executable, '-m', 'training', 'label', str(bag), '--out', str(out), '--workers', '2'
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    pause, end = threading.Event(), time.monotonic() + 240
+    while len(list(out.glob('frames/*.json'))) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        pause.wait(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    some = {path: path.stat().st_mtime_ns for path in out.glob('frames/*.json')}
+    assert 3 <= len(some) < 40
+    for path in some:
+        name = read_frame(path).name
+        assert (out / 'kitti/label_2' / f'{name}.txt').read_text().startswith('Car ')
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert '40 frames' in done.stdout
+    assert len(list(read_frames(out / 'frames'))) == 40
+    assert all(path.stat().st_mtime_ns == then for path, then in some.items())
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_does_the_same(bag, tmp_path):
+    pytest.importorskip('ray')
+    assert label(job_of(bag, tmp_path), ray='local', console=quiet())['accepted'] == FRAMES
+
+
+def test_without_ray_the_message_says_what_to_install(bag, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(ImportError, match='pip install ray'):
+        next(run_parts(job_of(bag, tmp_path), [(0,)], 1, 'local'))
+
+
+def test_the_work_of_a_process_travels_as_plain_values(bag, tmp_path):
+    job = job_of(bag, tmp_path)
+    copy = LabelJob(**json.loads(json.dumps(vars(job))) | {'formats': ('kitti',)})
+    assert copy.fingerprint != job.fingerprint
+    assert label_part.__module__ == 'training.label_frames'
+    assert job_of(bag, tmp_path / 'elsewhere').fingerprint == job.fingerprint
+
+
+def test_unusable_settings_are_refused(bag, tmp_path):
+    with pytest.raises(ValueError, match="unknown mode 'mono'; known: lidar"):
+        job_of(bag, tmp_path, mode='mono')
+    with pytest.raises(ValueError, match='unknown formats pdf'):
+        job_of(bag, tmp_path, formats=('pdf',))
+    with pytest.raises(Exception, match='/boxes'):
+        open_job(job_of(bag, tmp_path, detections='/boxes'))
+
+
+def test_segmentation_needs_a_network(tmp_path):
+    bag = write_recording(tmp_path / 'unlabelled', 1, boxes=False)
+    job = job_of(bag, tmp_path / 'set', segmentation=str(tmp_path / 'none'))
+    with pytest.raises((DatasetError, ValueError, OSError), match='none'):
+        label(job, console=quiet())

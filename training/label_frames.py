@@ -1,0 +1,161 @@
+"""Labels frames of a recording and writes what belongs to each: the work of one process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.export_coco import encode_mask
+from sim_perception.autolabel.export_kitti import scan_bytes, write_kitti
+from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.meshes import frame_masks, surface_of, write_meshes
+from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
+from sim_perception.models.checkpoint import MANIFEST
+from sim_perception.models.shape import ShapePca
+from sim_perception.taxonomy import load_taxonomy
+from training.label_bag import SEGMENTATION, LabelBag, ToLabel
+from training.shape_pictures import draw_labels
+
+MODES = ('lidar',)
+FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', 'pictures')
+
+_LOOSE = {'edge_sigma': 4.0, 'edge_sigma_share': 0.06}
+"""How far the edges of regions are from those of objects; see ``LabelConfig``."""
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """What is labelled, and how; plain values, so that any process can do a part.
+
+    Attributes:
+        bag: the recording.
+        out: the data set's folder.
+        mode: what the labels rest on: ``lidar``.
+        detections: see ``LabelBag``.
+        shape: checkpoint of the shape space.
+        segmentation: checkpoint that finds image boxes.
+        level_frame, min_visibility: see ``LabelBag``.
+        mirrors: whether boxes are as wide as a car with its mirrors.
+        formats: of ``FORMATS``, what to write besides the frames.
+    """
+
+    bag: str
+    out: str
+    mode: str = 'lidar'
+    detections: str = ''
+    shape: str = 'models/shape_car'
+    segmentation: str = 'models/depth_segmentation'
+    level_frame: str = 'base_link'
+    min_visibility: float = 0.3
+    mirrors: bool = False
+    formats: tuple[str, ...] = FORMATS
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f'unknown mode {self.mode!r}; known: {", ".join(MODES)}')
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown:
+            raise ValueError(f'unknown formats {", ".join(unknown)}; known: {", ".join(FORMATS)}')
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that determines the labels, the networks included."""
+        facts = {**asdict(self), 'out': '', 'bag': str(Path(self.bag).resolve())}
+        for name in ('shape', 'segmentation'):
+            manifest = Path(getattr(self, name)) / MANIFEST
+            facts[name] = manifest.read_text() if manifest.is_file() else ''
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def record(self, name: str) -> Path:
+        """Return where a frame's labels are; the file is there when the frame is finished."""
+        return Path(self.out) / 'frames' / f'{name}.json'
+
+
+@lru_cache(maxsize=1)
+def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
+    """Return the recording and the engine, kept for the next part of the same job."""
+    config = LabelConfig(mirrors=job.mirrors)
+    labeler = ShapeLabeler.load(job.shape, config)
+    bag = LabelBag(
+        Path(job.bag),
+        labeler.model.config.category,
+        detections=job.detections,
+        checkpoint=Path(job.segmentation),
+        level_frame=job.level_frame,
+        min_visibility=job.min_visibility,
+    )
+    if bag.detections == SEGMENTATION:
+        labeler = ShapeLabeler.load(job.shape, replace(config, **_LOOSE))
+    return bag, labeler
+
+
+def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
+    """Label frames by number and write their files; return how many labels were accepted.
+
+    Frames that are finished are left as they are.
+    """
+    cv2.setNumThreads(1)
+    bag, labeler = open_job(job)
+    accepted = 0
+    for number in numbers:
+        if job.record(bag.name(number)).exists():
+            continue
+        item = bag[number]
+        labels = labeler.label(item.frame, item.boxes)
+        named = [replace(label, id=own) for label, own in zip(labels, item.ids, strict=True)]
+        frame = LabelledFrame(
+            name=item.name,
+            stamp=item.stamp,
+            camera=item.frame.camera,
+            camera_T_level=np.asarray(item.frame.camera_T_level, np.float64),
+            labels=tuple(named),
+            world_T_level=item.world_T_level,
+            level_frame=item.level_frame,
+            camera_frame=item.camera_frame,
+            world_frame=item.world_frame,
+        )
+        write_files(job, item, frame, labeler.model)
+        accepted += len(frame.accepted)
+    return accepted
+
+
+def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: ShapePca) -> None:
+    """Write all files of a frame, its labels last: they say that the frame is finished.
+
+    Raises:
+        OSError: for a full disk and the like; what was finished before stays.
+    """
+    out, kept = Path(job.out), frame.accepted
+    write_atomically(out / 'kitti/image_2' / f'{frame.name}.png', _encoded(item.image, '.png'))
+    masks, hidden = [], None
+    if {'coco', 'meshes'} & set(job.formats):
+        surfaces = [surface_of(label, model) for label in kept]
+        masks, hidden = frame_masks(frame, kept, surfaces)
+        if 'meshes' in job.formats:
+            write_meshes(frame, kept, surfaces, out / 'meshes')
+    if 'coco' in job.formats:
+        codes = json.dumps([encode_mask(mask) for mask in masks])
+        write_atomically(out / 'masks' / f'{frame.name}.json', codes.encode())
+    if 'kitti' in job.formats:
+        scan = scan_bytes(item.frame.points)
+        write_atomically(out / 'kitti/velodyne' / f'{frame.name}.bin', scan)
+        write_kitti(frame, load_taxonomy(), out / 'kitti', hidden)
+    if 'pictures' in job.formats:
+        picture = draw_labels(item.image, item.frame, frame.labels, model)
+        write_atomically(out / 'pictures' / f'{frame.name}.jpg', _encoded(picture, '.jpg'))
+    write_frame(frame, job.record(frame.name))
+
+
+def _encoded(image: np.ndarray, suffix: str) -> bytes:
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]))
+    if not done:
+        raise ValueError(f'an image of shape {image.shape} cannot be written as {suffix}')
+    return data.tobytes()
