@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from sim_perception.types import Camera
 from training.datasets.clips import Clip
@@ -89,6 +91,32 @@ def apply_view(clip: Clip, view: View) -> ClipView:
         right_intrinsics=None if right is None else _matrix(view, right.camera),
         view=view,
     )
+
+
+def turned(clip: ClipView, most: float, rng: np.random.Generator) -> ClipView:
+    """Return a clip whose camera turns steadily besides: what a turn does to an image is exact.
+
+    Frames before the target turn one way and those after it the other, about all axes and most
+    about the vertical one. The target, its truth and its stereo partner stay as they are; what
+    turns into view at the border of a frame is what was last seen there.
+
+    Args:
+        clip: with known intrinsics.
+        most: greatest angle between neighbours, radians.
+        rng: draws the turn.
+    """
+    rotation = rng.uniform(-most, most, 3) * (0.25, 1.0, 0.25)
+    images, poses = clip.images.copy(), clip.frame_T_target.copy()
+    height, width = images.shape[1:3]
+    for number in clip.sources:
+        turn = Rotation.from_rotvec((number - clip.target) * rotation).as_matrix()
+        matrix = clip.intrinsics[number]
+        new_T_old = matrix @ turn @ np.linalg.inv(matrix)
+        images[number] = cv2.warpPerspective(
+            images[number], new_T_old, (width, height), borderMode=cv2.BORDER_REPLICATE
+        )
+        poses[number, :3] = turn @ poses[number, :3]
+    return replace(clip, images=images, frame_T_target=poses)
 
 
 def _matrix(view: View, camera: Camera | None) -> Array:

@@ -12,7 +12,7 @@ from sim_perception.geometry.cameras import pixel_rays, project
 from sim_perception.geometry.transforms import from_euler, invert, transform_points
 from sim_perception.geometry.warping import warp
 from sim_perception.types import Camera
-from training.clip_view import ClipView, apply_view, clip_view
+from training.clip_view import ClipView, apply_view, clip_view, turned
 from training.datasets.clips import Clip, Motion
 from training.datasets.sample import Sample
 from training.views import GeometryConfig, View, draw_view
@@ -148,3 +148,28 @@ def test_a_view_is_for_images_of_its_size(clip: Clip) -> None:
     view = draw_view((100, 50), 100.0, GeometryConfig(), np.random.default_rng(0))
     with pytest.raises(ValueError, match='the view is of 100x50 images, not 320x160'):
         apply_view(clip, view)
+
+
+def test_an_added_turn_still_explains_every_frame(clip):
+    straight = apply_view(clip, VIEW)
+    view = turned(straight, np.radians(4), np.random.default_rng(1))
+    assert np.array_equal(view.images[1], straight.images[1])
+    before = straight.frame_T_target[[0, 2], :3, :3]
+    turns = view.frame_T_target[[0, 2], :3, :3] @ np.swapaxes(before, 1, 2)
+    np.testing.assert_allclose(turns[0] @ turns[1], np.eye(3), atol=1e-9)  # steady
+    assert 0.5 < np.degrees(np.arccos((np.trace(turns[0]) - 1) / 2)) < 5
+    depth = torch.from_numpy(view.depth[1])[None]
+    matrix = torch.from_numpy(view.intrinsics[1].astype(np.float32))[None]
+    target = torch.from_numpy(view.images[1]).permute(2, 0, 1)[None].float()
+    for number in (0, 2):
+        source = torch.from_numpy(view.images[number]).permute(2, 0, 1)[None].float()
+        pose = torch.from_numpy(view.frame_T_target[number].astype(np.float32))[None]
+        seen, inside = warp(source, depth, matrix, matrix, pose)
+        inner = inside.clone()
+        inner[..., :24], inner[..., -24:], inner[..., :24, :], inner[..., -24:, :] = 0, 0, 0, 0
+        error = (seen - target).abs().mean(1)[inner]
+        still, _ = warp(source, depth, matrix, matrix, torch.from_numpy(
+            straight.frame_T_target[number].astype(np.float32))[None])  # fmt: skip
+        wrong = (still - target).abs().mean(1)[inner]
+        assert error.mean() < 4
+        assert wrong.mean() > 3 * error.mean()

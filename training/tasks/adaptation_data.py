@@ -28,7 +28,7 @@ from training.augmentation import (
     random_appearance,
     random_view,
 )
-from training.clip_view import clip_view
+from training.clip_view import clip_view, turned
 from training.datasets.clips import Clip, Clips
 from training.datasets.kitti_stereo import stereo_depth
 from training.datasets.sample import DatasetError, Sample
@@ -48,6 +48,8 @@ class AdaptationDataConfig(DataConfig):
     """Real recordings for photometric self-supervision."""
     real_images: list[SourceConfig] = Field(default_factory=list)
     """Real images for pseudo-labels."""
+    turn: float = Field(default=0.0, ge=0, le=15)
+    """Greatest turn between neighbouring frames that is added to simulated clips, degrees."""
     depth_hints: bool = True
     """Match the stereo pairs of real clips for proposals of depth (see ``loss.hint``)."""
     real_geometry: GeometryConfig | None = None
@@ -179,6 +181,8 @@ class MixedData:
         clip = clips[place]
         geometry = self.config.geometry if virtual else self.real_clip_geometry
         view = clip_view(clip, geometry, rng)
+        if virtual and self.config.turn:
+            view = turned(view, np.radians(self.config.turn), rng)
         target, sources = view.target, list(view.sources)
         matrix = view.intrinsics[target]
         if not np.isfinite(matrix).all():
