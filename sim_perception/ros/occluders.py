@@ -133,7 +133,8 @@ class Occluders:
         info = self._info
         if info is None:
             return None
-        camera_T_level = invert(placement.level_T(place, info.header.frame_id, frame.stamp))
+        level_T_camera = placement.level_T(place, info.header.frame_id, frame.stamp)
+        camera_T_level = np.asarray(invert(level_T_camera), float)
         tracks = frame.tracks[frame.reported]
         camera = to_camera(info)
         boxes = shown_boxes(tracks, detections, camera, camera_T_level, frame.tracking_T_sensor)

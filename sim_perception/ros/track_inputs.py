@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
-from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
@@ -21,7 +20,7 @@ from sim_perception.ros.tracks import from_detections_2d, from_detections_3d, pa
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.tracking.config import (
     TrackerConfig,
-    image_classes,
+    image_config,
     network_config,
     street_classes,
 )
@@ -113,12 +112,11 @@ class TopicInput:
 
     def config(self) -> TrackerConfig:
         """See ``TrackInput``."""
-        classes = image_classes if self.image else street_classes
-        return TrackerConfig(
-            classes=classes(self.taxonomy),
-            ego_motion=not self.image and self._parameters.ego_motion == 'estimate',
-            **_shared(self._parameters),
-        )
+        shared = _shared(self._parameters)
+        if self.image:
+            return image_config(self.taxonomy.thing_ids, **shared)
+        estimate = self._parameters.ego_motion == 'estimate'
+        return TrackerConfig(classes=street_classes(self.taxonomy), ego_motion=estimate, **shared)
 
     def profile(self) -> Any:
         """See ``TrackInput``."""
@@ -155,6 +153,9 @@ class NetworkInput:
     queue = 1
 
     def __init__(self, parameters: TrackerParameters) -> None:
+        # imported only here: trackers of other detectors' boxes need no torch
+        from sim_perception.inference.permanence import PermanenceEngine
+
         self._parameters = parameters
         self.topic, self.message_type = IMAGE_TOPICS[parameters.image_transport]
         chosen = parameters.network

@@ -33,6 +33,8 @@ class ClassMotion:
             in any direction.
         rest_speed: objects that seem slower may be at rest, m/s; 0 if none are.
         turns: whether a lost object goes on turning as it did.
+        size_memory: detections over which a track's size is averaged; boxes in the image grow
+            and shrink, so that theirs is short.
         life: seconds that a track outlives its last detection.
     """
 
@@ -46,6 +48,7 @@ class ClassMotion:
     slip: float = 0.0
     rest_speed: float = 0.5
     turns: bool = False
+    size_memory: float = 10.0
     life: float = 3.0
 
     def __post_init__(self) -> None:
@@ -56,6 +59,8 @@ class ClassMotion:
         for name in ('position_noise', 'yaw_noise', 'start_speed', 'life'):
             if not getattr(self, name) > 0:
                 raise ValueError(f'{name} must be greater than 0')
+        if self.size_memory < 1:
+            raise ValueError(f'size_memory must be at least 1, got {self.size_memory}')
 
 
 VEHICLE = ClassMotion(group='vehicle', slip=0.5, yaw_noise=0.08, turns=True)
@@ -72,6 +77,7 @@ IMAGE_OBJECT = ClassMotion(
     sideways=1.0,
     start_speed=1.0,
     rest_speed=0.0,
+    size_memory=1.5,
     life=1.0,
 )
 """Any class in the image plane: lengths are box heights."""
@@ -82,12 +88,6 @@ def street_classes(taxonomy: Taxonomy | None = None) -> dict[int, ClassMotion]:
     taxonomy = taxonomy or load_taxonomy()
     known = {'pedestrian': PEDESTRIAN, 'cyclist': CYCLIST}
     return {i: known.get(taxonomy.names[i], VEHICLE) for i in taxonomy.thing_ids}
-
-
-def image_classes(taxonomy: Taxonomy | None = None) -> dict[int, ClassMotion]:
-    """Return the motion of the countable classes in the image plane, by class id."""
-    taxonomy = taxonomy or load_taxonomy()
-    return dict.fromkeys(taxonomy.thing_ids, IMAGE_OBJECT)
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,8 @@ def image_config(class_ids: Iterable[int], **changes: Any) -> TrackerConfig:
         class_ids: that it gives.
         **changes: fields of ``TrackerConfig`` that shall differ.
     """
-    return TrackerConfig(classes=dict.fromkeys(class_ids, IMAGE_OBJECT), **changes)
+    settings: dict[str, Any] = {'reach': 1.5, **changes}
+    return TrackerConfig(classes=dict.fromkeys(class_ids, IMAGE_OBJECT), **settings)
 
 
 CLASS_DTYPE = np.dtype(
@@ -229,6 +230,7 @@ CLASS_DTYPE = np.dtype(
         ('slip', float),
         ('rest_speed', float),
         ('turns', np.bool_),
+        ('size_memory', float),
         ('life', float),
     ]
 )

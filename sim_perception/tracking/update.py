@@ -16,8 +16,6 @@ import numpy.typing as npt
 from sim_perception.tracking.overlap import kernel, remainder
 from sim_perception.tracking.tables import OCCLUDED, VISIBLE, Rows
 
-SIZE_MEMORY = 10
-"""Detections over which a track's size is averaged."""
 HEIGHT_VARIANCE = 0.01
 """Variance of a measured height of the centre, m^2."""
 FLIP_MEMORY = 0.9
@@ -60,7 +58,7 @@ def update(
             detections['box'], detections['noise'], detections['logit'], detections['kind'],
             detections['scale'],
             matches, classes['group'], classes['yaw_noise'], classes['slip'],
-            classes['rest_speed'], stamp, memory,
+            classes['rest_speed'], classes['size_memory'], stamp, memory,
         )  # fmt: skip
         rows, columns = matches[:, 0], matches[:, 1]
         tracks['seen'][rows] = stamp
@@ -118,6 +116,7 @@ def _update(
     yaw_noise: npt.NDArray[np.float64],
     slip: npt.NDArray[np.float64],
     rest_speed: npt.NDArray[np.float64],
+    size_memory: npt.NDArray[np.float64],
     stamp: int,
     memory: float,
 ) -> None:
@@ -143,7 +142,7 @@ def _update(
         z[i, 0] += gain * (box[j, 2] - z[i, 0])
         z[i, 1] *= 1 - gain
         hits[i] += 1
-        share = 1.0 / min(hits[i], SIZE_MEMORY)
+        share = 1.0 / min(hits[i], size_memory[k])
         for n in range(3):
             size[i, n] += share * (box[j, 4 + n] - size[i, n])
         scale[i] += share * (detected_scale[j] - scale[i])

@@ -599,12 +599,19 @@ def test_image_boxes_are_tracked_and_their_class_names_mapped(ros):
     ],
 )
 def test_settings_that_do_not_fit_are_told(ros, values, problem):
-    log = ros.collect(Log, '/rosout')
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = ros.add(TrackerNode(namespace='unfit', parameter_overrides=overrides))
+
+    def told():  # the log may be written before anybody can listen to it
+        status = node.diagnostics.status()
+        return (
+            status.level == DiagnosticStatus.ERROR
+            and 'cannot configure' in status.message
+            and problem in status.message
+        )
+
     try:
-        log.wait(lambda m: 'cannot configure' in m.msg and problem in m.msg, problem)
-        assert node.diagnostics.status().level == DiagnosticStatus.ERROR
+        ros.until(told, problem)
     finally:
         ros.remove(node)
 

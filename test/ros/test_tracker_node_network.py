@@ -18,11 +18,11 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from sim_perception.bags.messages import compressed_image_message
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, to_quaternion
+from sim_perception.inference import permanence
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import save_checkpoint
 from sim_perception.models.permanence import PermanenceConfig, PermanenceNet
 from sim_perception.nodes.tracker import TrackerNode
-from sim_perception.ros import track_inputs
 from sim_perception.ros.conversions import ns_to_stamp, to_camera_info, to_image
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, Detection
@@ -133,7 +133,7 @@ class Screen:
 
 @pytest.fixture
 def scripted(monkeypatch):
-    monkeypatch.setattr(track_inputs, 'PermanenceEngine', ScriptedEngine)
+    monkeypatch.setattr(permanence, 'PermanenceEngine', ScriptedEngine)
 
 
 def test_a_hidden_object_keeps_its_id_and_place(ros, scripted):
@@ -204,9 +204,11 @@ def test_a_checkpoint_of_another_kind_is_refused(ros, dummy_checkpoint):
         Parameter('input', value='network'),
         Parameter('network', value=str(dummy_checkpoint)),
     ]
-    log = ros.collect(Log, '/rosout')
     node = ros.add(TrackerNode(namespace='strange', parameter_overrides=overrides))
     try:
-        log.wait(lambda m: 'cannot configure' in m.msg and 'permanence' in m.msg, 'the refusal')
+        ros.until(
+            lambda: re.search('cannot configure.*permanence', node.diagnostics.status().message),
+            'the refusal',
+        )
     finally:
         ros.remove(node)

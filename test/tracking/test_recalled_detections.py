@@ -138,6 +138,25 @@ def test_shown_boxes_are_the_detectors_own_or_projected() -> None:
     assert np.isnan(shown_boxes(frame.tracks, None, CAMERA, camera_T_level, behind)).all()
 
 
+def test_boxes_that_grow_in_the_image_are_followed() -> None:
+    """A car that comes near: its box doubles within a second."""
+    tracker = Tracker(image_config([CAR]))
+    for n in range(12):
+        half = 20 * 1.07**n
+        box = np.array([[300 - half, 100 - half / 2, 300 + half, 100 + half / 2]])
+        frame = tracker.step((n + 1) * PERIOD, DetectionArrays(np.array([CAR]), np.ones(1), box))
+    assert len(frame.tracks) == 1
+    np.testing.assert_allclose(frame.tracks['size'][0, 0], 2 * half, rtol=0.05)
+
+
+def test_a_track_of_the_image_plane_does_not_jump_far() -> None:
+    tracker = Tracker(image_config([CAR], confirm_hits=1))
+    for n, x in enumerate((100.0, 100.0, 100.0, 190.0)):
+        box = np.array([[x, 50, x + 40, 90]])
+        frame = tracker.step((n + 1) * PERIOD, DetectionArrays(np.array([CAR]), np.ones(1), box))
+    assert len(frame.tracks) == 2  # 90 pixels are more than 1.5 heights
+
+
 def test_named_configurations_know_all_classes_and_take_changes() -> None:
     config = network_config(min_score=0.3)
     assert set(config.classes) == set(street_classes())

@@ -22,7 +22,7 @@ from tracked_scenes import (
 )
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
-from sim_perception.tracking.config import TrackerConfig, image_classes, street_classes
+from sim_perception.tracking.config import TrackerConfig, image_config, street_classes
 from sim_perception.tracking.detections import DetectionArrays, from_detections
 from sim_perception.tracking.occlusion import BoxView
 from sim_perception.tracking.tracker import StampError, Tracker
@@ -199,7 +199,7 @@ def test_a_depth_image_of_another_size_is_refused() -> None:
 
 
 def test_image_boxes_keep_their_id_through_a_gap() -> None:
-    config = TrackerConfig(classes=image_classes())
+    config = image_config(street_classes())
     tracker = Tracker(config)
     for n in range(30):
         box = np.array([[100 + 6.0 * n, 50, 160 + 6.0 * n, 200]])
@@ -266,7 +266,7 @@ def test_detections_of_the_package_are_taken() -> None:
 
 
 def test_street_classes_are_the_countable_ones() -> None:
-    assert set(street_classes()) == set(image_classes()) == {10, 11, 12, 13}
+    assert set(street_classes()) == {10, 11, 12, 13}
 
 
 def clutter(rng: np.random.Generator, count: int) -> Array:

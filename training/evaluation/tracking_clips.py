@@ -176,7 +176,8 @@ def _degraded(now: TrueFrame, n: int, taxonomy: Taxonomy, seed: int) -> Detectio
     key = zlib.crc32(f'{now.frame.stamp}/{objects.id[n]}'.encode())
     rng = np.random.default_rng([seed, key])
     x, y, z, yaw, length, width, height = objects.box3d[n]
-    camera_T_box = invert(pose) @ from_euler(0, 0, yaw + YAW_JITTER * rng.normal(), (x, y, z))
+    world_T_box = from_euler(0, 0, float(yaw) + YAW_JITTER * rng.normal(), np.array([x, y, z]))
+    camera_T_box = np.asarray(invert(pose) @ world_T_box, float)
     scale = np.exp(RANGE_BIAS * own.normal() + RANGE_JITTER * rng.normal())
     camera_T_box[:3, 3] *= scale
     x1, y1, x2, y2 = objects.box2d[n]

@@ -91,7 +91,7 @@ def _overlaps(sequence: Scored, kind: str) -> dict[str, Any]:
     for frame in range(sequence.frames):
         a = true[true_edges[frame] : true_edges[frame + 1]]
         b = found[found_edges[frame] : found_edges[frame + 1]]
-        iou = iou_2d(truth.box2d[a], tracks.box2d[b])
+        iou = np.asarray(iou_2d(truth.box2d[a], tracks.box2d[b]), float)
         counts = truth.counts[a]
         kept = ~_excused(iou, counts)
         true_ids.append(truth.id[a[counts]])
