@@ -9,15 +9,8 @@ import pytest
 import torch
 
 from sim_perception.geometry.boxes import project_box
-from sim_perception.inference.permanence import (
-    MAX_GAP_S,
-    PermanenceEngine,
-    apart,
-    boxes_3d,
-    find_peaks,
-    rays_at,
-    upright,
-)
+from sim_perception.inference.object_peaks import apart, boxes_3d, find_peaks, rays_at, upright
+from sim_perception.inference.permanence import MAX_GAP_S, PermanenceEngine
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, save_checkpoint
 from sim_perception.models.permanence import (

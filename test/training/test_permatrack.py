@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from sim_perception.geometry.boxes import project_box
 from sim_perception.geometry.transforms import from_euler, invert, make_transform
-from sim_perception.inference.permanence import PermanenceEngine, upright
+from sim_perception.inference.object_peaks import upright
+from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from sim_perception.models.depth_segmentation import (
     DepthSegmentationConfig,

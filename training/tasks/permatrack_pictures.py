@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sim_perception.inference.permanence import HIDDEN_VISIBILITY, find_peaks
+from sim_perception.inference.object_peaks import find_peaks
+from sim_perception.inference.permanence import HIDDEN_VISIBILITY
 from sim_perception.models.permanence import BOX_UNIT, OUTPUT_STRIDE, PermanenceOutput
 from training.tasks.permatrack_maps import COLUMNS
 
