@@ -14,22 +14,28 @@ _TABLES = (
     launching.DEPTH_SEGMENTATION_ARGUMENTS,
     launching.TRANSPORT,
     launching.TRACKER_ARGUMENTS,
+    launching.AUTO_LABELER_ARGUMENTS,
     launching.COMMON_ARGUMENTS,
 )
+_OPTIONAL = ('tracker', 'auto_labeler')
 
 
-def separate_processes(context: LaunchContext, simulated: bool, tracker: bool) -> list[Action]:
+def separate_processes(context: LaunchContext, simulated: bool, chosen: list[str]) -> list[Action]:
     """Start every node in its own process; the simulator begins when all others are ready."""
     managed = {'autostart': False}
+    remappings = {
+        'tracker': launching.tracker_remappings(),
+        'auto_labeler': launching.auto_labeler_remappings(),
+    }
     values = launching.parameters_from(*_TABLES[1:])
     consumers = [
         launching.lifecycle_node(
             name,
             launching.node_parameters(context, [name], {**values, **managed}),
-            remappings=launching.tracker_remappings() if name == 'tracker' else [],
+            remappings=remappings.get(name, []),
             on_exit=launching.stop_when_it_ends(name),
         )
-        for name in ('depth_segmentation', *(['tracker'] if tracker else []))
+        for name in ('depth_segmentation', *chosen)
     ]
     if not simulated:
         return launching.bring_up(consumers)
@@ -44,10 +50,9 @@ def separate_processes(context: LaunchContext, simulated: bool, tracker: bool) -
     return launching.bring_up(consumers, source=source)
 
 
-def one_process(context: LaunchContext, simulated: bool, tracker: bool) -> list[Action]:
+def one_process(context: LaunchContext, simulated: bool, chosen: list[str]) -> list[Action]:
     """Start all nodes in one process."""
-    with_tracker = ['tracker'] if tracker else []
-    nodes = ['depth_segmentation', *with_tracker, *(['simulator'] if simulated else [])]
+    nodes = ['depth_segmentation', *chosen, *(['simulator'] if simulated else [])]
     values = launching.parameters_from(*_TABLES)
     parameters = launching.node_parameters(context, nodes, {**values, 'exit_at_end': True})
     return [
@@ -56,10 +61,13 @@ def one_process(context: LaunchContext, simulated: bool, tracker: bool) -> list[
             executable='pipeline',
             arguments=[
                 *('--source', 'simulator' if simulated else 'none'),
-                *(f'--{name}' for name in with_tracker),
+                *(f'--{name.replace("_", "-")}' for name in chosen),
             ],
             parameters=parameters,
-            remappings=launching.tracker_remappings(),
+            remappings=[
+                *launching.auto_labeler_remappings(),
+                *launching.tracker_remappings(),
+            ],
             output='screen',
             on_exit=launching.stop_when_it_ends('the pipeline'),
         )
@@ -71,9 +79,11 @@ def start(context: LaunchContext) -> list[Action]:
     simulated = LaunchConfiguration('source').perform(context) == 'simulator'
     container = IfCondition(LaunchConfiguration('container')).evaluate(context)
     bag = LaunchConfiguration('record').perform(context)
-    tracker = IfCondition(LaunchConfiguration('tracker')).evaluate(context)
+    chosen = [
+        name for name in _OPTIONAL if IfCondition(LaunchConfiguration(name)).evaluate(context)
+    ]
     nodes = one_process if container else separate_processes
-    return [*([launching.recorder(bag)] if bag else []), *nodes(context, simulated, tracker)]
+    return [*([launching.recorder(bag)] if bag else []), *nodes(context, simulated, chosen)]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -92,7 +102,10 @@ def generate_launch_description() -> LaunchDescription:
                 'false',
                 "track objects, too: a detector's, or with input:=network those in the images",
             ),
-            *launching.declare(launching.TRACKER_TOPICS, *_TABLES),
+            launching.argument(
+                'auto_labeler', 'false', "label a detector's cars in 3D with the LiDAR, too"
+            ),
+            *launching.declare(launching.TRACKER_TOPICS, launching.AUTO_LABELER_TOPICS, *_TABLES),
             launching.argument(*launching.PARAMS_FILE),
             launching.argument('container', 'false', 'all nodes in one process'),
             launching.argument('record', '', 'folder of a new bag to record into'),

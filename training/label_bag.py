@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,10 +15,11 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.decode import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
+from sim_perception.geometry.cameras import undistort_boxes
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy
-from sim_perception.types import Camera, Frame
+from sim_perception.types import Frame
 from training.datasets.bag_lidar import image_topic, only_topic
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.undistort import undistorted
@@ -229,8 +229,7 @@ class LabelBag:
         ]
         boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
         assert raw.camera is not None
-        if raw.camera.distortion:
-            boxes = _straight(boxes, raw.camera)
+        boxes = undistort_boxes(raw.camera, boxes)
         height, width = frame.image.shape[:2]
         limit = np.array([width, height, width, height]) - 1.0
         return np.clip(boxes, 0, limit), tuple(item.id for item in chosen)
@@ -241,13 +240,3 @@ class LabelBag:
                 raise DatasetError('boxes from segmentation need a depth_segmentation checkpoint')
             self._engine = DepthSegmentationEngine.load(self._checkpoint, threads=1)
         return self._engine
-
-
-def _straight(boxes: F64, camera: Camera) -> F64:
-    """Return image boxes, by their corners, as an undistorted camera has them."""
-    if not len(boxes):
-        return boxes
-    coefficients = np.array(camera.distortion)
-    corners = boxes.reshape(-1, 1, 2)
-    moved = cv2.undistortPoints(corners, camera.matrix, coefficients, P=camera.matrix)
-    return np.asarray(moved, np.float64).reshape(-1, 4)

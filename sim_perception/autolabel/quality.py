@@ -28,6 +28,7 @@ REASONS = {
     'not_free': 'the LiDAR looked through where the best shape is',
     'box_mismatch': 'the outline of the best shape does not fit the image box',
     'low_confidence': 'the expected overlap with the truth is low',
+    'no_time': 'the time for the frame was used up by other objects',
 }
 """Every reason for rejection, in words."""
 

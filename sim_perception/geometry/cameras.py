@@ -108,3 +108,14 @@ def unproject(camera: Camera, depth: Array) -> Array:
             f'{camera.width}x{camera.height}; resize the camera to the image'
         )
     return pixel_rays(camera) * depth[..., None]
+
+
+def undistort_boxes(camera: Camera, boxes: Array) -> Array:
+    """Return (N, 4) image boxes, by their corners, as the camera without distortion has them."""
+    boxes = np.asarray(boxes, float).reshape(-1, 4)
+    if not len(boxes) or not any(camera.distortion):
+        return boxes
+    coefficients = np.array(camera.distortion)
+    corners = boxes.reshape(-1, 1, 2)
+    moved = cv2.undistortPoints(corners, camera.matrix, coefficients, P=camera.matrix)
+    return np.asarray(moved, float).reshape(-1, 4)

@@ -29,12 +29,19 @@ def main(arguments: list[str] | None = None) -> int:
         "'none' (default) takes the topics of a robot or a bag",
     )
     parser.add_argument('--tracker', action='store_true', help="track a detector's objects, too")
+    parser.add_argument(
+        '--auto-labeler', action='store_true', help="label a detector's cars in 3D, too"
+    )
     options = parser.parse_args(remove_ros_args(arguments)[1:])
     nodes: list[Callable[[], Node]] = [DepthSegmentationNode]
     if options.tracker:
         from sim_perception.nodes.tracker import TrackerNode
 
         nodes.append(TrackerNode)
+    if options.auto_labeler:
+        from sim_perception.nodes.auto_labeler import AutoLabelerNode
+
+        nodes.append(AutoLabelerNode)
     if options.source == 'simulator':
         # Imported only here: a robot needs no renderer.
         from sim_perception.nodes.simulator import SimulatorNode

@@ -109,6 +109,14 @@ TRACKER_TOPICS: Mapping[str, tuple[type, str, str]] = {
         "topic of depth images for occlusion 'depth'",
     ),
 }
+AUTO_LABELER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'time_budget': (float, '0.2', 'of the auto_labeler: seconds per frame for new objects'),
+    'mirrors': (bool, 'false', 'labels as wide as the car with its mirrors'),
+    'export_folder': (str, 'auto_labels', 'where the service ~/export writes'),
+}
+AUTO_LABELER_TOPICS: Mapping[str, tuple[type, str, str]] = {
+    'image_boxes': (str, 'detections_2d', "topic of a detector's Detection2DArray to label from"),
+}
 TRANSPORT: Mapping[str, tuple[type, str, str]] = {
     'image_transport': (str, 'raw', "'raw' or 'compressed': which camera topic to take"),
 }
@@ -179,6 +187,11 @@ def tracker_remappings() -> list[tuple[str, LaunchConfiguration]]:
         ('detections_2d', detections),
         ('depth/image', LaunchConfiguration('depth')),
     ]
+
+
+def auto_labeler_remappings() -> list[tuple[str, LaunchConfiguration]]:
+    """Return the remappings of the auto_labeler's inputs, for it alone in a process."""
+    return [('auto_labeler:detections_2d', LaunchConfiguration('image_boxes'))]
 
 
 def rviz(condition: Any, use_sim_time: Any) -> Node:

@@ -238,11 +238,73 @@ class TrackerParameters:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class AutoLabelerParameters:
+    """Parameters of the ``auto_labeler`` node."""
+
+    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    shape_checkpoint: str = parameter(
+        '', 'checkpoint folder of the shape space; empty is the shipped models/shape_car'
+    )
+    class_map: str = parameter(
+        'van=car',
+        "classes of the detector by the taxonomy's names, 'theirs=ours, ...'; names that are "
+        'equal need no entry',
+    )
+    min_score: float = parameter(0.3, 'weaker detections are not labelled', low=0.0, high=1.0)
+    min_visibility: float = parameter(
+        0.3,
+        "detections with a hypothesis 'visibility' below it are not labelled",
+        low=0.0,
+        high=1.0,
+    )
+    time_budget: float = parameter(
+        0.2,
+        'seconds per frame after which no further object is begun, the largest come first',
+        low=0.001,
+        high=60.0,
+    )
+    mirrors: bool = parameter(False, 'boxes as wide as the car with its mirrors')
+    level_frame: str = parameter(
+        'base_link', 'frame with z up that moves with the robot; labels are in it'
+    )
+    fixed_frame: str = parameter(
+        'odom',
+        "frame that stands still, for removing the robot's motion from scans with a column "
+        "'time' and for exports; empty removes none",
+    )
+    sync_slop: float = parameter(
+        0.06,
+        'detections and points whose stamps differ by more do not belong together, seconds',
+        low=0.0,
+        high=1.0,
+    )
+    export_folder: str = parameter(
+        'auto_labels', 'where the service ~/export writes; a folder per call is made in it'
+    )
+    keep_frames: int = parameter(
+        600, 'the newest labelled frames that are kept for ~/export', low=1, high=100000
+    )
+    tf_timeout: float = parameter(
+        0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0
+    )
+    jump_threshold: float = parameter(
+        1.0,
+        'stamps that go back by more than this start afresh, by less are dropped, seconds',
+        low=0.0,
+        high=3600.0,
+    )
+    input_timeout: float = parameter(
+        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
+    )
+
+
 #: The parameters of every node, by the node's default name.
 NODES: dict[str, type] = {
     'simulator': SimulatorParameters,
     'depth_segmentation': DepthSegmentationParameters,
     'tracker': TrackerParameters,
+    'auto_labeler': AutoLabelerParameters,
 }
 
 

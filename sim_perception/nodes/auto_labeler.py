@@ -1,0 +1,233 @@
+"""The ``auto_labeler`` node: image boxes and LiDAR in, 3D boxes with shape out."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, PointCloud2
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool, Trigger
+from vision_msgs.msg import Detection2DArray, Detection3DArray
+from visualization_msgs.msg import MarkerArray
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.export import export_frames
+from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.meshes import surface_of
+from sim_perception.autolabel.records import LabelledFrame
+from sim_perception.resources import share_path
+from sim_perception.ros import qos
+from sim_perception.ros.conversions import stamp_to_ns, to_camera
+from sim_perception.ros.images import INFO_TOPIC
+from sim_perception.ros.label_inputs import read_input
+from sim_perception.ros.labels import mesh_markers, to_label_array
+from sim_perception.ros.lifecycle import StampGuard, WorkerNode, describe_error, node_main
+from sim_perception.ros.parameters import AutoLabelerParameters
+from sim_perception.ros.sync import Synchronizer, SyncSettings
+from sim_perception.ros.tf import TransformLookup
+from sim_perception.ros.tracks import parse_class_map
+from sim_perception.taxonomy import load_taxonomy
+
+NAME = 'auto_labeler'
+DETECTIONS_TOPIC, POINTS_TOPIC = 'detections_2d', 'lidar/points'
+_TYPES: dict[str, type] = {'labels': Detection3DArray, 'meshes': MarkerArray}
+_MESH_SPACING = 0.15
+"""Of live meshes, metres: coarser than exported ones."""
+
+
+class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
+    """Labels the newest frame within a budget of time; the largest objects come first.
+
+    Only accepted labels are published; the diagnostics count the others by reason. Meshes are
+    made only while someone subscribes to them.
+    """
+
+    work_name = 'labelling'
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(NAME, AutoLabelerParameters, **options)
+        self._labeler: ShapeLabeler | None = None
+        self._outputs: dict[str, Any] = {}
+        self._inputs: list[Any] = []
+        self._info: CameraInfo | None = None
+        self._transforms: TransformLookup | None = None
+        self._paused = False
+        self._counts: Counter[str] = Counter()
+        self._kept: deque[LabelledFrame] = deque()
+        self._lock = threading.Lock()
+        self._services: list[Any] = []
+
+    def setup(self) -> None:
+        """Load the shape space, compile the fit and make publishers and services."""
+        p = self.parameters
+        chosen = p.shape_checkpoint
+        folder = Path(chosen) if chosen else share_path('models', 'shape_car')
+        self._labeler = ShapeLabeler.load(folder, LabelConfig(mirrors=p.mirrors))
+        self._labeler.warm_up()
+        self._taxonomy = load_taxonomy()
+        self._class_ids = parse_class_map(p.class_map, self._taxonomy)
+        self._kept = deque(maxlen=p.keep_frames)
+        self._counts.clear()
+        for name, message_type in _TYPES.items():
+            self._outputs[name] = qos.advertise(self, message_type, f'~/{name}', qos.stream_qos())
+        self._services = [
+            self.create_service(Trigger, '~/export', self._on_export),
+            self.create_service(SetBool, '~/pause', self._on_pause),
+        ]
+
+    def teardown(self) -> None:
+        """Free the shape space, the publishers, the services and the kept frames."""
+        self._labeler = None
+        for publisher in self._outputs.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs.clear()
+        for service in self._services:
+            self.destroy_service(service)
+        self._services.clear()
+        with self._lock:
+            self._kept.clear()
+
+    def start(self) -> None:
+        """Subscribe and start the worker."""
+        p = self.parameters
+        self.stamps = StampGuard(p.jump_threshold)
+        self._transforms = TransformLookup(self, p.tf_timeout)
+        settings = SyncSettings(slop=p.sync_slop, queue_size=10, jump=p.jump_threshold)
+        self._sync = Synchronizer(2, self._on_pair, settings)
+        self._topics = [self.resolve_topic_name(t) for t in (DETECTIONS_TOPIC, POINTS_TOPIC)]
+        lost, sensor = self.diagnostics.lost, qos.sensor_qos
+        self._inputs = [
+            qos.subscribe(
+                self, Detection2DArray, DETECTIONS_TOPIC, self._on_detections, sensor(), lost
+            ),
+            qos.subscribe(self, PointCloud2, POINTS_TOPIC, self._on_points, sensor(), lost),
+            qos.subscribe(self, CameraInfo, INFO_TOPIC, self._on_info, sensor()),
+        ]
+        self.diagnostics.expect(*self._topics, timeout=p.input_timeout)
+        super().start()
+
+    def stop(self) -> None:
+        """Unsubscribe and stop the worker."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs.clear()
+        super().stop()
+        if self._transforms is not None:
+            self._transforms.close()
+            self._transforms = None
+
+    def reset(self) -> None:
+        """Forget transforms; the synchroniser forgets by itself, as stamps tell it."""
+        if self._transforms is not None:
+            self._transforms.reset()
+
+    def _on_detections(self, message: Detection2DArray) -> None:
+        self.diagnostics.received(self._topics[0])
+        self._sync.put(0, message)
+
+    def _on_points(self, message: PointCloud2) -> None:
+        self.diagnostics.heard(self._topics[1])
+        self._sync.put(1, message)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message
+
+    def _on_pair(self, messages: Any) -> None:
+        if not self._paused:
+            self.submit(messages)
+
+    def process(self, item: Any) -> None:
+        """Label one frame and publish what was accepted."""
+        detections, cloud = item
+        self.check_stamp(detections.header)
+        labeler, transforms = self._labeler, self._transforms
+        assert labeler is not None
+        assert transforms is not None
+        if self._info is None:
+            topic = self.resolve_topic_name(INFO_TOPIC)
+            raise ValueError(f'no camera calibration on {topic} yet; is the camera running?')
+        camera = to_camera(self._info)
+        begin = time.perf_counter()
+        seen = read_input(
+            *(detections, cloud, camera, self._class_ids, labeler.class_id, self.parameters),
+            transforms.lookup,
+        )
+        found = labeler.label(seen.frame, seen.boxes, self.parameters.time_budget)
+        work = time.perf_counter() - begin
+        labels = tuple(replace(one, id=i) for one, i in zip(found, seen.ids, strict=True))
+        stamp = stamp_to_ns(detections.header.stamp)
+        frame = LabelledFrame(
+            name=f'{stamp}',
+            stamp=stamp,
+            camera=seen.frame.camera,
+            camera_T_level=np.asarray(seen.frame.camera_T_level),
+            labels=labels,
+            world_T_level=seen.world_T_level,
+            level_frame=self.parameters.level_frame,
+            camera_frame=detections.header.frame_id,
+            world_frame=self.parameters.fixed_frame,
+        )
+        with self._lock:
+            self._kept.append(frame)
+        self._explain(frame)
+        self._publish(frame, Header(stamp=detections.header.stamp, frame_id=frame.level_frame))
+        self.diagnostics.published(self.age(stamp), work)
+
+    def _explain(self, frame: LabelledFrame) -> None:
+        """Count acceptance and reasons in the diagnostics."""
+        self._counts.update(
+            'accepted' if label.accepted else f'rejected_{label.reason}' for label in frame.labels
+        )
+        facts = {name: str(count) for name, count in self._counts.items()}
+        facts['objects'] = str(sum(self._counts.values()))
+        self.diagnostics.note(**facts)
+
+    def _publish(self, frame: LabelledFrame, header: Header) -> None:
+        labels = frame.accepted
+        self._outputs['labels'].publish(to_label_array(labels, self._taxonomy, header))
+        if qos.is_wanted(self._outputs['meshes']):
+            assert self._labeler is not None
+            surfaces = [surface_of(one, self._labeler.model, _MESH_SPACING) for one in labels]
+            markers = mesh_markers(labels, surfaces, self._taxonomy, header)
+            self._outputs['meshes'].publish(markers)
+
+    def _on_pause(self, request: Any, response: Any) -> Any:
+        self._paused = bool(request.data)
+        self.diagnostics.note(paused=str(self._paused).lower())
+        response.success = True
+        response.message = 'paused' if self._paused else 'labelling'
+        return response
+
+    def _on_export(self, _request: Any, response: Any) -> Any:
+        with self._lock:
+            frames = list(self._kept)
+        assert self._labeler is not None
+        folder = Path(self.parameters.export_folder).expanduser()
+        try:
+            if not frames:
+                raise ValueError('nothing is labelled yet')
+            folder = folder / f'labels_{frames[-1].stamp}'
+            export_frames(frames, folder, self._taxonomy, self._labeler.model)
+        except (OSError, ValueError, ImportError) as error:
+            response.success, response.message = False, describe_error(error)
+            self.report(f'cannot export: {response.message}')
+            return response
+        response.success = True
+        response.message = f'{len(frames)} frames in {folder.resolve()}'
+        return response
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node."""
+    return node_main(AutoLabelerNode, __doc__, AutoLabelerParameters, arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What the labelling node takes: image boxes, a scan and the camera, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from sensor_msgs.msg import PointCloud2
+from vision_msgs.msg import Detection2DArray
+
+from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.autolabel.motion import still_points
+from sim_perception.geometry.cameras import undistort_boxes
+from sim_perception.geometry.transforms import transform_points
+from sim_perception.ros.clouds import cloud_points
+from sim_perception.ros.conversions import stamp_to_ns
+from sim_perception.ros.parameters import AutoLabelerParameters
+from sim_perception.ros.placement import Lookup
+from sim_perception.ros.tf import TransformError
+from sim_perception.ros.tracks import from_detections_2d
+from sim_perception.types import Camera
+
+F64 = npt.NDArray[np.float64]
+_TIME = 'time'
+_LONGEST_SCAN_S = 1.0
+
+
+@dataclass(frozen=True)
+class LabelInput:
+    """One frame to label.
+
+    Attributes:
+        frame: camera and cloud in the level frame.
+        boxes: (M, 4) image boxes within the image, the largest first.
+        ids: of the boxes.
+        world_T_level: pose of the level frame in the fixed frame, or None.
+    """
+
+    frame: LidarFrame
+    boxes: F64
+    ids: tuple[str, ...]
+    world_T_level: F64 | None
+
+
+def chosen_boxes(
+    array: Detection2DArray,
+    class_ids: dict[str, int],
+    class_id: int,
+    parameters: AutoLabelerParameters,
+    camera: Camera,
+) -> tuple[F64, tuple[str, ...]]:
+    """Return the boxes of a class that are to be labelled, the largest first, and their ids."""
+    boxes, ids = [], []
+    for item in array.detections:
+        one = Detection2DArray(header=array.header, detections=[item])
+        rows, _ = from_detections_2d(one, class_ids, parameters.min_visibility)
+        if not len(rows.class_id) or rows.class_id[0] != class_id:
+            continue
+        if rows.score[0] >= parameters.min_score:
+            boxes.append(rows.boxes[0])
+            ids.append(item.id)
+    places = undistort_boxes(camera, np.array(boxes, float).reshape(-1, 4))
+    limit = np.array([camera.width, camera.height] * 2) - 1.0
+    places = np.clip(places, 0, limit)
+    order = np.argsort(-(places[:, 2:] - places[:, :2]).prod(1), kind='stable')
+    return places[order], tuple(ids[k] for k in order)
+
+
+def level_cloud(
+    message: PointCloud2,
+    stamp: int,
+    lookup: Lookup,
+    level_frame: str,
+    fixed_frame: str,
+) -> tuple[F64, F64, F64 | None]:
+    """Return points in the level frame at a stamp, the sensor's place, and world_T_level.
+
+    The robot's motion is removed from scans with a column ``time``, seconds since their stamp,
+    where the fixed frame's transforms allow it.
+
+    Raises:
+        ValueError: for a malformed cloud.
+        TransformError: if the LiDAR's mounting is not known.
+    """
+    points = cloud_points(message)
+    places = np.column_stack([points[name] for name in 'xyz']).astype(float)
+    source = message.header.frame_id
+    level_T_lidar = np.asarray(lookup(level_frame, source, stamp), float)
+    sensor = level_T_lidar[:3, 3].copy()
+    world_T_level = None
+    if fixed_frame:
+        try:
+            world_T_level = np.asarray(lookup(fixed_frame, level_frame, stamp), float)
+        except TransformError:
+            world_T_level = None
+    rigid = transform_points(level_T_lidar, places)
+    if world_T_level is None:
+        return rigid, sensor, None
+    first = stamp_to_ns(message.header.stamp)
+    seconds = np.zeros(len(points))
+    if _TIME in (points.dtype.names or ()):
+        seconds = points[_TIME].astype(float)
+    if not np.isfinite(seconds).all() or np.ptp(seconds) > _LONGEST_SCAN_S:
+        return rigid, sensor, world_T_level
+
+    def pose(time: float) -> npt.NDArray[np.floating]:
+        return lookup(fixed_frame, source, first + round(time * 1e9))
+
+    try:
+        return still_points(places, seconds, pose, world_T_level), sensor, world_T_level
+    except TransformError:
+        return rigid, sensor, world_T_level
+
+
+def read_input(
+    array: Detection2DArray,
+    cloud: PointCloud2,
+    camera: Camera,
+    class_ids: dict[str, int],
+    class_id: int,
+    parameters: AutoLabelerParameters,
+    lookup: Lookup,
+) -> LabelInput:
+    """Return what a pair of messages shows.
+
+    Args:
+        array: detections, in the camera's frame.
+        cloud: the scan that belongs to them.
+        camera: calibration.
+        class_ids: by the detector's names; see ``parse_class_map``.
+        class_id: the category to label.
+        parameters: of the node.
+        lookup: gives transforms.
+
+    Raises:
+        ValueError: for unusable messages.
+        TransformError: if the sensors' mounting is not known.
+    """
+    if not array.header.frame_id:
+        raise ValueError('detections without frame_id; set header.frame_id to the camera')
+    stamp = stamp_to_ns(array.header.stamp)
+    boxes, ids = chosen_boxes(array, class_ids, class_id, parameters, camera)
+    level = parameters.level_frame
+    camera_T_level = np.asarray(lookup(array.header.frame_id, level, stamp), float)
+    points, sensor, world_T_level = level_cloud(
+        cloud, stamp, lookup, level, parameters.fixed_frame
+    )
+    ideal = replace(camera, distortion=())
+    return LabelInput(LidarFrame(ideal, camera_T_level, points, sensor), boxes, ids, world_T_level)
