@@ -127,6 +127,13 @@ def evaluate(
             'always answering with its mean depth image is printed as static_abs_rel.'
         ),
     ] = None,
+    mode: Annotated[
+        str, typer.Option(help='Of autolabel: what labels are made from: lidar.')
+    ] = 'lidar',
+    box_noise: Annotated[
+        float,
+        typer.Option(help='Of autolabel: deviation of the image boxes, share of their sides.'),
+    ] = 0.0,
     record: Annotated[
         bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
     ] = False,
@@ -159,7 +166,20 @@ def evaluate(
             pictures=pictures,
         )
         return
-    known = ('depth_segmentation', 'visual_odometry', 'tracking', 'permanence')
+    if task == 'autolabel':
+        from training.evaluate_labels import evaluate_labels
+
+        evaluate_labels(
+            data,
+            checkpoint=checkpoint,
+            mode=mode,
+            json_file=json,
+            pictures=pictures,
+            limit=limit,
+            box_noise=box_noise,
+        )
+        return
+    known = ('depth_segmentation', 'visual_odometry', 'tracking', 'permanence', 'autolabel')
     if task not in known:
         raise ConfigError(f'unknown task {task!r}; known: {", ".join(known)}')
     if checkpoint is None:
@@ -228,8 +248,12 @@ def calibrate(
         int | None, typer.Option(help='At most so many frames of each.', min=1)
     ] = None,
 ) -> None:
-    """Fit the two numbers that make a checkpoint's confidence images hold, and store them."""
-    from training.calibrate import calibrate as run
+    """Fit what makes a checkpoint's confidence hold, and store it.
+
+    Of a depth_segmentation network that is two numbers, of a shape space the weights of what
+    its labels' confidence rests on.
+    """
+    from training.evaluate_labels import calibrate_any as run
 
     run(checkpoint, data, limit=limit)
 

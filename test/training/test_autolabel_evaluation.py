@@ -1,0 +1,174 @@
+"""Scoring of labels, their calibrated confidence, and KITTI's object folders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.autolabel.quality import FEATURES
+from sim_perception.geometry.boxes import iou_upright
+from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
+from sim_perception.types import Box3D, Camera, ShapeLabel
+from training.datasets.kitti_object import object_scenes, read_scene
+from training.datasets.kitti_tracking import from_vehicle
+from training.datasets.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
+from training.datasets.sample import DatasetError
+from training.evaluation.autolabel import Population, compare, open_scenes, scores
+from training.evaluation.autolabel_confidence import fit_confidence
+
+CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)
+SIZE = (4.0, 1.8, 1.5)
+
+
+def box(x: float, y: float, yaw: float = 0.0, size: tuple[float, float, float] = SIZE) -> Box3D:
+    return Box3D(from_euler(0, 0, yaw, np.array([x, y, size[2] / 2])), size)
+
+
+def true(placed: Box3D, *, points: int = 100, occluded: float = 0.0) -> TrueObject:
+    return TrueObject('car', placed, (10.0, 10.0, 40.0, 30.0), 0.0, occluded, points)
+
+
+def scene_of(things: tuple[TrueObject, ...]) -> LabelScene:
+    frame = LidarFrame(CAMERA, invert(BODY_T_OPTICAL), np.zeros((0, 3)), np.zeros(3))
+    return LabelScene('made', frame, np.zeros((100, 200, 3), np.uint8), things)
+
+
+def label(placed: Box3D | None, confidence: float = 0.8, reason: str = '') -> ShapeLabel:
+    return ShapeLabel(10, (10.0, 10.0, 40.0, 30.0), not reason, reason, confidence, placed)
+
+
+def test_intersection_over_union_of_turned_boxes() -> None:
+    cube = (2.0, 2.0, 2.0)
+    plan, space = iou_upright(box(0, 0, 0, cube), box(0, 0, np.pi / 4, cube))
+    octagon = 8 * (np.sqrt(2) - 1)
+    assert plan == pytest.approx(octagon / (8 - octagon), abs=1e-5)
+    assert space == pytest.approx(plan, abs=1e-6)
+    plan, space = iou_upright(box(0, 0), box(2, 0))
+    assert plan == pytest.approx(1 / 3, abs=1e-5)
+    assert iou_upright(box(0, 0), box(9, 0)) == (0.0, 0.0)
+
+
+def test_comparison_measures_what_was_changed() -> None:
+    thing = true(box(10, 2, 0.5))
+    moved = replace(box(10, 2, 0.5 + np.pi), size=(4.4, 1.8, 1.5))
+    row = compare(scene_of((thing,)), label(moved), thing)
+    assert row.yaw == pytest.approx(np.pi)
+    np.testing.assert_allclose(row.size, [0.1, 0, 0], atol=1e-9)
+    assert row.translation == pytest.approx(0, abs=1e-9)
+    assert row.iou_3d == pytest.approx(1 / 1.1, abs=1e-5)
+    assert np.isnan(compare(scene_of((thing,)), label(None, 0, 'no_points'), thing).yaw)
+
+
+def test_population_has_its_limits() -> None:
+    population, scene = Population(), scene_of(())
+    assert population.has(scene, true(box(39, 0)))
+    assert not population.has(scene, true(box(41, 0)))
+    assert not population.has(scene, true(box(10, 0), points=29))
+    assert not population.has(scene, true(box(10, 0), occluded=0.6))
+    assert not population.has(scene, replace(true(box(10, 0)), kind='truck'))
+
+
+def test_scores_count_by_hand() -> None:
+    thing = true(box(10, 0))
+    scene = scene_of((thing,))
+    rows = [
+        compare(scene, label(box(10, 0), 0.9), thing),
+        compare(scene, label(box(10.4, 0), 0.7), thing),
+        compare(scene, label(box(13, 0), 0.6), thing),
+        compare(scene, label(None, 0.0, 'no_points'), thing),
+        compare(scene, label(box(30, 0), 0.9), thing, counts=False),
+    ]
+    figures = scores(rows)
+    assert figures['objects'] == 4
+    assert figures['acceptance'] == 0.75
+    assert figures['precision_bev_50'] == pytest.approx(2 / 3)
+    assert figures['precision_bev_50_any'] == pytest.approx(2 / 4)
+    assert figures['recall_bev_50'] == 0.5
+    assert figures['median_iou_3d'] == pytest.approx(3.6 / 4.4, abs=1e-5)
+    assert figures['confidence_rank_correlation'] == pytest.approx(1)
+    with pytest.raises(DatasetError, match='no object'):
+        scores(rows[-1:])
+
+
+def test_confidence_learns_what_predicts_the_overlap() -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(300):
+        measures = {name: float(rng.normal()) for name in FEATURES}
+        iou = 1 / (1 + np.exp(-(1.0 + 1.5 * measures['box_iou'])))
+        shown = replace(label(box(10, 0)), measures=measures)
+        row = compare(scene_of(()), shown, true(box(10, 0)))
+        rows.append(replace(row, iou_3d=float(iou)))
+    model = fit_confidence(rows)
+    found = np.array([model(row.label.measures) for row in rows])
+    truth = np.array([row.iou_3d for row in rows])
+    assert np.corrcoef(found, truth)[0, 1] > 0.97
+    assert abs(found.mean() - truth.mean()) < 0.01
+    with pytest.raises(DatasetError, match='at least'):
+        fit_confidence(rows[:5])
+
+
+def test_boxes_are_cut_at_the_border_and_points_counted() -> None:
+    inside, share = cut_box(np.array([-50.0, 20, 50, 40]), 200, 100)
+    np.testing.assert_allclose(inside, [0, 20, 50, 40])
+    assert share == pytest.approx(0.5)
+    points = np.array([[10, 0, 0.7], [11.9, 0, 1.4], [10, 0, 0.02], [13, 0, 0.7]])
+    assert points_in_box(points, box(10, 0)) == 2
+
+
+def write_kitti(folder: Path, placed: Box3D, points: np.ndarray) -> None:
+    """Write one frame whose LiDAR is .08 m above and .27 m behind the camera."""
+    for name in ('image_2', 'velodyne', 'calib', 'label_2'):
+        (folder / name).mkdir(parents=True)
+    cv2.imwrite(str(folder / 'image_2' / '000003.png'), np.full((100, 200, 3), 90, np.uint8))
+    vehicle_T_lidar = from_euler(0, 0, 0, np.array([-0.27, 0.0, 0.08]))
+    raw = points @ np.eye(3) - vehicle_T_lidar[:3, 3]
+    values = np.column_stack([raw, np.full(len(raw), 0.3)]).astype(np.float32)
+    (folder / 'velodyne' / '000003.bin').write_bytes(values.tobytes())
+    mount = (invert(BODY_T_OPTICAL) @ vehicle_T_lidar)[:3]
+    projection = np.column_stack([CAMERA.matrix, np.zeros(3)])
+    rows = {'P2': projection, 'R0_rect': np.eye(3), 'Tr_velo_to_cam': mount}
+    text = ''.join(f'{key}: {" ".join(map(str, value.ravel()))}\n' for key, value in rows.items())
+    (folder / 'calib' / '000003.txt').write_text(text)
+    x, y, z = placed.parent_T_box[:3, 3]
+    yaw = np.arctan2(placed.parent_T_box[1, 0], placed.parent_T_box[0, 0])
+    h, w, length, cx, cy, cz, ry = from_vehicle(np.array([[x, y, z, yaw, *placed.size]]))[0]
+    numbers = [0.1, 1, -1.5, 20.0, 30.0, 90.0, 70.0, h, w, length, cx, cy, cz, ry]
+    lines = ['Car ' + ' '.join(map(str, numbers)), 'DontCare' + ' -1' * 14]
+    (folder / 'label_2' / '000003.txt').write_text('\n'.join(lines) + '\n')
+
+
+def test_kitti_folder_comes_back_as_written(tmp_path: Path) -> None:
+    placed = box(12, -2, 0.7)
+    points = np.array([[12, -2, 0.8], [12.1, -2.2, 1.0], [30, 5, 0.0]])
+    write_kitti(tmp_path, placed, points)
+    scenes, count = open_scenes(f'kitti_object:{tmp_path}')
+    assert count == 1
+    (scene,) = scenes
+    np.testing.assert_allclose(scene.frame.points, points, atol=1e-5)
+    np.testing.assert_allclose(scene.frame.sensor, [-0.27, 0, 0.08])
+    assert scene.frame.camera == CAMERA
+    assert scene.image.shape == (100, 200, 3)
+    (thing,) = scene.objects
+    assert iou_upright(thing.box3d, placed)[1] == pytest.approx(1, abs=1e-5)
+    assert (thing.kind, thing.points, thing.truncated, thing.occluded) == ('car', 2, 0.1, 0.4)
+    assert thing.box2d == (20, 30, 90, 70)
+
+
+def test_broken_kitti_folders_say_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match='label_2'):
+        next(object_scenes(tmp_path))
+    write_kitti(tmp_path, box(12, 0), np.zeros((3, 3)))
+    (tmp_path / 'velodyne' / '000003.bin').write_bytes(b'12345678')
+    with pytest.raises(DatasetError, match='no KITTI scan'):
+        read_scene(tmp_path, '000003')
+    (tmp_path / 'calib' / '000003.txt').write_text('P2: 1 2 3\n')
+    with pytest.raises(DatasetError, match='P2'):
+        read_scene(tmp_path, '000003')
+    with pytest.raises(DatasetError, match='is none of'):
+        open_scenes('kitti_objects')

@@ -1,0 +1,66 @@
+"""The verbs ``evaluate autolabel`` and ``calibrate``, as the command line calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from sim_perception.models.checkpoint import load_checkpoint
+from training.datasets.label_scenes import LabelScene
+from training.evaluate import print_scores
+from training.evaluation.autolabel import CHECKPOINT, evaluate_autolabel
+
+
+def evaluate_labels(
+    data: str,
+    *,
+    checkpoint: Path | None = None,
+    mode: str = 'lidar',
+    json_file: Path | None = None,
+    pictures: Path | None = None,
+    limit: int | None = None,
+    box_noise: float = 0.0,
+) -> dict[str, Any]:
+    """Score automatic labels and print the table; see ``evaluation.autolabel``.
+
+    Raises:
+        DatasetError: for unusable data or an unknown mode.
+        CheckpointError: for an unusable checkpoint.
+    """
+
+    def progress(scenes: Iterable[LabelScene], total: int) -> Iterable[LabelScene]:
+        return track(scenes, description=data, total=total, console=Console(stderr=True))
+
+    report = evaluate_autolabel(
+        data,
+        checkpoint=checkpoint or CHECKPOINT,
+        mode=mode,
+        json_file=json_file,
+        pictures=pictures,
+        limit=limit,
+        box_noise=box_noise,
+        track=progress,
+    )
+    print_scores(data, {key: value for key, value in report.items() if isinstance(value, float)})
+    return report
+
+
+def calibrate_any(checkpoint: Path, data: Sequence[str], *, limit: int | None = None) -> None:
+    """Fit a checkpoint's confidence, whatever it holds.
+
+    Raises:
+        DatasetError: for unusable data.
+        CheckpointError: for an unusable checkpoint.
+    """
+    if load_checkpoint(checkpoint).name == 'shape_pca':
+        from training.evaluation.autolabel_confidence import calibrate_labels
+
+        calibrate_labels(checkpoint, data, limit)
+        return
+    from training.calibrate import calibrate
+
+    calibrate(checkpoint, data, limit=limit)
