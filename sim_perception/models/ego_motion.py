@@ -26,6 +26,9 @@ _CONTEXT = 16
 _FINE = 48
 # Columns that are compared in one matrix product.
 _BLOCK = 16
+# How often the source is brought into line with what is known of the motion and matched again.
+# Soft matching underestimates large shifts where there is little texture; small ones it finds.
+PASSES = 2
 # Pixels by which one unit of the network's output moves a match.
 _CORRECTION = 4.0
 # The motion assumed before looking: gently forward, in time order. It has the say of a few
@@ -139,7 +142,12 @@ class EgoMotionHead(nn.Module):
         Raises:
             ValueError: if the feature maps differ in shape or have odd sides.
         """
-        return self.solve(self.matches(target_features, source_features, log_depth, K, stride))
+        motion = None
+        for _ in range(PASSES):
+            found = self.matches(target_features, source_features, log_depth, K, stride, motion)
+            motion = self.solve(found)
+        assert motion is not None
+        return motion
 
     def solve(self, matches: Matches) -> Tensor:
         """Return the (B, 6) motion that explains the matches best."""
@@ -152,11 +160,21 @@ class EgoMotionHead(nn.Module):
         log_depth: Tensor,
         K: Tensor,
         stride: int,
+        start: Tensor | None = None,
     ) -> Matches:
-        """Match both frames at cells of twice the features' stride; arguments as ``forward``."""
+        """Match both frames at cells of twice the features' stride.
+
+        Args:
+            target_features, source_features, log_depth, K, stride: as for ``forward``.
+            start: (B, 6) motion around which matches are searched, or None for no motion; it
+                gets no gradient.
+        """
         self._check(target_features, source_features)
         radius = self.config.radius
         target_features, source_features = standardise(target_features, source_features)
+        if start is not None:
+            start = start.detach()
+            source_features = aligned(source_features, log_depth.detach(), K, stride, start)
         target = functional.normalize(self.project(target_features), dim=1)
         source = functional.normalize(self.project(source_features), dim=1)
         fine = correlation(target, source, radius)
@@ -182,7 +200,10 @@ class EgoMotionHead(nn.Module):
         focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], 1).float()[..., None, None]
         # Pixels to normalised coordinates; a cell of trust 0 is off by about a pixel.
         weight = trust.clamp(-12, 6).exp() * focal.square()
-        return Matches(flow / focal, weight, inverse_depth, rays)
+        flow = flow / focal
+        if start is not None:
+            flow = flow + rigid_flow(start, inverse_depth.detach(), rays)
+        return Matches(flow, weight, inverse_depth, rays)
 
     def _check(self, target: Tensor, source: Tensor) -> None:
         if target.shape != source.shape:
@@ -211,6 +232,29 @@ def standardise(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     variance = (squares[0] + squares[1]) / 2 - mean.square()
     scale = (variance.clamp(min=0) + 1e-5).rsqrt()
     return (target - mean) * scale, (source - mean) * scale
+
+
+@full_precision
+def aligned(source: Tensor, log_depth: Tensor, K: Tensor, stride: int, motion: Tensor) -> Tensor:
+    """Return (B, C, h, w) source features as the target would see them after a motion.
+
+    Args:
+        source: (B, C, h, w).
+        log_depth: (B, 1, h', w') of the target.
+        K: (B, 3, 3) intrinsics in pixels of the network's input image.
+        stride: pixels of the input image per cell.
+        motion: (B, 6), see ``EgoMotionHead``.
+    """
+    height, width = source.shape[-2:]
+    rays = cell_rays(K, (height, width), stride)
+    inverse_depth = (-upsample(log_depth, (height, width))).exp()
+    x, y = (rays + rigid_flow(motion, inverse_depth, rays)).unbind(1)
+    fx, fy, cx, cy = (K[:, i, j].view(-1, 1, 1) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    # grid_sample spans the outer edges of the first and last cell by -1 to 1
+    columns = (x * fx + cx + 0.5) / (stride * width) * 2 - 1
+    rows = (y * fy + cy + 0.5) / (stride * height) * 2 - 1
+    grid = torch.stack([columns, rows], -1)
+    return functional.grid_sample(source, grid, padding_mode='border', align_corners=False)
 
 
 def correlation(target: Tensor, source: Tensor, radius: int) -> Tensor:

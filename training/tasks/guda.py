@@ -27,7 +27,7 @@ from sim_perception.models.depth_segmentation import (
     DepthSegmentationNet,
     DepthSegmentationOutput,
 )
-from sim_perception.models.ego_motion import EgoMotionHead, Matches
+from sim_perception.models.ego_motion import PASSES, EgoMotionHead, Matches
 from sim_perception.taxonomy import Taxonomy
 from training.config import ConfigError, TrainConfig
 from training.losses import laplace_nll, match_loss, normal_loss
@@ -261,11 +261,20 @@ class GudaTask(DepthSegmentationTask):
         with torch.no_grad():
             features = self.model.motion_features(self._normalized(frames.flatten(0, 1)))
         target, *sources = features.unflatten(0, frames.shape[:2]).unbind(1)
-        head = self.head
-        return [
-            head.matches(target, source, log_depth, batch['K'], MOTION_STRIDE)
-            for source in sources
-        ]
+        return [self._match(target, source, log_depth, batch['K']) for source in sources]
+
+    def _match(self, target: Tensor, source: Tensor, log_depth: Tensor, K: Tensor) -> Matches:
+        """Match in as many passes as at run time; the last one learns.
+
+        While training half of the batches end with the first pass, so that it learns, too.
+        """
+        first_only = self.training and float(torch.rand(())) < 0.5
+        motion = None
+        with torch.no_grad():
+            for _ in range(0 if first_only else PASSES - 1):
+                found = self.head.matches(target, source, log_depth, K, MOTION_STRIDE, motion)
+                motion = self.head.solve(found)
+        return self.head.matches(target, source, log_depth, K, MOTION_STRIDE, motion)
 
     @property
     def head(self) -> EgoMotionHead:
