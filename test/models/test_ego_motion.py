@@ -18,6 +18,7 @@ from sim_perception.geometry.warping import (
 from sim_perception.models.ego_motion import (
     EgoMotionConfig,
     EgoMotionHead,
+    aligned,
     cell_rays,
     correlation,
     expected_shift,
@@ -220,3 +221,28 @@ def test_maps_that_do_not_fit_are_refused():
         EgoMotionConfig(width=20)
     with pytest.raises(ValueError, match='radius must be positive'):
         EgoMotionConfig(radius=0)
+
+
+def test_alignment_shows_the_source_as_the_target_saw_it():
+    generator = torch.Generator().manual_seed(3)
+    (target, source, log_depth, k), motion = street(generator, 2, noise=0.0)
+    found = aligned(source, log_depth, k, STRIDE, motion)
+    inner = (slice(None), slice(None), slice(2, -3), slice(6, -6))
+    apart = (source - target)[inner].abs().mean()
+    assert (found - target)[inner].abs().mean() < 0.2 * apart
+
+
+def test_matches_around_a_motion_contain_it():
+    torch.manual_seed(0)
+    head = EgoMotionHead(EgoMotionConfig(channels=8, projection=8, width=8)).eval()
+    blank = torch.zeros(2, 8, 12, 20)
+    log_depth = torch.full((2, 1, 12, 20), 2.0)
+    K = torch.tensor([[80.0, 0, 79.5], [0, 80.0, 47.5], [0, 0, 1]]).expand(2, 3, 3)
+    motion = torch.tensor([[0.1, 0, 0.5, 0, 0.03, 0], [0, 0, 1.0, 0, 0, 0]], requires_grad=True)
+    still = head.matches(blank, blank, log_depth, K, 8)
+    around = head.matches(blank, blank, log_depth, K, 8, motion)
+    expected = still.flow + rigid_flow(motion, still.inverse_depth, still.rays)
+    torch.testing.assert_close(around.flow, expected)
+    assert not around.rays.requires_grad
+    around.flow.sum().backward()
+    assert motion.grad is None
