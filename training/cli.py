@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from training import cli_evaluate
 from training.inspect import inspect
 from training.simulate import simulate
 
@@ -33,6 +34,7 @@ def options(
 
 app.command()(simulate)
 app.command()(inspect)
+app.add_typer(cli_evaluate.app, name='evaluate')
 
 
 @app.command()
@@ -65,147 +67,6 @@ def train(
     from training.train import train as run
 
     run(task, config or task, overrides or [], resume=resume, max_minutes=max_minutes)
-
-
-@app.command()
-def evaluate(
-    task: Annotated[
-        str, typer.Argument(help='depth_segmentation, visual_odometry, tracking or permanence.')
-    ],
-    data: Annotated[
-        str,
-        typer.Option(
-            help='What to score on: sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT '
-            'or kitti_stereo:DIR[#FRAMES]; for tracking kitti_tracking:DIR, mot:DIR, bag:DIR '
-            'or sim:SCENARIO[:SEEDS[:SECONDS]]; for permanence bag:DIRS.'
-        ),
-    ],
-    checkpoint: Annotated[
-        Path | None, typer.Option(help='Checkpoint folder; tracking of detections needs none.')
-    ] = None,
-    json: Annotated[Path | None, typer.Option(help='Write the scores here.')] = None,
-    pictures: Annotated[Path | None, typer.Option(help='Write a PNG per frame here.')] = None,
-    limit: Annotated[
-        int | None, typer.Option(help='At most so many frames, spread evenly.', min=1)
-    ] = None,
-    device: Annotated[str, typer.Option(help='auto, cpu or cuda.')] = 'auto',
-    source: Annotated[
-        str,
-        typer.Option(
-            help='Of tracking: detections, those that come with the data; network, the '
-            "checkpoint's, of images; or oracle, true visible objects with a camera's errors."
-        ),
-    ] = 'detections',
-    detector: Annotated[
-        str, typer.Option(help='Of kitti_tracking: pointrcnn (3D boxes) or rrc (image boxes).')
-    ] = 'pointrcnn',
-    classes: Annotated[
-        str, typer.Option(help='Of tracking: comma-separated, such as car and pedestrian.')
-    ] = 'car,pedestrian',
-    gap: Annotated[
-        int,
-        typer.Option(
-            help='Of tracking: take all detections of every object away for so many frames once.',
-            min=0,
-        ),
-    ] = 0,
-    results: Annotated[
-        Path | None,
-        typer.Option(help="Of tracking: folder for result files in the benchmark's own format."),
-    ] = None,
-    video: Annotated[
-        Path | None, typer.Option(help='Of tracking images: draw the tracks into this MP4.')
-    ] = None,
-    crop: Annotated[
-        float,
-        typer.Option(help='Show the network only this share of width and height: another camera.'),
-    ] = 1.0,
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            help='Data of the same camera, such as what the network trained on: the score of '
-            'always answering with its mean depth image is printed as static_abs_rel.'
-        ),
-    ] = None,
-    mode: Annotated[
-        str, typer.Option(help='Of autolabel: what labels are made from: lidar.')
-    ] = 'lidar',
-    box_noise: Annotated[
-        float,
-        typer.Option(help='Of autolabel: deviation of the image boxes, share of their sides.'),
-    ] = 0.0,
-    record: Annotated[
-        bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
-    ] = False,
-    beside: Annotated[
-        Path | None,
-        typer.Option(help='With --record: a checkpoint whose kept scores the card shows as well.'),
-    ] = None,
-) -> None:
-    """Score a checkpoint on simulated or real data and print it beside naive priors."""
-    from training.config import ConfigError
-    from training.evaluate import (
-        evaluate_depth_segmentation,
-        evaluate_permanence,
-        evaluate_tracking,
-        evaluate_visual_odometry,
-    )
-
-    if task == 'tracking':
-        evaluate_tracking(
-            data,
-            classes.split(','),
-            source=source,
-            checkpoint=checkpoint,
-            device=device,
-            detector=detector,
-            gap=gap,
-            json_file=json,
-            results=results,
-            video=video,
-            pictures=pictures,
-        )
-        return
-    if task == 'autolabel':
-        from training.evaluate_labels import evaluate_labels
-
-        evaluate_labels(
-            data,
-            checkpoint=checkpoint,
-            mode=mode,
-            json_file=json,
-            pictures=pictures,
-            limit=limit,
-            box_noise=box_noise,
-        )
-        return
-    known = ('depth_segmentation', 'visual_odometry', 'tracking', 'permanence', 'autolabel')
-    if task not in known:
-        raise ConfigError(f'unknown task {task!r}; known: {", ".join(known)}')
-    if checkpoint is None:
-        raise ConfigError(f'evaluating {task} needs --checkpoint FOLDER')
-    if task == 'permanence':
-        evaluate_permanence(checkpoint, data, json_file=json, device=device, record=record)
-        return
-    if task == 'visual_odometry':
-        if pictures is not None or crop != 1 or prior is not None:
-            raise ConfigError('--pictures, --crop and --prior are for depth_segmentation')
-        evaluate_visual_odometry(
-            checkpoint, data, json_file=json, limit=limit, device=device, record=record
-        )
-        return
-    evaluate_depth_segmentation(
-        checkpoint,
-        data,
-        json_file=json,
-        pictures=pictures,
-        limit=limit,
-        device=device,
-        record=record,
-        beside=beside,
-        crop=crop,
-        prior=prior,
-    )
 
 
 @app.command()

@@ -206,8 +206,18 @@ def test_commands_refuse_bad_input_in_one_message(monkeypatch, capsys, tmp_path)
     evaluation = ('evaluate', 'depth_segmentation', '--checkpoint', str(tmp_path), '--data')
     assert 'MANIFEST' in refused(*evaluation, 'sim:clean:0')
     assert 'none of' in refused(*evaluation, 'what')
-    assert 'unknown task' in refused('evaluate', 'cooking', *evaluation[2:], 'sim:clean:0')
     assert 'no_such' in refused('simulate', '--scenario', 'no_such', '--out', str(tmp_path / 'x'))
+
+
+def test_every_kind_of_evaluation_has_its_own_options():
+    for task, own in (('depth_segmentation', '--crop'), ('tracking', '--gap')):
+        output = run('evaluate', task, '--help').output
+        assert own in output
+        others = {'--crop', '--gap', '--box-noise'} - {own}
+        assert not any(option in output for option in others)
+    result = run('evaluate', 'cooking')
+    assert result.exit_code == 2
+    assert 'No such command' in result.output
 
 
 def test_help_names_every_verb():

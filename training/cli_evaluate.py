@@ -1,0 +1,185 @@
+"""The verb ``evaluate`` of the command line: one command per kind of network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+Checkpoint = Annotated[Path, typer.Option(help='Checkpoint folder.')]
+Json = Annotated[Path | None, typer.Option('--json', help='Write the scores here.')]
+Pictures = Annotated[Path | None, typer.Option(help='Write pictures here.')]
+Limit = Annotated[int | None, typer.Option(help='At most so many, spread evenly.', min=1)]
+Device = Annotated[str, typer.Option(help='auto, cpu or cuda.')]
+Record = Annotated[
+    bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
+]
+
+
+@app.callback()
+def evaluate() -> None:
+    """Score a checkpoint, or what is built on it, on simulated or real data."""
+
+
+@app.command('depth_segmentation')
+def depth_segmentation(
+    data: Annotated[
+        str,
+        typer.Option(
+            help='sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT or kitti_stereo:DIR[#FRAMES].'
+        ),
+    ],
+    checkpoint: Checkpoint,
+    json_file: Json = None,
+    pictures: Pictures = None,
+    limit: Limit = None,
+    device: Device = 'auto',
+    crop: Annotated[
+        float,
+        typer.Option(help='Show the network only this share of width and height: another camera.'),
+    ] = 1.0,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help='Data of the same camera, such as what the network trained on: the score of '
+            'always answering with its mean depth image is printed as static_abs_rel.'
+        ),
+    ] = None,
+    record: Record = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help='With --record: a checkpoint whose kept scores the card shows as well.'),
+    ] = None,
+) -> None:
+    """Score depth, classes and their confidence, beside naive priors."""
+    from training.evaluate import evaluate_depth_segmentation as run
+
+    run(
+        checkpoint,
+        data,
+        json_file=json_file,
+        pictures=pictures,
+        limit=limit,
+        device=device,
+        record=record,
+        beside=beside,
+        crop=crop,
+        prior=prior,
+    )
+
+
+@app.command('visual_odometry')
+def visual_odometry(
+    data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS] or kitti_stereo:DIR[#FRAMES].')],
+    checkpoint: Checkpoint,
+    json_file: Json = None,
+    limit: Limit = None,
+    device: Device = 'auto',
+    record: Record = False,
+) -> None:
+    """Score the camera's motion from frame to frame against true poses."""
+    from training.evaluate import evaluate_visual_odometry as run
+
+    run(checkpoint, data, json_file=json_file, limit=limit, device=device, record=record)
+
+
+@app.command()
+def tracking(
+    data: Annotated[
+        str,
+        typer.Option(
+            help='kitti_tracking:DIR or mot:DIR (detections), bag:DIR or '
+            'sim:SCENARIO[:SEEDS[:SECONDS]] (images).'
+        ),
+    ],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of --source network's checkpoint.")
+    ] = None,
+    source: Annotated[
+        str,
+        typer.Option(
+            help="detections, those that come with the data; network, the checkpoint's, of "
+            "images; or oracle, true visible objects with a camera's errors."
+        ),
+    ] = 'detections',
+    detector: Annotated[
+        str, typer.Option(help='Of kitti_tracking: pointrcnn (3D boxes) or rrc (image boxes).')
+    ] = 'pointrcnn',
+    classes: Annotated[
+        str, typer.Option(help='Comma-separated, such as car and pedestrian.')
+    ] = 'car,pedestrian',
+    gap: Annotated[
+        int,
+        typer.Option(
+            help='Take all detections of every object away for so many frames once.', min=0
+        ),
+    ] = 0,
+    json_file: Json = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Folder for result files in the benchmark's own format.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help='Draw tracks in images as an MP4.')] = None,
+    pictures: Pictures = None,
+    device: Device = 'auto',
+) -> None:
+    """Score the tracker by TrackEval, and by what becomes of hidden objects."""
+    from training.evaluate import evaluate_tracking as run
+
+    run(
+        data,
+        classes.split(','),
+        source=source,
+        checkpoint=checkpoint,
+        device=device,
+        detector=detector,
+        gap=gap,
+        json_file=json_file,
+        results=results,
+        video=video,
+        pictures=pictures,
+    )
+
+
+@app.command()
+def permanence(
+    data: Annotated[str, typer.Option(help='bag:DIR, also a folder of bags or a pattern.')],
+    checkpoint: Checkpoint,
+    json_file: Json = None,
+    device: Device = 'auto',
+    record: Record = False,
+) -> None:
+    """Score what the permanence network sees and recalls, without a tracker."""
+    from training.evaluate import evaluate_permanence as run
+
+    run(checkpoint, data, json_file=json_file, device=device, record=record)
+
+
+@app.command()
+def autolabel(
+    data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS] or kitti_object:DIR.')],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help='Shape space; default: the shipped one of cars.')
+    ] = None,
+    mode: Annotated[str, typer.Option(help='What labels are made from: lidar.')] = 'lidar',
+    json_file: Json = None,
+    pictures: Pictures = None,
+    limit: Limit = None,
+    box_noise: Annotated[
+        float, typer.Option(help='Deviation of the image boxes, share of their sides.')
+    ] = 0.0,
+) -> None:
+    """Score automatic 3D labels against true boxes."""
+    from training.evaluate_labels import evaluate_labels as run
+
+    run(
+        data,
+        checkpoint=checkpoint,
+        mode=mode,
+        json_file=json_file,
+        pictures=pictures,
+        limit=limit,
+        box_noise=box_noise,
+    )
