@@ -36,6 +36,8 @@ class LabelConfig:
         ground_sigma: deviation of the wheels from the ground.
         past_rays: rays that went past an object, at most so many.
         past_weight: see ``fit_kernels.Weights``.
+        size_shift: added to the expected log length, width, height of the shape space: fits of
+            its rounded shapes to sharp corners come out a little too large without it.
         accept_confidence: labels below are rejected.
         mirrors: boxes are as wide as the car with its mirrors; without, as the body.
     """
@@ -66,6 +68,7 @@ class LabelConfig:
     ground_sigma: float = 0.05
     past_rays: int = 64
     past_weight: float = 20.0
+    size_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
     accept_confidence: float = 0.6
     mirrors: bool = False
 

@@ -150,9 +150,7 @@ class ShapeLabeler:
                 fit, self._refiner.space, view, camera, weights.prior, weights.precision
             )
             results.append((self.confidence(measures), fit, measures))
-        confidence, fit, measures = max(
-            results, key=lambda result: result[0] + 0.01 * result[2]['box_iou']
-        )
+        confidence, fit, measures = max(results, key=lambda result: result[0])
         reason = verdict(measures, confidence, self.config)
         return self._labelled(box, fit, measures, confidence, reason)
 

@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.posed_shape import Space, View, silhouette
+from sim_perception.autolabel.posed_shape import POSE, SHAPE, Space, View, silhouette
 from sim_perception.autolabel.quality_kernels import point_shares
 from sim_perception.autolabel.refine import ShapeFit, covariance
 from sim_perception.geometry.boxes import iou_2d
 from sim_perception.types import Camera
 
 F64 = npt.NDArray[np.float64]
+
+_GOOD_BOX, _GOOD_INLIERS = 0.9, 0.95
+_DRAWS = np.random.default_rng(0).normal(size=(128, SHAPE))
 
 REASONS = {
     'no_points': 'no LiDAR point lies in the image box',
@@ -33,8 +36,8 @@ REASONS = {
 """Every reason for rejection, in words."""
 
 FEATURES = (
-    'log_points', 'spread_plan', 'spread_size', 'spread_yaw', 'inliers', 'distance', 'violation',
-    'past_violation', 'box_iou', 'ambiguity', 'prior', 'range',
+    'expected', 'box_gap', 'inlier_gap', 'distance', 'prior', 'past_violation', 'violation',
+    'log_points', 'box_iou',
 )  # fmt: skip
 """The measures that the confidence rests on."""
 
@@ -87,7 +90,8 @@ def measure(
     ``past_violation``: share of the rays past the object that cross it; ``box_iou``: of the
     outline and the image box, within the image; ``ambiguity``: exp of minus the cost gap to the
     next best pose; ``prior``: Mahalanobis distance of size and shape from the category's mean;
-    ``range``: m.
+    ``range``: m; ``expected``: logit of the IoU with the truth if the covariance is right;
+    ``box_gap`` and ``inlier_gap``: how far ``box_iou`` and ``inliers`` are below good values.
     """
     state, evidence = fit.state, fit.evidence
     spread = covariance(fit)
@@ -98,6 +102,7 @@ def measure(
         limit = np.array([camera.width, camera.height] * 2) - 0.5
         outline = np.clip(pixel, -0.5, limit)[None]
         outline_iou = float(iou_2d(outline, np.clip(evidence.box, -0.5, limit)[None])[0, 0])
+    expected = min(max(expected_iou(state, spread), 1e-3), 1 - 1e-3)
     offset = state[4:] - prior
     squared = max(float(offset @ precision @ offset), 0.0)
     gap = fit.runner_up - fit.cost
@@ -114,7 +119,32 @@ def measure(
         'ambiguity': float(np.exp(-min(max(gap, 0.0), 50.0) / 10.0)),
         'prior': float(np.sqrt(squared / len(offset))),
         'range': float(np.linalg.norm(state[:3] - evidence.origin)),
+        'expected': float(np.log(expected / (1 - expected))),
+        'box_gap': max(0.0, _GOOD_BOX - outline_iou),
+        'inlier_gap': max(0.0, _GOOD_INLIERS - inliers),
     }
+
+
+def expected_iou(state: F64, spread: F64) -> float:
+    """Return the mean IoU in space of a box and boxes drawn from its covariance.
+
+    Turns are left out: they are small, and the covariance of the centre matters more.
+
+    Args:
+        state: x y z yaw, log length, width, height, and more.
+        spread: (7, 7) covariance.
+    """
+    draws = _DRAWS @ np.linalg.cholesky(spread + 1e-10 * np.eye(SHAPE)).T
+    c, s = np.cos(state[3]), np.sin(state[3])
+    shift = np.stack(
+        [c * draws[:, 0] + s * draws[:, 1], c * draws[:, 1] - s * draws[:, 0], draws[:, 2]], 1
+    )
+    size = np.exp(state[POSE:SHAPE])
+    other = size * np.exp(draws[:, POSE:SHAPE])
+    high = np.minimum(size / 2, shift + other / 2)
+    low = np.maximum(-size / 2, shift - other / 2)
+    shared = np.clip(high - low, 0, None).prod(1)
+    return float((shared / (size.prod() + other.prod(1) - shared)).mean())
 
 
 def verdict(measures: dict[str, float], confidence: float, config: LabelConfig) -> str:

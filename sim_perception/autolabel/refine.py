@@ -53,8 +53,10 @@ class Refiner:
         self.config = config
         self.space = make_space(model)
         self.seeds = model.seeds.numpy().astype(np.float64)
+        prior = model.prior_mean.numpy().astype(np.float64)
+        prior[:SIZE] += config.size_shift
         self.weights = Weights(
-            prior=model.prior_mean.numpy().astype(np.float64),
+            prior=prior,
             precision=np.linalg.inv(model.prior_covariance()),
             sigma=config.point_sigma,
             most_points=config.point_count,
