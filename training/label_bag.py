@@ -24,7 +24,7 @@ from training.datasets.bag_lidar import image_topic, only_topic
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.undistort import undistorted
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 SEGMENTATION = 'segmentation'
 """Source of image boxes: what a depth_segmentation checkpoint sees."""
@@ -54,9 +54,9 @@ class ToLabel:
     frame: LidarFrame
     image: npt.NDArray[np.uint8]
     stamp: int
-    boxes: F64
+    boxes: Array
     ids: tuple[str, ...]
-    world_T_level: F64 | None
+    world_T_level: Array | None
     level_frame: str
     camera_frame: str
     world_frame: str
@@ -160,7 +160,9 @@ class LabelBag:
             world_frame=fixed,
         )
 
-    def _world(self, camera_frame: str, camera_T_level: F64, stamp: int) -> tuple[str, F64 | None]:
+    def _world(
+        self, camera_frame: str, camera_T_level: Array, stamp: int
+    ) -> tuple[str, Array | None]:
         """Return the name of a frame that stands still and the level frame's pose in it."""
         for fixed in _FIXED:
             try:
@@ -174,10 +176,10 @@ class LabelBag:
         self,
         number: int,
         camera_frame: str,
-        camera_T_level: F64,
+        camera_T_level: Array,
         stamp: int,
-        world_T_level: F64 | None,
-    ) -> tuple[F64, F64]:
+        world_T_level: Array | None,
+    ) -> tuple[Array, Array]:
         """Return the points in the level frame, the robot's motion removed, and the sensor."""
         bag = self._bag
         lidar_frame = bag.message(self._points, number).header.frame_id
@@ -197,8 +199,8 @@ class LabelBag:
         return (transform_points(level_T_lidar, places) if still is None else still), sensor
 
     def _still(
-        self, places: F64, seconds: F64, first: int, frame: str, world_T_level: F64
-    ) -> F64 | None:
+        self, places: Array, seconds: Array, first: int, frame: str, world_T_level: Array
+    ) -> Array | None:
         """Return points without the robot's motion; None if its poses do not span the scan."""
         finite = np.isfinite(seconds)
         if not finite.all() or np.ptp(seconds) > 1.0:  # not seconds since the scan's start
@@ -213,7 +215,7 @@ class LabelBag:
         except TransformError:
             return None
 
-    def _boxes(self, number: int, frame: Frame, raw: Frame) -> tuple[F64, tuple[str, ...]]:
+    def _boxes(self, number: int, frame: Frame, raw: Frame) -> tuple[Array, tuple[str, ...]]:
         if self.detections == SEGMENTATION:
             seen = self._segmenter().infer(frame)
             class_id = self._segmenter().taxonomy.id_of(self._category)
@@ -227,9 +229,9 @@ class LabelBag:
             and item.box2d is not None
             and (item.visibility is None or item.visibility >= self._min_visibility)
         ]
-        boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
+        found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
         assert raw.camera is not None
-        boxes = undistort_boxes(raw.camera, boxes)
+        boxes = undistort_boxes(raw.camera, found_boxes)
         height, width = frame.image.shape[:2]
         limit = np.array([width, height, width, height]) - 1.0
         return np.clip(boxes, 0, limit), tuple(item.id for item in chosen)

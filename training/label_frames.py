@@ -16,7 +16,7 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.export_coco import encode_mask
 from sim_perception.autolabel.export_kitti import scan_bytes, write_kitti
 from sim_perception.autolabel.labeler import ShapeLabeler
-from sim_perception.autolabel.meshes import frame_masks, surface_of, write_meshes
+from sim_perception.autolabel.meshes import Mask, frame_masks, surface_of, write_meshes
 from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapePca
@@ -27,7 +27,7 @@ from training.shape_pictures import draw_labels
 MODES = ('lidar',)
 FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', 'pictures')
 
-_LOOSE = {'edge_sigma': 4.0, 'edge_sigma_share': 0.06}
+_REGION_EDGE_SIGMA, _REGION_EDGE_SHARE = 4.0, 0.06
 """How far the edges of regions are from those of objects; see ``LabelConfig``."""
 
 
@@ -93,7 +93,10 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
         min_visibility=job.min_visibility,
     )
     if bag.detections == SEGMENTATION:
-        labeler = ShapeLabeler.load(job.shape, replace(config, **_LOOSE))
+        config = replace(
+            config, edge_sigma=_REGION_EDGE_SIGMA, edge_sigma_share=_REGION_EDGE_SHARE
+        )
+        labeler = ShapeLabeler.load(job.shape, config)
     return bag, labeler
 
 
@@ -135,7 +138,8 @@ def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: Shape
     """
     out, kept = Path(job.out), frame.accepted
     write_atomically(out / 'kitti/image_2' / f'{frame.name}.png', _encoded(item.image, '.png'))
-    masks, hidden = [], None
+    masks: list[Mask] = []
+    hidden = None
     if {'coco', 'meshes'} & set(job.formats):
         surfaces = [surface_of(label, model) for label in kept]
         masks, hidden = frame_masks(frame, kept, surfaces)

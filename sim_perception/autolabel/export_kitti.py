@@ -21,7 +21,7 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, inver
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Box3D, ShapeLabel
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 NAMES = {
     'car': 'Car', 'van': 'Van', 'truck': 'Truck', 'pedestrian': 'Pedestrian', 'cyclist': 'Cyclist',
@@ -31,7 +31,7 @@ _LEVEL_ENOUGH = 1e-6
 _PARTLY, _LARGELY = 0.1, 0.5
 
 
-def level_T_label(frame: LabelledFrame) -> F64:
+def level_T_label(frame: LabelledFrame) -> Array:
     """Return the 4x4 pose of the label frame: at the camera, z to its front, y straight down."""
     level_T_camera = invert(np.asarray(frame.camera_T_level, float))
     heading = math.atan2(level_T_camera[1, 2], level_T_camera[0, 2])
@@ -83,11 +83,11 @@ def calibration_text(frame: LabelledFrame) -> str:
     """Return the calibration file of a frame whose scan is given in the level frame."""
     label_T_level = invert(level_T_label(frame))
     camera_R_label = (frame.camera_T_level @ level_T_label(frame))[:3, :3]
-    projection = np.zeros((3, 4))
+    projection: Array = np.zeros((3, 4))
     projection[:, :3] = frame.camera.matrix @ camera_R_label
     if np.abs(camera_R_label - np.eye(3)).max() < _LEVEL_ENOUGH:
         projection[:, :3] = frame.camera.matrix
-    rows = {f'P{k}': projection for k in range(4)}
+    rows: dict[str, Array] = {f'P{k}': projection for k in range(4)}
     rows['R0_rect'] = np.eye(3)
     rows['Tr_velo_to_cam'] = label_T_level[:3]
     rows['Tr_imu_to_velo'] = np.eye(4)[:3]

@@ -144,7 +144,8 @@ def _sample_data(frames: Sequence[LabelledFrame], scene: str, samples: list[str]
 
 
 def _annotations(frames: Sequence[LabelledFrame], scene: str, samples: list[str]) -> Rows:
-    rows, last = [], {}
+    rows: Rows = []
+    last: dict[str, dict[str, Any]] = {}
     for frame, sample in zip(frames, samples, strict=True):
         for k, label in enumerate(frame.accepted):
             instance = token(scene, 'instance', label.id or f'{frame.name}/{k}')

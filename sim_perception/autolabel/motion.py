@@ -9,17 +9,17 @@ import numpy.typing as npt
 
 from sim_perception.geometry.transforms import invert, transform_points
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 _KNOTS = 9
 
 
 def still_points(
-    points: F64,
-    seconds: F64,
+    points: Array,
+    seconds: Array,
     world_T_sensor: Callable[[float], npt.NDArray[np.floating]],
     world_T_level: npt.NDArray[np.floating],
-) -> F64:
+) -> Array:
     """Return the (N, 3) points as one moment's level frame has them; moving objects stay smeared.
 
     Args:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sim_perception.types import Box3D, Camera, ShapeLabel
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 FORMAT = 1
 _LABEL_ARRAYS = ('latent', 'covariance')
@@ -41,9 +41,9 @@ class LabelledFrame:
     name: str
     stamp: int
     camera: Camera
-    camera_T_level: F64
+    camera_T_level: Array
     labels: tuple[ShapeLabel, ...]
-    world_T_level: F64 | None = None
+    world_T_level: Array | None = None
     level_frame: str = 'base_link'
     camera_frame: str = ''
     world_frame: str = 'odom'

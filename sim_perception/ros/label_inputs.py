@@ -21,7 +21,7 @@ from sim_perception.ros.tf import TransformError
 from sim_perception.ros.tracks import from_detections_2d
 from sim_perception.types import Camera
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 _TIME = 'time'
 _LONGEST_SCAN_S = 1.0
 
@@ -38,9 +38,9 @@ class LabelInput:
     """
 
     frame: LidarFrame
-    boxes: F64
+    boxes: Array
     ids: tuple[str, ...]
-    world_T_level: F64 | None
+    world_T_level: Array | None
 
 
 def chosen_boxes(
@@ -49,7 +49,7 @@ def chosen_boxes(
     class_id: int,
     parameters: AutoLabelerParameters,
     camera: Camera,
-) -> tuple[F64, tuple[str, ...]]:
+) -> tuple[Array, tuple[str, ...]]:
     """Return the boxes of a class that are to be labelled, the largest first, and their ids."""
     boxes, ids = [], []
     for item in array.detections:
@@ -73,7 +73,7 @@ def level_cloud(
     lookup: Lookup,
     level_frame: str,
     fixed_frame: str,
-) -> tuple[F64, F64, F64 | None]:
+) -> tuple[Array, Array, Array | None]:
     """Return points in the level frame at a stamp, the sensor's place, and world_T_level.
 
     The robot's motion is removed from scans with a column ``time``, seconds since their stamp,
