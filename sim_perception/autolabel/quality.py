@@ -17,6 +17,11 @@ from sim_perception.types import Camera
 F64 = npt.NDArray[np.float64]
 
 _GOOD_BOX, _GOOD_INLIERS = 0.9, 0.95
+# Right fits of simulated cars have box IoUs above .85, inliers above .88, no ray across them;
+# the limits leave room for detectors' boxes and for rays through windows.
+_LEAST_BOX_IOU, _LEAST_INLIERS = 0.65, 0.7
+_MOST_CROSSED, _MOST_BEFORE = 0.12, 0.2
+_MOST_SIZE_EXCESS = 3.5
 _DRAWS = np.random.default_rng(0).normal(size=(128, SHAPE))
 
 REASONS = {
@@ -91,6 +96,7 @@ def measure(
     outline and the image box, within the image; ``ambiguity``: exp of minus the cost gap to the
     next best pose; ``prior``: Mahalanobis distance of size and shape from the category's mean;
     ``range``: m; ``expected``: logit of the IoU with the truth if the covariance is right;
+    ``size_excess``: deviations by which length, width or height is off the category's at most;
     ``box_gap`` and ``inlier_gap``: how far ``box_iou`` and ``inliers`` are below good values.
     """
     state, evidence = fit.state, fit.evidence
@@ -104,6 +110,7 @@ def measure(
         outline_iou = float(iou_2d(outline, np.clip(evidence.box, -0.5, limit)[None])[0, 0])
     expected = min(max(expected_iou(state, spread), 1e-3), 1 - 1e-3)
     offset = state[4:] - prior
+    size_spread = np.sqrt(np.diag(np.linalg.inv(precision))[:3])
     squared = max(float(offset @ precision @ offset), 0.0)
     gap = fit.runner_up - fit.cost
     return {
@@ -120,6 +127,7 @@ def measure(
         'prior': float(np.sqrt(squared / len(offset))),
         'range': float(np.linalg.norm(state[:3] - evidence.origin)),
         'expected': float(np.log(expected / (1 - expected))),
+        'size_excess': float((np.abs(offset[:3]) / size_spread).max()),
         'box_gap': max(0.0, _GOOD_BOX - outline_iou),
         'inlier_gap': max(0.0, _GOOD_INLIERS - inliers),
     }
@@ -149,13 +157,13 @@ def expected_iou(state: F64, spread: F64) -> float:
 
 def verdict(measures: dict[str, float], confidence: float, config: LabelConfig) -> str:
     """Return the reason to reject a fit, or ''."""
-    if measures['box_iou'] < 0.5:
+    if measures['box_iou'] < _LEAST_BOX_IOU:
         return 'box_mismatch'
-    if measures['prior'] > 2.6:
+    if measures['prior'] > 2.6 or measures['size_excess'] > _MOST_SIZE_EXCESS:
         return 'other_class'
-    if measures['inliers'] < 0.6:
+    if measures['inliers'] < _LEAST_INLIERS:
         return 'poor_fit'
-    if measures['past_violation'] > 0.35 or measures['violation'] > 0.35:
+    if measures['past_violation'] > _MOST_CROSSED or measures['violation'] > _MOST_BEFORE:
         return 'not_free'
     if confidence < config.accept_confidence:
         return 'low_confidence'

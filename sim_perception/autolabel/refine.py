@@ -57,7 +57,7 @@ class Refiner:
         prior[:SIZE] += config.size_shift
         self.weights = Weights(
             prior=prior,
-            precision=np.linalg.inv(model.prior_covariance()),
+            precision=np.asarray(np.linalg.inv(model.prior_covariance()), np.float64),
             sigma=config.point_sigma,
             most_points=config.point_count,
             facing=config.facing,
@@ -164,7 +164,7 @@ def differ(a: F64, b: F64) -> bool:
 
 def covariance(fit: ShapeFit) -> F64:
     """Return the (7, 7) covariance of x y z yaw and log size, the latent integrated out."""
-    spread = np.linalg.inv(fit.hessian)
+    spread = np.asarray(np.linalg.inv(fit.hessian), np.float64)
     return spread[:SHAPE, :SHAPE]
 
 

@@ -66,8 +66,8 @@ def iou_upright(a: Box3D, b: Box3D) -> tuple[float, float]:
     Both have the same parent frame, whose z axis is up; any tilt of the boxes is ignored.
     """
     centre = 0.5 * (a.parent_T_box[:2, 3] + b.parent_T_box[:2, 3])
-    plans = [_plan(box) - centre for box in (a, b)]
-    shared, _ = cv2.intersectConvexConvex(*(plan.astype(np.float32) for plan in plans))
+    first, second = ((_plan(box) - centre).astype(np.float32) for box in (a, b))
+    shared, _ = cv2.intersectConvexConvex(first, second)
     areas = [box.size[0] * box.size[1] for box in (a, b)]
     plan_iou = shared / max(sum(areas) - shared, np.finfo(float).tiny)
     tops = [box.parent_T_box[2, 3] + box.size[2] / 2 for box in (a, b)]

@@ -76,8 +76,8 @@ def read_scene(folder: Path, name: str) -> LabelScene:
     calibration = folder / 'calib' / f'{name}.txt'
     camera, camera_T_vehicle = read_camera(calibration, width, height)
     vehicle_T_lidar = read_lidar_pose(calibration)
-    points = read_scan(folder / 'velodyne' / f'{name}.bin')
-    points = transform_points(vehicle_T_lidar, points)
+    scan = read_scan(folder / 'velodyne' / f'{name}.bin')
+    points = np.asarray(transform_points(vehicle_T_lidar, scan), np.float64)
     frame = LidarFrame(camera, camera_T_vehicle, points, vehicle_T_lidar[:3, 3])
     return LabelScene(name, frame, image, read_objects(folder / 'label_2' / f'{name}.txt', points))
 

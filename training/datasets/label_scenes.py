@@ -82,8 +82,8 @@ def cut_box(box: npt.NDArray[np.floating], width: int, height: int) -> tuple[F64
 
 def still_cloud(simulation: Simulation, scan: LidarScan, time: float) -> F64:
     """Return (N, 3) points of a scan in ``base_link`` at a time, the ego's motion removed."""
-    points = np.stack([scan.points[axis] for axis in 'xyz'], 1).astype(np.float64)
-    points = transform_points(simulation.base_T_lidar, points)
+    raw = np.stack([scan.points[axis] for axis in 'xyz'], 1).astype(np.float64)
+    points = transform_points(simulation.base_T_lidar, raw)
     knots = np.linspace(0, scan.period, _KNOTS)
     poses = np.array([simulation.state(scan.start + k).world_T_base for k in knots])
     poses = invert(simulation.state(time).world_T_base) @ poses

@@ -86,7 +86,9 @@ def calibrate_labels(
         for noise in (0.0, 0.05):
             rows += label_scenes(labeler, scenes, Population(), box_noise=noise)
     values = asdict(fit_confidence(rows))
-    stored = {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+    stored: dict[str, Any] = {
+        key: list(v) if isinstance(v, tuple) else v for key, v in values.items()
+    }
     metrics = dict(load_checkpoint(checkpoint).metrics)
     metrics['confidence'] = {'command': command_line(), 'data': list(specs), 'labels': len(rows)}
     update_checkpoint(checkpoint, calibration=stored, metrics=metrics)
