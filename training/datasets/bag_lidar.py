@@ -49,7 +49,9 @@ class CameraLidarBag(Dataset[Sample]):
         bag = self._bags[0]
         self.image = image or image_topic(bag)
         self.points = points or only_topic(bag, 'points', 'sensor_msgs/msg/PointCloud2')
-        self.camera_info = camera_info or only_topic(bag, 'camera_info', 'sensor_msgs/msg/CameraInfo')
+        self.camera_info = camera_info or only_topic(
+            bag, 'camera_info', 'sensor_msgs/msg/CameraInfo'
+        )
         bag.require(self.camera_info)
         self._rows = bag.synchronized([self.image, self.points], int(tolerance_s * 1e9))
         if not len(self._rows):

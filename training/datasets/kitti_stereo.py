@@ -228,4 +228,6 @@ def _disparity(
         cv2.copyMakeBorder(image, 0, 0, _DISPARITIES, 0, cv2.BORDER_REPLICATE)
         for image in (left, right)
     )
-    return np.asarray(matcher.compute(first, second)[:, _DISPARITIES:], np.float32) / 16
+    return np.asarray(matcher.compute(first, second)[:, _DISPARITIES:], np.float32) / np.float32(
+        16
+    )
