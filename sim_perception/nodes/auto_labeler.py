@@ -62,7 +62,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._counts: Counter[str] = Counter()
         self._kept: deque[LabelledFrame] = deque()
         self._lock = threading.Lock()
-        self._services: list[Any] = []
+        self._offered: list[Any] = []
 
     def setup(self) -> None:
         """Load the shape space, compile the fit and make publishers and services."""
@@ -77,7 +77,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._counts.clear()
         for name, message_type in _TYPES.items():
             self._outputs[name] = qos.advertise(self, message_type, f'~/{name}', qos.stream_qos())
-        self._services = [
+        self._offered = [
             self.create_service(Trigger, '~/export', self._on_export),
             self.create_service(SetBool, '~/pause', self._on_pause),
         ]
@@ -88,9 +88,9 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         for publisher in self._outputs.values():
             self.destroy_lifecycle_publisher(publisher)
         self._outputs.clear()
-        for service in self._services:
+        for service in self._offered:
             self.destroy_service(service)
-        self._services.clear()
+        self._offered.clear()
         with self._lock:
             self._kept.clear()
 

@@ -10,8 +10,9 @@ pytest.importorskip('rclpy', reason='no ROS 2 installed')
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
-from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
@@ -331,7 +332,7 @@ def test_overload_skips_to_the_newest(bench, monkeypatch):
     bench.ros.until(lambda: bench.node.diagnostics.total('dropped') >= dropped + 3, 'the skips')
     gate.set()
     bench.labels.wait(lambda m: m.header.stamp == stamps[-1], 'the newest')
-    assert not any(m.header.stamp == stamps[2] for m in bench.labels.messages)
+    assert sum(m.header.stamp in stamps for m in bench.labels.messages) == 2
 
 
 def test_the_largest_objects_come_first_when_time_is_short(ros, boxes_checkpoint, monkeypatch):
@@ -360,10 +361,14 @@ def test_a_jump_back_starts_afresh(bench):
     assert bench.label([detection(BOX)]).detections
 
 
-def test_it_can_be_configured_again(bench):
-    for transition in ('deactivate', 'cleanup', 'configure', 'activate'):
-        call = getattr(bench.node, f'trigger_{transition}')
-        assert bench.ros.call(call) == TransitionCallbackReturn.SUCCESS
+def test_it_can_be_configured_again_by_services(bench):
+    kinds = Transition
+    for kind in (
+        kinds.TRANSITION_DEACTIVATE, kinds.TRANSITION_CLEANUP, kinds.TRANSITION_CONFIGURE,
+        kinds.TRANSITION_ACTIVATE,
+    ):  # fmt: skip
+        request = ChangeState.Request(transition=Transition(id=kind))
+        assert bench.call(ChangeState, 'change_state', request).success
     for publisher in (bench.detections, bench.points, bench.info, bench.dynamic.pub_tf):
         bench.ros.matched(publisher)
     bench.ros.until(
