@@ -48,7 +48,7 @@ _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILE
 
 # Topics that cost much to make or to store and that can be made again from the others.
 HEAVY_TOPICS = (
-    r'/ground_truth/(normals|flow|instance|object_states)$|/compressed$|/color$|/markers$'
+    r'/ground_truth/(normals|flow|instance|object_states)$|/compressed$|/color$|/(markers|meshes)$'
     r'|/depth_segmentation/points$|/parameter_events$'
 )
 

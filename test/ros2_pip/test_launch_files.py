@@ -228,6 +228,7 @@ def test_the_pipeline_runs_to_the_end_and_is_recorded(
         *('launch', ROOT / 'launch/pipeline.launch.py', f'container:={container}'),
         *(f'checkpoint:={small_checkpoint}', f'record:={bag}', *small_run),
         *('tracker:=true', 'detections:=/ground_truth/objects', 'sensor_frame:=base_link'),
+        *('auto_labeler:=true', 'image_boxes:=/ground_truth/objects_2d'),
         deadline=240,
     )
     assert code == 0, output
@@ -240,6 +241,7 @@ def test_the_pipeline_runs_to_the_end_and_is_recorded(
     if container == 'false':  # the source waits for the others, so that none is late
         assert counts['/depth_segmentation/depth/image'] >= 1
         assert counts['/tracker/tracks'] >= 1
+        assert '/auto_labeler/labels' in counts
 
 
 @pytest.mark.ros
