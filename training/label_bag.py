@@ -231,10 +231,10 @@ class LabelBag:
         ]
         found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
         assert raw.camera is not None
-        boxes = undistort_boxes(raw.camera, found_boxes)
+        straight = undistort_boxes(raw.camera, found_boxes)
         height, width = frame.image.shape[:2]
         limit = np.array([width, height, width, height]) - 1.0
-        return np.clip(boxes, 0, limit), tuple(item.id for item in chosen)
+        return np.clip(straight, 0, limit), tuple(item.id for item in chosen)
 
     def _segmenter(self) -> DepthSegmentationEngine:
         if self._engine is None:
