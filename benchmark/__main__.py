@@ -20,13 +20,19 @@ def names() -> list[str]:
 
 def main() -> int:
     """Run one benchmark, print its table and write its JSON."""
-    parser = argparse.ArgumentParser(prog='python -m benchmark', description=__doc__)
+    # after a name, --help is that benchmark's own
+    named = bool(set(sys.argv[1:]) & set(names()))
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmark', description=__doc__, add_help=not named
+    )
     parser.add_argument('name', choices=names())
     parser.add_argument('--json', type=Path, help='write the figures to this file')
     arguments, rest = parser.parse_known_args()
     module = importlib.import_module(f'benchmark.{arguments.name}')
     options = argparse.ArgumentParser(
-        prog=f'python -m benchmark {arguments.name}', description=module.__doc__
+        prog=f'python -m benchmark {arguments.name}',
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if hasattr(module, 'add_arguments'):
         module.add_arguments(options)
