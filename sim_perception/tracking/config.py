@@ -203,7 +203,14 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
         **changes: fields of ``TrackerConfig`` that shall differ.
     """
     classes = {i: monocular(motion) for i, motion in street_classes(taxonomy).items()}
-    settings: dict[str, Any] = {'unseen_is_hidden': True, 'gate': 25.0, **changes}
+    settings: dict[str, Any] = {
+        'unseen_is_hidden': True,
+        'gate': 25.0,
+        # its scores of objects that are there are often low: a track earns its report
+        'spawn_score': 0.3,
+        'report_score': 0.4,
+        **changes,
+    }
     return TrackerConfig(classes=classes, **settings)
 
 
