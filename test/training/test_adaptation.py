@@ -458,7 +458,7 @@ def test_tables_show_the_rows_that_have_scores():
     )
     assert '| source_only | 0.500 |' in table
     assert '| normals |' not in table
-    with pytest.raises(ConfigError, match='shipped: guda, simulator'):
+    with pytest.raises(ConfigError, match='shipped: guda, permatrack, simulator, spigan'):
         load_ablation('nothing')
 
 

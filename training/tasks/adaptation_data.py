@@ -172,7 +172,8 @@ class MixedData:
     ) -> dict[str, Any]:
         """Return a clip's tensors; ``view_synthesis.ClipViews`` describes them.
 
-        Besides: ``image`` (3, H, W), the target as the network sees it, ``focal``, and for
+        Besides: ``image`` (3, H, W), the target as the network sees it, ``focal``, ``one_pass``
+        (whether the ego-motion head matches it once only), and for
         simulated clips ``depth`` and ``semantic``, for real ones perhaps ``hint`` (H, W).
 
         Raises:
@@ -196,6 +197,7 @@ class MixedData:
             'distance': torch.from_numpy(view.distance[sources].astype(np.float32)),
             'right': torch.from_numpy(np.zeros_like(image) if view.right is None else view.right),
             'right_T_target': torch.full((4, 4), torch.nan),
+            'one_pass': torch.tensor(bool(rng.integers(2))),
         }
         if view.right_T_target is not None:
             tensors['right_T_target'] = torch.from_numpy(view.right_T_target.astype(np.float32))

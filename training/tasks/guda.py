@@ -255,25 +255,27 @@ class GudaTask(DepthSegmentationTask):
 
         Args:
             log_depth: (N, 1, h, w) of the target, any resolution.
-            batch: the clips' ``frames`` and ``K``.
+            batch: the clips' ``frames`` and ``K``, and ``one_pass`` (N,), see ``_match``.
         """
         frames = batch['frames']
         with torch.no_grad():
             features = self.model.motion_features(self._normalized(frames.flatten(0, 1)))
         target, *sources = features.unflatten(0, frames.shape[:2]).unbind(1)
-        return [self._match(target, source, log_depth, batch['K']) for source in sources]
+        one_pass = batch['one_pass'] if self.training else torch.zeros_like(batch['one_pass'])
+        return [self._match(target, source, log_depth, batch['K'], one_pass) for source in sources]
 
-    def _match(self, target: Tensor, source: Tensor, log_depth: Tensor, K: Tensor) -> Matches:
+    def _match(
+        self, target: Tensor, source: Tensor, log_depth: Tensor, K: Tensor, one_pass: Tensor
+    ) -> Matches:
         """Match in as many passes as at run time; the last one learns.
 
-        While training half of the batches end with the first pass, so that it learns, too.
+        The clips of ``one_pass`` (N,) get the first pass only, so that it learns, too.
         """
-        first_only = self.training and float(torch.rand(())) < 0.5
         motion = None
         with torch.no_grad():
-            for _ in range(0 if first_only else PASSES - 1):
+            for _ in range(PASSES - 1):
                 found = self.head.matches(target, source, log_depth, K, MOTION_STRIDE, motion)
-                motion = self.head.solve(found)
+                motion = torch.where(one_pass[:, None], 0.0, self.head.solve(found))
         return self.head.matches(target, source, log_depth, K, MOTION_STRIDE, motion)
 
     @property
