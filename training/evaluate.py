@@ -16,7 +16,7 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.card import write_card
 from training.command import command_line
-from training.datasets.sample import DatasetError, Sample
+from training.datasets.sample import DatasetError
 from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.evaluation.visual_odometry import evaluate_odometry, open_posed
@@ -61,10 +61,7 @@ def evaluate_depth_segmentation(
     """
     data = open_spec(spec, limit, crop)
     engine = DepthSegmentationEngine.load(checkpoint, device=device)
-
-    def progress(frames: Iterable[Sample], total: int) -> Iterator[Sample]:
-        yield from track(frames, description=spec, total=total, console=Console(stderr=True))
-
+    progress = frames_of(spec)
     known = None if prior is None else open_spec(prior, None, crop)
     scores = evaluate_engine(engine, data, pictures=pictures, track=progress, prior=known)
     if crop < 1 and 'abs_rel' in scores:
@@ -104,11 +101,7 @@ def evaluate_visual_odometry(
     """
     frames = open_posed(spec)
     engine = DepthSegmentationEngine.load(checkpoint, device=device)
-
-    def progress(pairs: Iterable[tuple[int, int]], total: int) -> Iterable[tuple[int, int]]:
-        return track(pairs, description=spec, total=total, console=Console(stderr=True))
-
-    scores = evaluate_odometry(engine, frames, limit=limit, track=progress)
+    scores = evaluate_odometry(engine, frames, limit=limit, track=frames_of(spec))
     pairs = int(scores['pairs'])
     return _report(
         'visual_odometry', checkpoint, spec, pairs, scores, json_file=json_file, record=record
@@ -207,7 +200,7 @@ def evaluate_tracking(
             device=device,
             video=video,
             pictures=pictures,
-            track=_frames_of(data),
+            track=frames_of(data),
         )
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -216,11 +209,11 @@ def evaluate_tracking(
     return scores
 
 
-def _frames_of(data: str) -> Callable[[Iterable[T], int], Iterable[T]]:
+def frames_of(data: str) -> Callable[[Iterable[T], int], Iterator[T]]:
     """Return what wraps frames with a progress bar."""
 
-    def progress(frames: Iterable[T], total: int) -> Iterable[T]:
-        return track(frames, description=data, total=total, console=Console(stderr=True))
+    def progress(frames: Iterable[T], total: int) -> Iterator[T]:
+        yield from track(frames, description=data, total=total, console=Console(stderr=True))
 
     return progress
 

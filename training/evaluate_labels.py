@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from sim_perception.models.checkpoint import load_checkpoint
-from training.datasets.label_scenes import LabelScene
-from training.evaluate import print_scores
+from training.evaluate import frames_of, print_scores
 from training.evaluation.autolabel import CHECKPOINT, evaluate_autolabel
 
 
@@ -31,10 +27,6 @@ def evaluate_labels(
         DatasetError: for unusable data or an unknown mode.
         CheckpointError: for an unusable checkpoint.
     """
-
-    def progress(scenes: Iterable[LabelScene], total: int) -> Iterable[LabelScene]:
-        return track(scenes, description=data, total=total, console=Console(stderr=True))
-
     report = evaluate_autolabel(
         data,
         checkpoint=checkpoint or CHECKPOINT,
@@ -43,7 +35,7 @@ def evaluate_labels(
         pictures=pictures,
         limit=limit,
         box_noise=box_noise,
-        track=progress,
+        track=frames_of(data),
     )
     print_scores(data, {key: value for key, value in report.items() if isinstance(value, float)})
     return report

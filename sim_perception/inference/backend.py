@@ -79,6 +79,27 @@ def has_fast_bfloat16() -> bool:
     return 'avx512_bf16' in flags or 'amx_bf16' in flags
 
 
+def checked_threads(threads: int | None) -> int | None:
+    """Return a number of CPU threads, or None for the library's choice, as it is.
+
+    Raises:
+        ValueError: for less than one.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f'threads must be at least 1, got {threads}')
+    return threads
+
+
+def set_threads(threads: int | None) -> None:
+    """Set PyTorch's CPU threads for the whole process; None keeps them.
+
+    Raises:
+        ValueError: for less than one.
+    """
+    if checked_threads(threads) is not None:
+        torch.set_num_threads(threads)  # type: ignore[arg-type]
+
+
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     """Return the number type to compute in; ``auto`` takes what measured fastest.
 

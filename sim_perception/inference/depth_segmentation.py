@@ -17,8 +17,10 @@ from sim_perception.inference.backend import (
     MotionInput,
     OnnxBackend,
     TorchBackend,
+    checked_threads,
     choose_device,
     choose_precision,
+    set_threads,
 )
 from sim_perception.inference.calibration import Calibration
 from sim_perception.inference.postprocess import (
@@ -96,8 +98,7 @@ class DepthSegmentationEngine:
         self._limits = net.config.min_depth, net.config.max_depth
         self._sky = taxonomy.id_of('sky') if 'sky' in taxonomy.names else None
         if backend is None:
-            if _checked_threads(threads) is not None:
-                torch.set_num_threads(cast(int, threads))
+            set_threads(threads)
             chosen = choose_device(device)
             backend = TorchBackend(net, chosen, choose_precision(precision, chosen))
         self._backend = backend
@@ -278,10 +279,4 @@ def _onnx_backend(
             f'{loaded.folder / ONNX} is missing; make it with: '
             f'python -m training export {loaded.folder}'
         )
-    return OnnxBackend(loaded.onnx, _checked_threads(threads))
-
-
-def _checked_threads(threads: int | None) -> int | None:
-    if threads is not None and threads < 1:
-        raise ValueError(f'threads must be at least 1, got {threads}')
-    return threads
+    return OnnxBackend(loaded.onnx, checked_threads(threads))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sim_perception.inference.backend import choose_device, choose_precision
+from sim_perception.inference.backend import choose_device, choose_precision, set_threads
 from sim_perception.inference.object_peaks import Peaks, apart, boxes_3d, find_peaks
 from sim_perception.inference.preprocess import PreprocessConfig, frame_camera, preprocess
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
@@ -122,10 +122,7 @@ class PermanenceEngine:
     ) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f'threshold must lie within 0 and 1, got {threshold}')
-        if threads is not None:
-            if threads < 1:
-                raise ValueError(f'threads must be at least 1, got {threads}')
-            torch.set_num_threads(threads)
+        set_threads(threads)
         unknown = [name for name in net.config.things if name not in taxonomy.names]
         if unknown:
             raise ValueError(f'the network detects {unknown}, which the taxonomy does not have')

@@ -185,9 +185,7 @@ class PermanenceNet(nn.Module):
         """Switch modes; the encoder's BatchNorm stays in evaluation mode if so configured."""
         super().train(mode)
         if self.config.freeze_encoder_norm:
-            for module in self.encoder.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            self.encoder.hold_norms()
         return self
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> PermanenceNet:

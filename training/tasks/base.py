@@ -84,3 +84,24 @@ def with_slow_encoder(
             if chosen:
                 split.append({**base, 'params': chosen, 'lr': base['lr'] * scale})
     return split
+
+
+def training_metrics(
+    net: nn.Module, config: TrainConfig, record: dict[str, Any], earlier: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return what a checkpoint's ``metrics.json`` says of its making.
+
+    Args:
+        net: the trained network.
+        config: of the run.
+        record: command, data, steps.
+        earlier: the same of the run it started from, if any.
+    """
+    training = {
+        **record,
+        'parameters': sum(parameter.numel() for parameter in net.parameters()),
+        'config': config.model_dump(mode='json'),
+    }
+    if earlier is not None:
+        training['earlier'] = earlier
+    return {'training': training}

@@ -28,7 +28,7 @@ from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
 from training.pictures import picture_grid
-from training.tasks.base import Batch, Task, with_slow_encoder
+from training.tasks.base import Batch, Task, training_metrics, with_slow_encoder
 from training.tasks.labelled_data import BagImages, DataConfig, LabelledData
 
 
@@ -214,14 +214,7 @@ class DepthSegmentationTask(Task):
 
     def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
         """Write the deployable checkpoint folder with its card."""
-        training = {
-            **record,
-            'parameters': sum(parameter.numel() for parameter in self.model.parameters()),
-            'config': config.model_dump(mode='json'),
-        }
-        if self._earlier is not None:
-            training['earlier'] = self._earlier
-        metrics = {'training': training}
+        metrics = training_metrics(self.model, config, record, self._earlier)
         save_checkpoint(
             folder,
             self.model,

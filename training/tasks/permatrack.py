@@ -25,7 +25,7 @@ from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.losses import centre_focal, visibility_focal, weighted_l1
-from training.tasks.base import Batch, Task, with_slow_encoder
+from training.tasks.base import Batch, Task, training_metrics, with_slow_encoder
 from training.tasks.permatrack_card import permatrack_card
 from training.tasks.permatrack_data import TrackData, TrackDataConfig
 from training.tasks.permatrack_maps import COLUMNS
@@ -176,14 +176,7 @@ class PermaTrackTask(Task):
 
     def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
         """Write the deployable checkpoint folder with its card."""
-        training = {
-            **record,
-            'parameters': sum(parameter.numel() for parameter in self.model.parameters()),
-            'config': config.model_dump(mode='json'),
-        }
-        if self._earlier is not None:
-            training['earlier'] = self._earlier
-        metrics = {'training': training}
+        metrics = training_metrics(self.model, config, record, self._earlier)
         save_checkpoint(
             folder,
             self.model,

@@ -209,11 +209,10 @@ class SpiganTask(DepthSegmentationTask):
             weighted['perceptual'] = (loss.perceptual, distance)
         if self.privileged is None:
             return
+        truth, valid = privileged_truth(virtual, loss.information, self.data_config.max_depth)
         errors = []
         for features in (before, after):
-            found = self.privileged(features)
-            truth, valid = privileged_truth(virtual, loss.information, self.data_config.max_depth)
-            found = upsample(found, truth.shape[-2:])
+            found = upsample(self.privileged(features), truth.shape[-2:])
             difference = (found - truth).abs().mean(1)
             errors.append((difference * valid).sum() / valid.sum().clamp(min=1))
             outputs['privileged'] = found

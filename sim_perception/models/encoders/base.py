@@ -37,3 +37,9 @@ class Encoder(nn.Module):
         for modules in self.stages()[:count]:
             for module in modules:
                 module.requires_grad_(False)
+
+    def hold_norms(self) -> None:
+        """Put BatchNorm in evaluation mode: small, mixed batches spoil its statistics."""
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
