@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from rich.console import Console
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings
 from training.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
+from training.datasets.open_bags import expand
+from training.translate import translate
 
 ABLATION_FOLDER = CONFIG_FOLDER / 'ablations'
 
@@ -33,6 +36,8 @@ class Row(Section):
     """Score this checkpoint instead of training one."""
     scenario: dict[str, Any] | None = None
     """Changes of the table's scenario, on which the row then trains; None: as configured."""
+    translator: str | None = None
+    """An earlier row, of task ``spigan``, whose translator first rewrites this row's bags."""
 
 
 class Ablation(Section):
@@ -48,7 +53,12 @@ class Ablation(Section):
     """Options of ``python -m training simulate`` for those rows."""
     data: dict[str, str] = Field(default_factory=dict)
     """Column group -> evaluation SPEC. Groups called ``odometry...`` are scored as visual
-    odometry, ``tracking...`` as tracking by the network, others as depth and segmentation."""
+    odometry, ``tracking...`` as tracking by the network, ``translation...`` as images made by
+    the row's translator if it has one, others as depth and segmentation."""
+    judge: Path | None = None
+    """Checkpoint that looks at the translated images."""
+    real: str | None = None
+    """SPEC of the images that translation shall come near to."""
     scores: dict[str, list[str]] = Field(default_factory=dict)
     """Column group -> keys of the scores to show."""
     rows: list[Row] = Field(min_length=1)
@@ -97,7 +107,7 @@ def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = N
         if only is None or row.name in only:
             checkpoint = _train(ablation, row, folder)
             for group, spec in ablation.data.items():
-                _evaluate(checkpoint, spec, folder / f'{group}.json')
+                _evaluate(ablation, checkpoint, spec, folder / f'{group}.json')
         results[row.name] = {
             group: json.loads(file.read_text())
             for group in ablation.data
@@ -121,6 +131,10 @@ def _train(ablation: Ablation, row: Row, folder: Path) -> Path:
         changes = [*ablation.overrides, *row.overrides, f'output={folder}']
         if row.scenario is not None:
             changes.append(f'data.bags=[{_simulate(ablation, row.scenario, folder)}]')
+        if row.translator is not None:
+            bags = load_config(row.config, [*ablation.overrides, *row.overrides]).data['bags']
+            made = _translate(bags, folder.parent / row.translator / 'translator', folder)
+            changes.append(f'data.bags=[{made}]')
         task = load_config(row.config).task
         _run('train', task, '--config', row.config, '--resume', *changes)
         finished.touch()
@@ -141,12 +155,32 @@ def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Pa
     return bags
 
 
-def _evaluate(checkpoint: Path, spec: str, file: Path) -> None:
+def _translate(patterns: Sequence[str], translator: Path, folder: Path) -> Path:
+    """Translate a row's bags; return their folder. What is there is not made again."""
+    bags = folder / 'bags'
+    for bag in expand(patterns):
+        target, unfinished = bags / bag.name, folder / 'unfinished'
+        if not target.exists():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            translate(bag, translator, unfinished)
+            bags.mkdir(parents=True, exist_ok=True)
+            unfinished.rename(target)
+    return bags
+
+
+def _evaluate(ablation: Ablation, checkpoint: Path, spec: str, file: Path) -> None:
     """Score a checkpoint unless that is done."""
+    kinds = {'odometry': 'visual_odometry', 'tracking': 'tracking', 'translation': 'translation'}
+    kind = kinds.get(file.stem.split('_')[0], 'depth_segmentation')
+    if kind == 'translation':
+        checkpoint = checkpoint.parent / 'translator'
+        if not checkpoint.exists():
+            return
     if not file.exists():
-        kinds = {'odometry': 'visual_odometry', 'tracking': 'tracking'}
-        kind = kinds.get(file.stem.split('_')[0], 'depth_segmentation')
         options = ['--checkpoint', str(checkpoint), '--data', spec, '--json', str(file)]
+        if kind == 'translation':
+            options += ['--judge', str(ablation.judge)]
+            options += ['--real', ablation.real] if ablation.real else []
         if kind == 'tracking':
             options += ['--source', 'network', '--classes', 'car,truck,pedestrian,cyclist']
         _run('evaluate', kind, *options)

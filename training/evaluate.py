@@ -108,6 +108,47 @@ def evaluate_visual_odometry(
     )
 
 
+def evaluate_translation(
+    checkpoint: Path,
+    spec: str,
+    judge: Path,
+    *,
+    real: str | None = None,
+    json_file: Path | None = None,
+    limit: int | None = None,
+    device: str = 'auto',
+) -> dict[str, Any]:
+    """Score a translator on simulated images; see ``evaluation.translation``.
+
+    Args:
+        checkpoint: a run's ``translator`` folder.
+        spec: simulated frames with depth and classes, see ``evaluation.specs``.
+        judge: checkpoint folder of a depth and segmentation network.
+        real: images of the domain that is aimed at, or None.
+        json_file: where to write the scores, or None.
+        limit: greatest number of frames, and of real images.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        DatasetError: for unusable data.
+        CheckpointError: for an unusable checkpoint.
+    """
+    from training.evaluation.translation import Judge, evaluate_translator
+    from training.translate import Translator
+
+    data = open_spec(spec, limit)
+    scores = evaluate_translator(
+        Translator(checkpoint, device),
+        Judge(judge, device),
+        data,
+        open_spec(real, limit) if real else None,
+        frames_of(spec),
+    )
+    return _report(
+        'translation', checkpoint, spec, len(data), scores, json_file=json_file, record=False
+    )
+
+
 def evaluate_permanence(
     checkpoint: Path,
     data: str,

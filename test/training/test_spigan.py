@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,15 @@ import torch
 from typer.testing import CliRunner
 
 from sim_perception.bags.reader import BagReader
+from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from sim_perception.models.translation import TranslationConfig, TranslationNet
+from sim_perception.resources import share_path
 from sim_perception.taxonomy import load_taxonomy
 from training import cli
 from training.config import ConfigError, load_config
+from training.evaluation.specs import open_spec
+from training.evaluation.translation import Judge, evaluate_translator
 from training.tasks import build_task
 from training.tasks.adversarial import (
     ENOUGH,
@@ -27,6 +32,7 @@ from training.tasks.adversarial import (
 )
 from training.tasks.spigan import privileged_truth
 from training.train import train
+from training.translate import Translator
 
 SCENARIO = """
 domain: clean
@@ -270,3 +276,44 @@ def test_a_run_ships_the_task_network_and_the_translator(bag, images, tmp_path):
     assert list(folder.parent.glob('pictures/translation_*.png'))
     with pytest.raises(CheckpointError):
         load_checkpoint(folder, network='translation')
+
+
+def test_evaluate_translation_of_a_translator_that_changes_nothing(bag, images, tmp_path):
+    """A generator starts as the identity: what is found is what was found before."""
+    taxonomy = load_taxonomy()
+    net = TranslationNet(TranslationConfig(width=8, blocks=1))
+    preprocess = PreprocessConfig()
+    translator = tmp_path / 'translator'
+    save_checkpoint(translator, net, taxonomy=taxonomy, preprocess=preprocess.to_dict())
+    output = tmp_path / 'scores.json'
+    result = CliRunner().invoke(
+        cli.app,
+        [
+            *('evaluate', 'translation', '--data', f'bag:{bag}', '--checkpoint', str(translator)),
+            *('--judge', str(share_path('models', 'depth_segmentation_source'))),
+            *('--json', str(output)),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    scores = json.loads(output.read_text())
+    assert scores['pixels'] == 0
+    assert scores['abs_rel'] == scores['abs_rel_simulated'] > 0
+    assert scores['miou_change'] == scores['abs_rel_change'] == 0
+
+
+class Grey(Translator):
+    """Answers every image with plain grey."""
+
+    def __call__(self, image):
+        return np.full_like(image, 128)
+
+
+def test_a_translator_that_paints_everything_grey_bends_the_scene(bag, tmp_path):
+    net = TranslationNet(TranslationConfig(width=8, blocks=1))
+    preprocess = PreprocessConfig().to_dict()
+    save_checkpoint(tmp_path, net, taxonomy=load_taxonomy(), preprocess=preprocess)
+    judge = Judge(share_path('models', 'depth_segmentation_source'))
+    scores = evaluate_translator(Grey(tmp_path), judge, open_spec(f'bag:{bag}'))
+    assert scores['miou'] < 0.5 * scores['miou_simulated']
+    assert scores['abs_rel_change'] > 0.2
+    assert scores['pixels'] > 10

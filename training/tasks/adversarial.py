@@ -106,5 +106,6 @@ class DomainGap:
         if count < ENOUGH:
             return None
         a, b = (torch.stack(list(features)[-count:]) for features in kept)
-        scale = torch.cat([a, b]).std(0).clamp(min=1e-6)
-        return float(poly_mmd(a / scale, b / scale))
+        both = torch.cat([a, b])
+        middle, scale = both.mean(0), both.std(0).clamp(min=1e-6)
+        return float(poly_mmd((a - middle) / scale, (b - middle) / scale))

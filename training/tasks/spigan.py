@@ -12,6 +12,7 @@ semantic consistency (Zhu et al., ICCV 2017; CyCADA, Hoffman et al., ICML 2018).
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from sim_perception.geometry.warping import normals_from_depth
 from sim_perception.models.checkpoint import save_checkpoint
 from sim_perception.models.decoders import Decoder, upsample
+from sim_perception.models.depth_segmentation import INITIAL_DEPTH
 from sim_perception.models.translation import TranslationConfig, TranslationNet
 from sim_perception.taxonomy import Taxonomy
 from training.config import ConfigError, OptimizerConfig, TrainConfig
@@ -102,6 +104,9 @@ class SpiganTask(DepthSegmentationTask):
             if loss.privileged
             else None
         )
+        if self.privileged is not None and loss.information == 'depth':
+            # a usual depth, or the first steps only learn that depth is not 1 m
+            nn.init.constant_(self.privileged.head.bias, math.log(INITIAL_DEPTH))
         self.gap = DomainGap()
 
     def training_data(self) -> MixedData:
