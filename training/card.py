@@ -30,27 +30,34 @@ def write_card(metrics: Mapping[str, Any]) -> str:
             ``evaluate`` by data SPEC, and ``beside``, the same of other checkpoints by name.
     """
     training = metrics['training']
-    runs: list[Mapping[str, Any]] = []
-    run: Mapping[str, Any] | None = training
-    while run:
-        runs.insert(0, run)
-        run = run.get('earlier')
     lines = [
         '# depth_segmentation',
         '',
         f'Depth and semantic classes of one image; {training["parameters"] / 1e6:.2f} M '
-        f'parameters. {_origin(runs)} The encoder started from ImageNet weights. '
+        f'parameters. {_origin(_runs(training))} The encoder started from ImageNet weights. '
         'The weights are the exponential moving average over the run.',
         '',
     ]
     lines += _table(metrics)
-    lines += ['## Training', '']
+    lines += training_lines(training, 'views of {samples} images')
+    return '\n'.join(lines)
+
+
+def training_lines(training: Mapping[str, Any], seen: str) -> list[str]:
+    """Return the section of a card that tells how a checkpoint was trained, run by run.
+
+    Args:
+        training: as in ``write_card``.
+        seen: what a run saw so many random ones of; may name ``{samples}``, the size of its data.
+    """
+    runs = _runs(training)
+    lines = ['## Training', '']
     for number, run in enumerate(runs, start=1):
         config = run['config']
-        samples = run['step'] * config['batch_size'] * config['accumulate']
+        drawn = run['step'] * config['batch_size'] * config['accumulate']
         lines += [
-            f'Run {number} of {len(runs)}: {run["step"]} steps, {samples} random views of '
-            f'{run["samples"]} images. {config.get("notes", "")}'.rstrip(),
+            f'Run {number} of {len(runs)}: {run["step"]} steps, {drawn} random '
+            f'{seen.format(samples=run["samples"])}. {config.get("notes", "")}'.rstrip(),
             '',
             '```',
             run['command'],
@@ -61,7 +68,17 @@ def write_card(metrics: Mapping[str, Any]) -> str:
             '```',
             '',
         ]
-    return '\n'.join(lines)
+    return lines
+
+
+def _runs(training: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return a run and those it started from, the first one first."""
+    runs: list[Mapping[str, Any]] = []
+    run: Mapping[str, Any] | None = training
+    while run:
+        runs.insert(0, run)
+        run = run.get('earlier')
+    return runs
 
 
 def _origin(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -465,7 +465,7 @@ def test_training_resumes_bit_for_bit_and_ships_an_engine(bag, tmp_path):
     result = CliRunner().invoke(cli.app, [*arguments, '--data', f'bag:{bag}'])
     assert result.exit_code == 0, result.output
     card = (checkpoint / 'README.md').read_text()
-    assert '3 steps of 2 random clips' in card
+    assert '3 steps, 6 random clips' in card
     assert '| recall_seen |' in card
     with pytest.raises(DatasetError, match='bag:DIR'):
         CliRunner().invoke(cli.app, [*arguments, '--data', 'sim:target'], catch_exceptions=False)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
-from training.card import CARD_SETTINGS
+from training.card import training_lines
 
 
 def permatrack_card(metrics: Mapping[str, Any]) -> str:
@@ -31,24 +29,5 @@ def permatrack_card(metrics: Mapping[str, Any]) -> str:
         lines += [f'## `{data}`', '', '| score | value |', '|---|---|']
         lines += [f'| {key} | {value:.4g} |' for key, value in numbers.items()]
         lines += ['', *(['```', scores['command'], '```', ''] if 'command' in scores else [])]
-    lines += ['## Training', '']
-    run: Mapping[str, Any] | None = training
-    while run:
-        config = run['config']
-        lines += [
-            f'{run["step"]} steps of {config["batch_size"]} random clips out of '
-            f'{run["samples"]}. {config.get("notes", "")}'.rstrip(),
-            '',
-            '```',
-            run['command'],
-            '```',
-            '',
-            '```yaml',
-            yaml.safe_dump({k: config[k] for k in CARD_SETTINGS}, sort_keys=False).rstrip(),
-            '```',
-            '',
-        ]
-        run = run.get('earlier')
-        if run:
-            lines += ['It went on from:', '']
+    lines += training_lines(training, 'clips out of {samples}')
     return '\n'.join(lines)
