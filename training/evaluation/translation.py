@@ -92,7 +92,7 @@ def evaluate_translator(
         changes.append(float(abs(made.image.astype(float) - sample.image).mean()))
     for frame in real or ():
         gap.add('real', judge.features(Frame(frame.stamp, frame.image, frame.camera)))
-    scores = {}
+    scores: dict[str, float] = {}
     for name, of in (
         ('abs_rel', lambda domain: depths[domain].compute()['abs_rel']),
         ('miou', lambda domain: classes[domain].miou()),

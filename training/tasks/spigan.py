@@ -106,6 +106,7 @@ class SpiganTask(DepthSegmentationTask):
         )
         if self.privileged is not None and loss.information == 'depth':
             # a usual depth, or the first steps only learn that depth is not 1 m
+            assert self.privileged.head.bias is not None
             nn.init.constant_(self.privileged.head.bias, math.log(INITIAL_DEPTH))
         self.gap = DomainGap()
 
