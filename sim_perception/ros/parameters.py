@@ -204,10 +204,16 @@ class TrackerParameters:
         high=1.0,
     )
     spawn_score: float = parameter(
-        0.5, 'detections from this score on start a track', low=0.0, high=1.0
+        -1.0,
+        "detections from this score on start a track; -1 keeps the input's own",
+        low=-1.0,
+        high=1.0,
     )
     report_score: float = parameter(
-        0.5, 'confirmed tracks are published from this mean score on', low=0.0, high=1.0
+        -1.0,
+        "confirmed tracks are published from this mean score on; -1 keeps the input's own",
+        low=-1.0,
+        high=1.0,
     )
     confirm_hits: int = parameter(
         3,

@@ -31,6 +31,8 @@ Array = npt.NDArray[np.float64]
 WARM_UP_CAMERA = Camera(640, 192, 370.0, 370.0, 319.5, 95.5)
 _SHARED = ('min_score', 'spawn_score', 'report_score', 'confirm_hits', 'max_gap')
 """Fields of ``TrackerConfig`` that are parameters."""
+_OWN = ('spawn_score', 'report_score')
+"""Those whose default is the input's own: a negative parameter keeps it."""
 
 
 @dataclass(frozen=True)
@@ -213,4 +215,6 @@ def open_input(parameters: TrackerParameters) -> TrackInput:
 
 
 def _shared(parameters: TrackerParameters) -> dict[str, Any]:
-    return {name: getattr(parameters, name) for name in _SHARED}
+    """Return what the parameters change about an input's own settings."""
+    changes = {name: getattr(parameters, name) for name in _SHARED}
+    return {name: value for name, value in changes.items() if name not in _OWN or value >= 0}

@@ -379,6 +379,17 @@ def test_a_long_silence_starts_with_new_ids(bench):
     assert min(map(int, tracks)) > max(before)
 
 
+@pytest.mark.parametrize(('changes', 'count'), [({}, 0), ({'spawn_score': 0.3}, 1)])
+def test_detections_of_others_must_be_surer_than_the_networks(ros, changes, count):
+    bench = Bench(ros, 'doubtful', report_score=0.4, **changes)
+    try:
+        for _ in range(4):
+            tracks = bench.expect_good([car(20.0, 3.0, score=0.45)])
+        assert len(tracks) == count
+    finally:
+        ros.remove(bench.node)
+
+
 def test_overload_is_counted_and_frames_stay_in_order(ros, monkeypatch):
     bench = Bench(ros, 'crowded', queue_size=3, ego_motion='none')
     try:

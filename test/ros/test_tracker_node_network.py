@@ -51,6 +51,7 @@ class ScriptedEngine:
     """Sees one car, which is hidden from the sixth image to the ninth; remembers nothing."""
 
     taxonomy = TAXONOMY
+    score = 0.9
     shown: ClassVar[list] = []
     resets = 0
 
@@ -68,7 +69,8 @@ class ScriptedEngine:
         t = 1e-9 * (frame.stamp - START)
         hidden = 0.55 < t < 0.95
         box = Box3D(invert(world_T_camera(t)) @ world_T_car(t), (4.2, 1.8, 1.5))
-        return [Detection(CAR, 0.9, box3d=box, box2d=OWN_BOX, visibility=0.0 if hidden else 1.0)]
+        visibility = 0.0 if hidden else 1.0
+        return [Detection(CAR, self.score, box3d=box, box2d=OWN_BOX, visibility=visibility)]
 
 
 class Screen:
@@ -158,6 +160,24 @@ def test_a_hidden_object_keeps_its_id_and_place(ros, scripted):
             START + n * PERIOD for n in range(1, 13)
         ]
         assert ScriptedEngine.shown[-1].camera == CAMERA
+    finally:
+        ros.remove(screen.node)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'count'), [({}, 1), ({'spawn_score': 0.5}, 0), ({'report_score': 0.5}, 0)]
+)
+def test_the_networks_own_scores_hold_unless_they_are_set(
+    ros, scripted, monkeypatch, changes, count
+):
+    monkeypatch.setattr(ScriptedEngine, 'score', 0.45)
+    screen = Screen(ros, 'scored', **changes)
+    try:
+        screen.calibrate(1)
+        for n in range(1, 5):
+            screen.show(n)
+            seen, _ = screen.after(n)
+        assert len(seen) == count
     finally:
         ros.remove(screen.node)
 
