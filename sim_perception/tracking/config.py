@@ -129,6 +129,9 @@ class TrackerConfig:
         max_detections: of more in a frame, those with the best scores are used.
         max_tracks: of more, those seen last are kept.
         max_gap: after a longer silence all tracks are dropped.
+        max_lag: of several sensors, how much older than another's newest frame one may be.
+        source_timeout: how long a sensor's word on a track counts after its newest frame, where
+            others see less of it.
         ego_motion: estimate the sensor's motion from the detections where no pose is given.
         ego_acceleration: root of the spectral density of the sensor's acceleration, m/s^1.5.
         ego_turning: the same of its yaw rate, rad/s^1.5.
@@ -158,6 +161,8 @@ class TrackerConfig:
     max_detections: int = 512
     max_tracks: int = 1024
     max_gap: float = 10.0
+    max_lag: float = 0.5
+    source_timeout: float = 0.5
     ego_motion: bool = False
     ego_acceleration: float = 2.0
     ego_turning: float = 0.3

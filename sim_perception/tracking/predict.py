@@ -42,6 +42,19 @@ def predict(tracks: Rows, classes: Rows, dt: float) -> None:
         )  # fmt: skip
 
 
+def shift(tracks: Rows, dt: float) -> None:
+    """Move tracks in place along their velocities, without new doubt; ``shift(-dt)`` undoes it.
+
+    Args:
+        tracks: rows of ``track_dtype``.
+        dt: seconds, of either sign.
+    """
+    f = np.eye(4)
+    f[0, 2] = f[1, 3] = dt
+    tracks['mean'] = tracks['mean'] @ f.T
+    tracks['cov'] = f @ tracks['cov'] @ f.T
+
+
 @kernel
 def _predict(
     mean: npt.NDArray[np.float64],

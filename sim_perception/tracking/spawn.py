@@ -23,28 +23,34 @@ def spawn(
     least: float,
     stamp: int,
     next_id: int,
+    source: int = 0,
 ) -> Rows:
     """Return new tracks, whose ids count up from ``next_id``.
 
     A detection starts a track if it is sure enough, not merely recalled, and does not lie on a
-    track that another detection of this frame has matched (a second box for the same object).
+    track that another detection of this frame has matched, or that another sensor sees (a second
+    box for the same object).
     ``least`` is ``config.spawn_score`` as log-odds.
     """
     free = detections['logit'] >= least
     free &= detections['visibility'] >= config.hidden_visibility
     free[matches[:, 1]] = False
-    if free.any() and len(matches):
-        boxes = track_boxes(tracks[matches[:, 0]])
+    taken = tracks['place'] == VISIBLE
+    taken[matches[:, 0]] = True
+    if free.any() and taken.any():
+        boxes = track_boxes(tracks[taken])
         rows = np.flatnonzero(free)
         same = (
-            classes['group'][tracks['kind'][matches[:, 0]]][:, None]
+            classes['group'][tracks['kind'][taken]][:, None]
             == classes['group'][detections['kind'][rows]][None]
         )
         shared = np.where(same, overlaps(boxes, detections['box'][rows]), 0.0)
         free[rows] = shared.max(0) <= config.duplicate_overlap
     if not free.any():
         return tracks[:0]
-    return start(detections[free], classes, config, stamp, next_id, tracks.dtype)
+    new = start(detections[free], classes, config, stamp, next_id, tracks.dtype)
+    new['source'] = source
+    return new
 
 
 def start(

@@ -50,6 +50,7 @@ def track_dtype(classes: int) -> np.dtype[np.void]:
             ('place', np.int64),  # VISIBLE ... EMPTY
             ('visibility', float),
             ('empty_since', np.int64),  # stamp, or -1
+            ('source', np.int64),  # the sensor that said so
             ('detection', np.int64),  # index of this frame's detection, or -1
         ]
     )

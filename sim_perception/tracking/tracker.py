@@ -13,14 +13,16 @@ from sim_perception.tracking.config import TrackerConfig, class_table
 from sim_perception.tracking.detections import DetectionArrays, Rejected, place, prepare
 from sim_perception.tracking.ego_motion import EgoMotion
 from sim_perception.tracking.occlusion import View
-from sim_perception.tracking.predict import predict
+from sim_perception.tracking.predict import predict, shift
 from sim_perception.tracking.prune import surviving
+from sim_perception.tracking.sources import Sources, outranked
 from sim_perception.tracking.spawn import spawn
 from sim_perception.tracking.tables import (
     EMPTY,
     OCCLUDED,
     OUTSIDE,
     UNKNOWN,
+    VISIBLE,
     Rows,
     logit,
     track_boxes,
@@ -31,19 +33,16 @@ from sim_perception.tracking.update import recall, update
 Array = npt.NDArray[np.float64]
 
 
-class StampError(ValueError):
-    """A frame is not newer than the one before; it was not used and changed nothing."""
-
-
 @dataclass(frozen=True)
 class TrackedFrame:
     """What is known after a frame.
 
     Attributes:
-        stamp: nanoseconds.
+        stamp: nanoseconds, of the newest frame.
         tracks: all tracks as rows of ``tables.track_dtype``, tentative ones too.
         reported: (N,) which of them are sure enough to be shown.
         occluded: (N,) which sure ones are hidden or out of view, and so not reported.
+            Of several sensors all count.
         tracking_T_sensor: (4, 4) pose of the sensor's level frame in the tracking frame.
         rejected: counts of detections that were not used.
         restarted: whether a long silence dropped all tracks before this frame.
@@ -59,9 +58,10 @@ class TrackedFrame:
 
 
 class Tracker:
-    """Tracks the 3D boxes of one sensor, or the image boxes of one camera.
+    """Tracks the 3D boxes of one or more sensors, or the image boxes of one camera.
 
-    Ids count up from ``first_id`` for the life of the object, also after ``reset``.
+    Several sensors take turns, frame by frame; their poses must be given. Ids count up from
+    ``first_id`` for the life of the object, also after ``reset``.
 
     Attributes:
         next_id: id of the next track; the ``first_id`` of a tracker that takes over.
@@ -84,6 +84,7 @@ class Tracker:
         """Forget all tracks and the last stamp, e.g. after the clock jumped back."""
         self.tracks: Rows = np.zeros(0, self._dtype)
         self.stamp: int | None = None
+        self._sources = Sources(self.config.source_timeout, self.config.max_lag)
         self.ego = EgoMotion(
             self.config.ego_acceleration, self.config.ego_turning, self.config.ego_max_speed
         )
@@ -95,24 +96,32 @@ class Tracker:
         *,
         tracking_T_sensor: Array | None = None,
         view: View | None = None,
+        source: int = 0,
     ) -> TrackedFrame:
         """Process one frame; call it for frames without detections, too.
 
         Args:
-            stamp: nanoseconds, later than the last frame's.
+            stamp: nanoseconds, later than the last frame's of the same sensor.
             arrays: the frame's detections.
             tracking_T_sensor: (4, 4) pose of the sensor's level frame; without it the sensor
                 stands still, or its motion is estimated if ``config.ego_motion`` is set.
             view: what tells hidden from vanished objects; without it nothing is known.
+            source: number of the sensor.
 
         Raises:
-            StampError: if the stamp is not later than the last one.
+            StampError: if the stamp is not later than the sensor's last one, or older than another
+                sensor's by more than ``config.max_lag``; the frame then changes nothing.
             ValueError: for image boxes after 3D boxes, or the other way round.
         """
         self._check_kind(arrays)
+        self._sources.check(source, stamp)
         dt, restarted = self._advance(stamp)
+        self._sources.accept(source, stamp)
+        others = self._sources.others(source, stamp)
         detections, rejected = prepare(arrays, self._kinds, self.classes, self.config)
-        predict(self.tracks, self.classes, dt)
+        predict(self.tracks, self.classes, max(dt, 0.0))
+        if dt < 0:  # another sensor was faster: compare at the time of this frame
+            shift(self.tracks, dt)
         self.tracks['detection'] = -1
         pose = self._locate(detections, tracking_T_sensor, stamp, dt)
         hidden = detections['visibility'] < self.config.hidden_visibility
@@ -120,19 +129,22 @@ class Tracker:
         recalled = hidden[matches[:, 1]]
         update(
             self.tracks, detections, matches[~recalled], self.classes, stamp,
-            self.config.score_memory, self.config.confirm_hits,
+            self.config.score_memory, self.config.confirm_hits, source,
         )  # fmt: skip
-        recall(self.tracks, detections, matches[recalled])
-        self._look(matches, pose, view, stamp)
+        recall(self.tracks, detections, matches[recalled], source, others)
+        self._look(matches, pose, view, stamp, source, others)
         alive = surviving(self.tracks, self.classes, self.config, stamp)
         new = spawn(
             self.tracks, detections, matches, self.classes, self.config,
-            self._spawn, stamp, self.next_id,
+            self._spawn, stamp, self.next_id, source,
         )  # fmt: skip
         self.next_id += len(new)
         self.tracks = joined(self.tracks if alive.all() else self.tracks[alive], new)
+        if dt < 0:
+            shift(self.tracks, -dt)
+        assert self.stamp is not None
         return TrackedFrame(
-            stamp, self.tracks.copy(), *self._reported(stamp), pose, rejected, restarted
+            self.stamp, self.tracks.copy(), *self._reported(stamp), pose, rejected, restarted
         )
 
     def _check_kind(self, arrays: DetectionArrays) -> None:
@@ -147,21 +159,16 @@ class Tracker:
             self._columns = columns
 
     def _advance(self, stamp: int) -> tuple[float, bool]:
-        """Take a new stamp; return the seconds since the last one and whether tracks were lost."""
+        """Take a new stamp; return the seconds since the newest and whether tracks were lost."""
         if self.stamp is None:
             self.stamp = stamp
             return 0.0, False
-        if stamp <= self.stamp:
-            raise StampError(
-                f'frame at {stamp} ns is not later than the last at {self.stamp} ns: drop it, or '
-                'call reset() if the clock was set back'
-            )
         dt = 1e-9 * (stamp - self.stamp)
         restarted = dt > self.config.max_gap
         if restarted:
             self.reset()
             dt = 0.0
-        self.stamp = stamp
+        self.stamp = stamp if self.stamp is None else max(stamp, self.stamp)
         return dt, restarted
 
     def _locate(self, detections: Rows, given: Array | None, stamp: int, dt: float) -> Array:
@@ -200,7 +207,15 @@ class Tracker:
         recent = self.tracks['seen'] >= stamp - round(1e9 * self.config.low_score_reach)
         return associate(costs, detections['logit'] >= self._high, recent, hidden)
 
-    def _look(self, matches: Matches, pose: Array, view: View | None, stamp: int) -> None:
+    def _look(
+        self,
+        matches: Matches,
+        pose: Array,
+        view: View | None,
+        stamp: int,
+        source: int,
+        others: list[int],
+    ) -> None:
         """Note what is known about the places of tracks without a detection."""
         lost = np.ones(len(self.tracks), bool)
         lost[matches[:, 0]] = False
@@ -208,10 +223,15 @@ class Tracker:
             return
         rows = np.flatnonzero(lost)
         if view is None:
+            rows = rows[~outranked(self.tracks[rows], np.full(len(rows), UNKNOWN), others)]
             self.tracks['place'][rows] = UNKNOWN
+            self.tracks['source'][rows] = source
             return
         places, visibility = view.look(in_sensor(track_boxes(self.tracks), pose), rows)
+        new = ~outranked(self.tracks[rows], places, others)
+        rows, places, visibility = rows[new], places[new], visibility[new]
         self.tracks['place'][rows] = places
+        self.tracks['source'][rows] = source
         self.tracks['visibility'][rows] = visibility
         since = self.tracks['empty_since'][rows]
         self.tracks['empty_since'][rows] = np.where(
@@ -226,7 +246,8 @@ class Tracker:
         hidden = (tracks['place'] == OCCLUDED) | (tracks['place'] == OUTSIDE)
         if self.config.unseen_is_hidden:
             hidden |= tracks['place'] == UNKNOWN
-        reported = sure & (lost <= round(1e9 * self.config.report_lost))
+        seen = (tracks['place'] == VISIBLE) | (lost <= round(1e9 * self.config.report_lost))
+        reported = sure & seen
         return reported, sure & hidden & ~reported
 
 

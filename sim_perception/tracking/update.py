@@ -9,11 +9,13 @@ make speeds credible: vehicles do not slide sideways, and what seems to be at re
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.tracking.overlap import kernel, remainder
+from sim_perception.tracking.sources import outranked
 from sim_perception.tracking.tables import OCCLUDED, VISIBLE, Rows
 
 HEIGHT_VARIANCE = 0.01
@@ -38,6 +40,7 @@ def update(
     stamp: int,
     memory: float,
     confirm_hits: int,
+    source: int = 0,
 ) -> None:
     """Correct tracks in place by the detections that they were matched with.
 
@@ -49,6 +52,7 @@ def update(
         stamp: of the detections, nanoseconds.
         memory: seconds over which the score is averaged.
         confirm_hits: detections that confirm a track.
+        source: the sensor.
     """
     if len(matches):
         _update(
@@ -66,10 +70,17 @@ def update(
         tracks['visibility'][rows] = detections['visibility'][columns]
         tracks['empty_since'][rows] = -1
         tracks['detection'][rows] = detections['index'][columns]
+        tracks['source'][rows] = source
         tracks['confirmed'][rows] |= tracks['hits'][rows] >= confirm_hits
 
 
-def recall(tracks: Rows, detections: Rows, matches: npt.NDArray[np.int64]) -> None:
+def recall(
+    tracks: Rows,
+    detections: Rows,
+    matches: npt.NDArray[np.int64],
+    source: int = 0,
+    others: Sequence[int] = (),
+) -> None:
     """Correct the centres of tracks by detections of hidden objects, and note that they are.
 
     Such a detection is a network's memory: it says nothing new of size, class or existence.
@@ -78,17 +89,21 @@ def recall(tracks: Rows, detections: Rows, matches: npt.NDArray[np.int64]) -> No
         tracks: predicted rows of ``track_dtype``, changed in place.
         detections: rows of ``DETECTION_DTYPE`` in the tracking frame.
         matches: (K, 2) rows of a track and of a detection; no row occurs twice.
+        source: the sensor.
+        others: sensors whose better word about a track counts.
     """
     for row, column in matches.tolist():
         correct_position(
             tracks['mean'][row], tracks['cov'][row],
             detections['box'][column, :2], detections['noise'][column],
         )  # fmt: skip
-    rows, columns = matches[:, 0], matches[:, 1]
+    tracks['detection'][matches[:, 0]] = detections['index'][matches[:, 1]]
+    places = np.full(len(matches), OCCLUDED)
+    rows, columns = matches[~outranked(tracks[matches[:, 0]], places, others)].T
     tracks['place'][rows] = OCCLUDED
     tracks['visibility'][rows] = detections['visibility'][columns]
     tracks['empty_since'][rows] = -1
-    tracks['detection'][rows] = detections['index'][columns]
+    tracks['source'][rows] = source
 
 
 @kernel
