@@ -11,15 +11,14 @@ import numpy as np
 from std_msgs.msg import Header
 
 from sim_perception.geometry.transforms import invert
-from sim_perception.ros import qos
-from sim_perception.ros.conversions import stamp_to_ns
+from sim_perception.ros.conversions import ns_to_stamp, stamp_to_ns
 from sim_perception.ros.lifecycle import StampGuard, WorkerNode, describe_error, node_main
-from sim_perception.ros.occluders import Occluders
 from sim_perception.ros.parameters import TrackerParameters
 from sim_perception.ros.placement import ESTIMATED_FRAME, Place, Placement
 from sim_perception.ros.tf import TransformError, TransformLookup, TransformSender
 from sim_perception.ros.track_inputs import Seen, TrackInput, open_input
 from sim_perception.ros.track_outputs import TrackOutputs
+from sim_perception.ros.track_streams import Stream, Streams
 from sim_perception.ros.tracks import unused_detections
 from sim_perception.tracking.tracker import TrackedFrame, Tracker
 from sim_perception.tracking.tracks import to_tracks
@@ -31,8 +30,9 @@ NAME = 'tracker'
 
 
 class TrackerNode(WorkerNode[TrackerParameters]):
-    """Runs the tracker on every frame of detections, in order, or on the newest image.
+    """Runs the tracker on every frame of detections, in order, or on the cameras' newest images.
 
+    All cameras see one world of tracks, which is published after every frame of each.
     A frame that cannot be used is reported and leaves the tracks as they are. Image boxes,
     states and markers are made only while someone subscribes to them.
     """
@@ -44,8 +44,7 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self._input: TrackInput | None = None
         self._tracker: Tracker | None = None
         self._outputs: TrackOutputs | None = None
-        self._subscription: Any = None
-        self._occluders: Occluders | None = None
+        self._streams: Streams | None = None
         self._transforms: TransformLookup | None = None
         self._sender: TransformSender | None = None
         self._next_id = 1  # kept when the node is configured anew
@@ -85,31 +84,20 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         )
         if p.ego_motion == 'estimate':
             self._sender = TransformSender(self)
-        if not self._image:
-            kind = p.occlusion
-            if p.input == 'network' and kind == 'none':
-                kind = 'boxes'
-            self._occluders = Occluders(self, kind, p.occlusion_slop, self.diagnostics.heard)
-        source = self._input
-        self._topic = self.resolve_topic_name(source.topic)
-        self._subscription = qos.subscribe(
-            *(self, source.message_type, source.topic, self._on_input),
-            *(source.profile(), self.diagnostics.lost),
+        self._streams = Streams(
+            *(self, p, self._input, self._on_input),
+            *(self.diagnostics.heard, self.diagnostics.lost),
         )
-        others = self._occluders.topics if self._occluders is not None else []
-        self.diagnostics.expect(self._topic, *others, timeout=p.input_timeout)
+        self.diagnostics.expect(*self._streams.topics, timeout=p.input_timeout)
         super().start()
 
     def stop(self) -> None:
         """Unsubscribe and stop the worker."""
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
         super().stop()
-        for part in (self._occluders, self._transforms, self._sender):
+        for part in (self._streams, self._transforms, self._sender):
             if part is not None:
                 part.close()
-        self._occluders = self._transforms = self._sender = None
+        self._streams = self._transforms = self._sender = None
 
     def reset(self) -> None:
         """Forget tracks, transforms and measurements."""
@@ -120,12 +108,12 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self._input.reset()
         self._transforms.reset()
         self._placement.reset()
-        if self._occluders is not None:
-            self._occluders.reset()
+        assert self._streams is not None
+        self._streams.reset()
 
-    def _on_input(self, message: Any) -> None:
-        self.diagnostics.received(self._topic)
-        if self.submit(message) and self.inbox_size > 1:
+    def _on_input(self, stream: Stream, message: Any) -> None:
+        self.diagnostics.received(stream.topic)
+        if self.submit((stream, message), stream.number) and self.inbox_size > 1:
             self.report(
                 'detections come faster than they are tracked: of more frames that wait than '
                 f'queue_size ({self.parameters.queue_size}), the oldest are dropped'
@@ -135,16 +123,19 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         """Track one frame of detections, or one image, and publish what is known after it."""
         assert self._tracker is not None
         assert self._input is not None
-        self.check_stamp(item.header)
-        stamp = stamp_to_ns(item.header.stamp)
-        if self._image:
-            self._track_image_boxes(item, stamp)
+        assert self._streams is not None
+        stream, message = item
+        self.check_stamp(message.header, stream.number)
+        stamp = stamp_to_ns(message.header.stamp)
+        occluders = stream.occluders
+        if occluders is None:
+            self._track_image_boxes(message, stamp)
             return
-        occluders = self._occluders
-        assert occluders is not None
-        place = self._placement.locate(item.header.frame_id, stamp)
+        if self._input.needs_camera:
+            self._streams.check_frame(stream, message.header.frame_id)
+        place = self._placement.locate(message.header.frame_id, stamp)
         begin = time.perf_counter()
-        seen = self._input.read(item, place.level_T_source, occluders.camera)
+        seen = self._input.read(message, place.level_T_source, occluders.camera)
         frame = self._tracker.step(
             stamp,
             seen.arrays,
@@ -153,10 +144,11 @@ class TrackerNode(WorkerNode[TrackerParameters]):
                 'tracking without occlusion reasoning',
                 lambda: occluders.view(self._placement, place, stamp),
             ),
+            source=stream.number,
         )
         work = time.perf_counter() - begin
         self._explain(frame, seen.strange)
-        self._publish(item.header, place, frame, seen)
+        self._publish(message.header, place, frame, seen, stream)
         self.diagnostics.published(self.age(stamp), work)
 
     def _track_image_boxes(self, item: Any, stamp: int) -> None:
@@ -203,7 +195,9 @@ class TrackerNode(WorkerNode[TrackerParameters]):
             detections_not_used=str(self._unused),
         )
 
-    def _publish(self, header: Header, place: Place, frame: TrackedFrame, seen: Seen) -> None:
+    def _publish(
+        self, header: Header, place: Place, frame: TrackedFrame, seen: Seen, stream: Stream
+    ) -> None:
         assert self._outputs is not None
         frame_id, transform = self._placement.output(place, frame.tracking_T_sensor)
         if self._sender is not None:
@@ -211,14 +205,14 @@ class TrackerNode(WorkerNode[TrackerParameters]):
             self._sender.send(source_T_tracking, header, ESTIMATED_FRAME)
         visible = self._tracks(frame, frame.reported)
         occluded = self._tracks(frame, frame.occluded)
-        head = Header(stamp=header.stamp, frame_id=frame_id)
+        head = Header(stamp=ns_to_stamp(frame.stamp), frame_id=frame_id)
         self._outputs.publish(visible, occluded, head, transform)
-        occluders = self._occluders
+        occluders, stamp = stream.occluders, stamp_to_ns(header.stamp)
         if occluders is None or not self._outputs.wants('tracks_2d'):
             return
         found = self._optional(
             'no image boxes',
-            lambda: occluders.image_boxes(self._placement, place, frame, seen.detections),
+            lambda: occluders.image_boxes(self._placement, place, stamp, frame, seen.detections),
         )
         if found is not None:
             boxes, camera = found

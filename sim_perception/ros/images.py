@@ -18,6 +18,13 @@ IMAGE_TOPICS: dict[str, tuple[str, type]] = {
 """Topic and type by the parameter ``image_transport``."""
 
 
+def camera_topic(topic: str, camera: str) -> str:
+    """Return a camera's own topic: of the camera ``front``, ``camera/image_raw`` is
+    ``front/image_raw`` and ``detections`` is ``front/detections``.
+    """
+    return f'{camera}/{topic.removeprefix("camera/")}'
+
+
 def message_rgb(message: Any) -> npt.NDArray[np.uint8]:
     """Return the (H, W, 3) RGB image of an ``Image`` or ``CompressedImage``.
 

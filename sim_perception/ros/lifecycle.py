@@ -39,17 +39,24 @@ P = TypeVar('P')
 
 
 class Newest(Generic[T]):
-    """A place for the newest values, by default for one: a new value replaces the oldest."""
+    """A place for the newest values of every stream, by default for one of each.
+
+    A new value replaces the oldest of its stream.
+    """
 
     def __init__(self, capacity: int = 1) -> None:
-        self._values: deque[T] = deque(maxlen=capacity)
+        self._capacity = capacity
+        self._values: deque[tuple[int, T]] = deque()
         self._changed = threading.Condition()
 
-    def put(self, value: T) -> bool:
+    def put(self, value: T, stream: int = 0) -> bool:
         """Store a value; True if it replaced one."""
         with self._changed:
-            replaced = len(self._values) == self._values.maxlen
-            self._values.append(value)
+            own = [n for n, (owner, _) in enumerate(self._values) if owner == stream]
+            replaced = len(own) >= self._capacity
+            if replaced:
+                del self._values[own[0]]
+            self._values.append((stream, value))
             self._changed.notify()
         return replaced
 
@@ -58,7 +65,7 @@ class Newest(Generic[T]):
         with self._changed:
             if not self._values:
                 self._changed.wait(timeout)
-            return self._values.popleft() if self._values else None
+            return self._values.popleft()[1] if self._values else None
 
     def clear(self) -> None:
         """Drop all values."""
@@ -67,17 +74,20 @@ class Newest(Generic[T]):
 
 
 class StampGuard:
-    """Checks that stamps move forward; tells a jump from data out of order."""
+    """Checks that stamps move forward; tells a jump from data out of order.
+
+    Several streams of data are checked each by itself, and a jump of one is one of all.
+    """
 
     def __init__(self, jump_threshold: float) -> None:
         self._threshold = round(jump_threshold * 1e9)
-        self._last = 0
+        self._newest: dict[int, int] = {}
 
     def reset(self) -> None:
         """Accept any stamp next."""
-        self._last = 0
+        self._newest.clear()
 
-    def jumped(self, stamp: int) -> bool:
+    def jumped(self, stamp: int, stream: int = 0) -> bool:
         """Accept a stamp; True if it went back by more than the threshold.
 
         Raises:
@@ -85,13 +95,15 @@ class StampGuard:
         """
         if stamp == 0:
             raise ValueError('data with zero stamp; set header.stamp at the source')
-        if self._last - self._threshold <= stamp <= self._last:
+        last = self._newest.get(stream, 0)
+        if last - self._threshold <= stamp <= last:
             raise ValueError(
-                f'data out of order: stamp {stamp * 1e-9:.3f} s after {self._last * 1e-9:.3f} s; '
-                'dropped'
+                f'data out of order: stamp {stamp * 1e-9:.3f} s after {last * 1e-9:.3f} s; dropped'
             )
-        jumped = stamp < self._last
-        self._last = stamp
+        jumped = stamp < last
+        if jumped:
+            self._newest.clear()
+        self._newest[stream] = stamp
         return jumped
 
 
@@ -224,7 +236,7 @@ class WorkerNode(ManagedNode[P]):
     ``reset``, called after a backward jump of the clock or of the stamps.
 
     Attributes:
-        inbox_size: how many inputs may wait; set it before ``start``.
+        inbox_size: how many inputs of a stream may wait; set it before ``start``.
     """
 
     inbox_size = 1
@@ -251,10 +263,13 @@ class WorkerNode(ManagedNode[P]):
     def reset(self) -> None:
         """Forget the past after a jump back in time; runs on the worker thread."""
 
-    def submit(self, item: Any) -> bool:
-        """Hand an input to the worker; True if it replaced one that still waited."""
+    def submit(self, item: Any, stream: int = 0) -> bool:
+        """Hand an input to the worker; True if it replaced one that still waited.
+
+        Where there are several streams, only one of the same stream is replaced.
+        """
         received = self.get_clock().now().nanoseconds, time.monotonic()
-        replaced = self._inbox.put((item, *received))
+        replaced = self._inbox.put((item, *received), stream)
         if replaced:
             self.diagnostics.dropped()
         return replaced
@@ -285,14 +300,14 @@ class WorkerNode(ManagedNode[P]):
             self._thread = None
         self._inbox.clear()
 
-    def check_stamp(self, header: Any) -> None:
-        """Check that an input is newer than the one before; start afresh after a jump back.
+    def check_stamp(self, header: Any, stream: int = 0) -> None:
+        """Check that an input is newer than its stream's last; start afresh after a jump back.
 
         Raises:
             ValueError: for a zero stamp or data out of order.
         """
         stamp = stamp_to_ns(header.stamp)
-        if self.stamps.jumped(stamp):
+        if self.stamps.jumped(stamp, stream):
             self.report('stamps of the data jumped back (a looped bag?); starting afresh')
             self.reset()
 

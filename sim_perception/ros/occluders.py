@@ -1,4 +1,4 @@
-"""What the tracker sees besides detections: depth images, LiDAR scans, the camera.
+"""What the tracker sees besides detections: depth images, LiDAR scans, cameras.
 
 Callbacks store; ``view`` is for the node's worker thread.
 """
@@ -19,7 +19,6 @@ from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points
 from sim_perception.ros.conversions import stamp_to_ns, to_camera, to_depth
-from sim_perception.ros.images import INFO_TOPIC
 from sim_perception.ros.placement import Place, Placement
 from sim_perception.tracking.camera import shown_boxes
 from sim_perception.tracking.occlusion import BoxView, View
@@ -27,64 +26,91 @@ from sim_perception.tracking.tracker import TrackedFrame
 from sim_perception.tracking.views import DepthView, LidarView
 from sim_perception.types import Camera, Detection
 
-_TOPICS: dict[str, tuple[str, type]] = {
+MEASUREMENTS: dict[str, tuple[str, type]] = {
     'depth': ('depth/image', Image),
     'lidar': ('lidar/points', PointCloud2),
 }
+"""Topic and type of the kinds of occlusion reasoning that take one."""
 _KEPT = 10  # messages
 
 
-class Occluders:
-    """Subscribes to measurements, keeps the newest and makes the tracker's views of them.
+class Measurements:
+    """Keeps the newest depth images or scans of a topic.
 
     Args:
-        node: the owner of the subscriptions.
-        kind: 'none', 'boxes', 'depth' or 'lidar'.
+        node: the owner of the subscription.
+        message_type: of the topic.
+        topic: relative name.
         slop: greatest difference of stamps to the detections, seconds.
         heard: called with the topic of every measurement.
 
     Attributes:
-        topics: names of the topics without which there are no views.
+        topic: its full name.
     """
 
-    def __init__(self, node: Node, kind: str, slop: float, heard: Callable[[str], None]) -> None:
+    def __init__(
+        self, node: Node, message_type: type, topic: str, slop: float, heard: Callable[[str], None]
+    ) -> None:
         self._node = node
-        self._kind = kind
         self._heard = heard
         self._slop = round(slop * 1e9)
         self._lock = threading.Lock()
         self._messages: deque[Any] = deque(maxlen=_KEPT)
-        self._info: CameraInfo | None = None
-        profile = qos.sensor_qos
-        self._subscriptions = [
-            qos.subscribe(node, CameraInfo, INFO_TOPIC, self._on_info, profile())
-        ]
-        self.topics: list[str] = []
-        if kind in _TOPICS:
-            topic, message_type = _TOPICS[kind]
-            self.topics = [node.resolve_topic_name(topic)]
-            self._subscriptions.append(
-                qos.subscribe(node, message_type, topic, self._on_measurement, profile())
-            )
+        self.topic = node.resolve_topic_name(topic)
+        self._subscription = qos.subscribe(node, message_type, topic, self._on, qos.sensor_qos())
 
-    def close(self) -> None:
-        """Unsubscribe."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
-
-    def _on_measurement(self, message: Any) -> None:
-        self._heard(self.topics[0])
+    def _on(self, message: Any) -> None:
+        self._heard(self.topic)
         with self._lock:
             self._messages.append(message)
 
-    def _on_info(self, info: CameraInfo) -> None:
-        self._info = info
+    def nearest(self, stamp: int) -> Any | None:
+        """Return the message next to a stamp; None if there is none within the slop."""
+        with self._lock:
+            messages = list(self._messages)
+        away = [abs(stamp_to_ns(message.header.stamp) - stamp) for message in messages]
+        if not away or min(away) > self._slop:
+            return None
+        return messages[int(np.argmin(away))]
 
     def reset(self) -> None:
         """Forget the measurements: after a clock jump."""
         with self._lock:
             self._messages.clear()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
+
+
+class Occluders:
+    """Makes the tracker's views of one camera's surroundings.
+
+    Args:
+        node: the owner of the subscription.
+        kind: 'none', 'boxes', 'depth' or 'lidar'.
+        info_topic: of the camera's calibration.
+        measurements: of 'depth' or 'lidar'.
+    """
+
+    def __init__(
+        self, node: Node, kind: str, info_topic: str, measurements: Measurements | None
+    ) -> None:
+        self._node = node
+        self._kind = kind
+        self._measurements = measurements
+        self._info: CameraInfo | None = None
+        self._topic = info_topic
+        self._subscription = qos.subscribe(
+            node, CameraInfo, info_topic, self._on_info, qos.sensor_qos()
+        )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _on_info(self, info: CameraInfo) -> None:
+        self._info = info
 
     def view(self, placement: Placement, place: Place, stamp: int) -> View | None:
         """Return what tells hidden from vanished objects at a stamp; None if nothing does.
@@ -97,7 +123,7 @@ class Occluders:
             return None
         if self._kind == 'boxes':
             return self._box_view(placement, place, stamp)
-        message = self._nearest(stamp)
+        message = self._measurements.nearest(stamp) if self._measurements is not None else None
         if message is None:
             return None
         at = stamp_to_ns(message.header.stamp)
@@ -113,6 +139,7 @@ class Occluders:
         self,
         placement: Placement,
         place: Place,
+        stamp: int,
         frame: TrackedFrame,
         detections: Sequence[Detection] | None = None,
     ) -> tuple[npt.NDArray[np.float64], str] | None:
@@ -123,6 +150,7 @@ class Occluders:
         Args:
             placement: where sensors are.
             place: of the frame's detections.
+            stamp: of the detections.
             frame: what the tracker said.
             detections: those of the frame, if they have boxes in the image of this camera.
 
@@ -133,7 +161,7 @@ class Occluders:
         info = self._info
         if info is None:
             return None
-        level_T_camera = placement.level_T(place, info.header.frame_id, frame.stamp)
+        level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
         camera_T_level = np.asarray(invert(level_T_camera), float)
         tracks = frame.tracks[frame.reported]
         camera = to_camera(info)
@@ -154,15 +182,7 @@ class Occluders:
         """
         if self._info is None:
             raise ValueError(
-                f'no CameraInfo on {self._node.resolve_topic_name(INFO_TOPIC)}: occlusion by '
-                f"{self._kind!r} needs the camera's calibration; publish it or remap {INFO_TOPIC}"
+                f'no CameraInfo on {self._node.resolve_topic_name(self._topic)}: occlusion by '
+                f"{self._kind!r} needs the camera's calibration; publish it or remap {self._topic}"
             )
         return to_camera(self._info)
-
-    def _nearest(self, stamp: int) -> Any | None:
-        with self._lock:
-            messages = list(self._messages)
-        away = [abs(stamp_to_ns(message.header.stamp) - stamp) for message in messages]
-        if not away or min(away) > self._slop:
-            return None
-        return messages[int(np.argmin(away))]

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 T = TypeVar('T')
-_TYPE_NAMES = {bool: 'bool', int: 'integer', float: 'double', str: 'string'}
+_TYPE_NAMES = {
+    bool: 'bool', int: 'integer', float: 'double', str: 'string', tuple: 'string array',
+}  # fmt: skip
 
 
 class ParameterError(ValueError):
@@ -40,7 +42,7 @@ def parameter(
     """Return a dataclass field for one parameter.
 
     Args:
-        default: a bool, int, float or str; its type is the parameter's.
+        default: a bool, int, float, str or tuple of str; its type is the parameter's.
         description: one sentence, with the unit.
         low, high: allowed range of a number, ends included; give both or none.
         choices: allowed values of a string.
@@ -162,6 +164,11 @@ class TrackerParameters:
         'camera/image_raw/compressed',
         choices=('raw', 'compressed'),
     )
+    cameras: tuple[str, ...] = parameter(
+        ('camera',),
+        'names of the cameras: their topics are NAME/image_raw and NAME/camera_info and, of '
+        'several, NAME/detections and NAME/depth/image; all see one world of tracks',
+    )
     ego_motion: str = parameter(
         'tf',
         "where the sensor's motion comes from: 'tf' looks it up at the stamp of the data, "
@@ -243,6 +250,9 @@ class TrackerParameters:
         3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
     )
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'cameras', tuple(self.cameras))
+
 
 @dataclasses.dataclass(frozen=True)
 class AutoLabelerParameters:
@@ -323,7 +333,11 @@ def check(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     wanted = type(field.default)
     if wanted is float and type(value) is int:
         value = float(value)
-    if type(value) is not wanted:
+    fits = type(value) is wanted
+    if wanted is tuple and isinstance(value, Sequence) and not isinstance(value, str):
+        fits = all(isinstance(entry, str) for entry in value)
+        value = tuple(value)
+    if not fits:
         raise ParameterError(
             f'parameter {name} must be of type {_TYPE_NAMES[wanted]}, got {value!r} '
             f'({_TYPE_NAMES.get(type(value), type(value).__name__)})'
@@ -367,7 +381,10 @@ def declare_parameters(node: Node, cls: type) -> None:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for name, field in fields.items():
         try:
-            declared = node.declare_parameter(name, field.default, _descriptor(field))
+            default: Any = field.default
+            if isinstance(default, tuple):
+                default = list(default)
+            declared = node.declare_parameter(name, default, _descriptor(field))
         except InvalidParameterTypeException as error:
             raise ParameterError(
                 f'parameter {name} must be of type {_TYPE_NAMES[type(field.default)]}: {error}'
@@ -415,11 +432,16 @@ def _allowed(field: dataclasses.Field[Any]) -> str:
     return _range_text(field.metadata['low'], field.metadata['high'])
 
 
+def _yaml_value(field: dataclasses.Field[Any]) -> str:
+    text: str = yaml.safe_dump(field.default, width=1000, default_flow_style=True)
+    return text.splitlines()[0]
+
+
 def parameter_table(cls: type) -> str:
     """Return the Markdown table of a node's parameters."""
     lines = ['| parameter | type | default | allowed | meaning |', '|---|---|---|---|---|']
     for field in dataclasses.fields(cls):
-        default = yaml.safe_dump(field.default, width=1000).splitlines()[0]
+        default = _yaml_value(field)
         lines.append(
             f'| `{field.name}` | {_TYPE_NAMES[type(field.default)]} | `{default}` '
             f'| {_allowed(field)} | {field.metadata["description"]} |'
@@ -452,7 +474,7 @@ def parameter_yaml(node_name: str, cls: type) -> str:
         allowed = _allowed(field).replace('`', '')
         comment = field.metadata['description'] + (f' [{allowed}]' if allowed else '')
         lines.append(f'    # {comment}')
-        value = yaml.safe_dump(field.default, width=1000).splitlines()[0]
+        value = _yaml_value(field)
         lines.append(f'    {field.name}: {value}')
     return '\n'.join(lines) + '\n'
 

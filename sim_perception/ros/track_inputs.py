@@ -58,6 +58,7 @@ class TrackInput(Protocol):
         topic: what it takes, a relative name.
         message_type: of that topic.
         image: whether it gives image boxes instead of 3D boxes.
+        needs_camera: whether it cannot do without the camera's calibration.
         queue: how many messages may wait.
     """
 
@@ -65,6 +66,7 @@ class TrackInput(Protocol):
     topic: str
     message_type: type
     image: bool
+    needs_camera: bool
     queue: int
 
     def config(self) -> TrackerConfig:
@@ -102,6 +104,8 @@ class TrackInput(Protocol):
 
 class TopicInput:
     """Any detector's ``vision_msgs`` arrays; see ``TrackInput``."""
+
+    needs_camera = False
 
     def __init__(self, parameters: TrackerParameters) -> None:
         self._parameters = parameters
@@ -152,6 +156,7 @@ class NetworkInput:
     """
 
     image = False
+    needs_camera = True
     queue = 1
 
     def __init__(self, parameters: TrackerParameters) -> None:
@@ -211,7 +216,25 @@ def open_input(parameters: TrackerParameters) -> TrackInput:
             f"occlusion '{parameters.occlusion}' needs 3D boxes; set it to 'none', or input to "
             "'detections_3d'"
         )
+    _check_cameras(parameters)
     return NetworkInput(parameters) if parameters.input == 'network' else TopicInput(parameters)
+
+
+def _check_cameras(parameters: TrackerParameters) -> None:
+    names = parameters.cameras
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise ValueError(f'cameras must be different names, at least one; got {list(names)}')
+    if len(names) == 1:
+        return
+    if parameters.input == 'detections_2d':
+        raise ValueError(
+            f'image boxes of {len(names)} cameras are not of one world; run one tracker per camera'
+        )
+    if parameters.ego_motion != 'tf':
+        raise ValueError(
+            f"{len(names)} cameras need ego_motion 'tf', which says where each of them is; got "
+            f'{parameters.ego_motion!r}'
+        )
 
 
 def _shared(parameters: TrackerParameters) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sim_perception.ros.parameters import (
     DepthSegmentationParameters,
     ParameterError,
     SimulatorParameters,
+    TrackerParameters,
     declare_parameters,
     main,
     parameter_table,
@@ -98,6 +99,17 @@ def test_declared_parameters_have_descriptors_and_refuse_bad_changes(ros):
             assert reason in result.reason
         assert node.set_parameters([Parameter('rate', value=0.5)])[0].successful
         assert read_parameters(node, SimulatorParameters).rate == 0.5
+    finally:
+        node.destroy_node()
+
+
+@pytest.mark.ros
+def test_lists_of_names_are_parameters(ros):
+    node = Node('listed', parameter_overrides=[Parameter('cameras', value=['front', 'rear'])])
+    try:
+        declare_parameters(node, TrackerParameters)
+        assert read_parameters(node, TrackerParameters).cameras == ('front', 'rear')
+        assert not node.set_parameters([Parameter('cameras', value='front')])[0].successful
     finally:
         node.destroy_node()
 

@@ -22,7 +22,7 @@ from std_msgs.msg import Header, String
 
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points, to_cloud
-from sim_perception.ros.lifecycle import StampGuard, WorkerNode
+from sim_perception.ros.lifecycle import Newest, StampGuard, WorkerNode
 from sim_perception.ros.parameters import parameter
 from sim_perception.ros.sync import Synchronizer, SyncSettings
 from sim_perception.ros.tf import TransformLookup
@@ -300,3 +300,24 @@ def test_stamps_must_advance_and_jumps_are_told_apart():
             guard.jumped(stamp)
     assert guard.jumped(3_000_000_000)
     assert not guard.jumped(3_100_000_000)
+
+
+def test_every_stream_has_its_own_stamps_but_a_jump_is_one_of_all():
+    guard = StampGuard(jump_threshold=1.0)
+    assert not guard.jumped(5_000_000_000, 0)
+    assert not guard.jumped(4_900_000_000, 1)
+    with pytest.raises(ValueError, match='out of order'):
+        guard.jumped(4_900_000_000, 1)
+    assert guard.jumped(1_000_000_000, 1)
+    assert not guard.jumped(1_050_000_000, 0)
+
+
+def test_waiting_values_are_replaced_by_newer_ones_of_their_own_stream():
+    newest = Newest(capacity=1)
+    assert not newest.put('a1', 0)
+    assert not newest.put('b1', 1)
+    assert newest.put('a2', 0)
+    assert [newest.take(0) for _ in range(3)] == ['b1', 'a2', None]
+    deep = Newest(capacity=2)
+    assert [deep.put(n) for n in range(4)] == [False, False, True, True]
+    assert [deep.take(0), deep.take(0)] == [2, 3]

@@ -76,6 +76,7 @@ class Bench:
         values = {'tracking_frame': ODOM, 'tf_timeout': 0.3, **parameters}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = ros.add(TrackerNode(namespace=namespace, parameter_overrides=overrides))
+        ros.until(lambda: self.node._streams, 'the activation')
         image = parameters.get('input') == 'detections_2d'
         self.type = Detection2DArray if image else Detection3DArray
         self.detections = ros.publisher(
@@ -141,7 +142,7 @@ class Bench:
 
     def measured(self, header):
         """Wait until the node has the newest depth or cloud."""
-        kept = self.node._occluders._messages
+        kept = self.node._streams.all[0].occluders._measurements._messages
         self.ros.until(lambda: kept and kept[-1].header == header, 'the measurement')
 
     def expect_good(self, objects=None):
@@ -508,7 +509,7 @@ def test_depth_tells_hidden_from_vanished_and_boxes_appear_in_the_image(ros, mon
             depth = np.full((CAMERA.height, CAMERA.width), 60.0, np.float32)
             depth[:, :64] = 8.0  # something near hides the left
             images.publish(to_image(depth, '32FC1', header))
-            ros.until(lambda: bench.node._occluders._info, 'the calibration')
+            ros.until(lambda: bench.node._streams.all[0].occluders._info, 'the calibration')
             bench.measured(header)
             message = bench.message([left, right] if n < 6 else [], ODOM, np.eye(4))
             tracks = bench.send(message)
@@ -539,7 +540,7 @@ def test_without_calibration_tracking_goes_on_and_boxes_hide_what_is_behind_them
         bench.log.wait(lambda m: "needs the camera's calibration" in m.msg, 'the lack')
         assert bench.node.diagnostics.status().level == DiagnosticStatus.WARN
         infos.publish(to_camera_info(CAMERA, Header(frame_id=CAMERA_FRAME)))
-        ros.until(lambda: bench.node._occluders._info, 'the calibration')
+        ros.until(lambda: bench.node._streams.all[0].occluders._info, 'the calibration')
         for _ in range(20):
             tracks = bench.expect_good([near])
         assert known not in tracks
@@ -607,6 +608,9 @@ def test_image_boxes_are_tracked_and_their_class_names_mapped(ros):
     [
         ({'input': 'detections_2d', 'occlusion': 'depth'}, "'depth' needs 3D boxes"),
         ({'class_map': 'person=human'}, "class_map has 'person=human'; write"),
+        ({'cameras': ['a', 'a']}, "cameras must be different names, at least one; got ['a', 'a']"),
+        ({'cameras': ['a', 'b'], 'ego_motion': 'none'}, "2 cameras need ego_motion 'tf'"),
+        ({'cameras': ['a', 'b'], 'input': 'detections_2d'}, 'run one tracker per camera'),
     ],
 )
 def test_settings_that_do_not_fit_are_told(ros, values, problem):

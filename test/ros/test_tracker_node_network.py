@@ -84,6 +84,7 @@ class Screen:
         }  # fmt: skip
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = ros.add(TrackerNode(namespace=namespace, parameter_overrides=overrides))
+        ros.until(lambda: self.node._streams, 'the activation')
         kind = Image if transport == 'raw' else CompressedImage
         name = 'image_raw' if transport == 'raw' else 'image_raw/compressed'
         self.images = ros.publisher(kind, f'/{namespace}/camera/{name}', 100)
@@ -101,7 +102,7 @@ class Screen:
 
     def calibrate(self, n):
         self.infos.publish(to_camera_info(CAMERA, self.header(n)))
-        self.ros.until(lambda: self.node._occluders._info, 'the calibration')
+        self.ros.until(lambda: self.node._streams.all[0].occluders._info, 'the calibration')
 
     def show(self, n, shape=(64, 128, 3)):
         """Send the n-th image with the camera's place."""
