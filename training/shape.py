@@ -11,21 +11,21 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
-from scipy.spatial import cKDTree
 
 from sim_perception.models.checkpoint import save_checkpoint
-from sim_perception.models.shape import SIZE, ShapeConfig, ShapePca, Surface, decode_mesh
+from sim_perception.models.shape import ShapeConfig, ShapeModel
 from sim_perception.simulator.meshes.vehicle import FAMILIES
 from sim_perception.taxonomy import load_taxonomy
 from training.command import command_line
-from training.datasets.shapes import CarSample, Solid, draw_cars, sample_surface
-from training.shape_pictures import draw_surface
-from training.tasks.shape_pca import fit_pca, project
+from training.datasets.shapes import MIRRORS, CarSample, Solid, draw_cars
+from training.evaluation.shape import F_SCORE_DISTANCE, score_shapes
+from training.shape_pictures import draw_members, draw_paths
+from training.tasks.shape_pca import fit_pca
 
 F64 = npt.NDArray[np.float64]
 
-F_SCORE_DISTANCE = 0.05
-"""A surface point is right if the other surface is nearer, metres."""
+PATHS = ((0, 1), (1, 4), (3, 5), (2, 3))
+"""Families between which shapes are drawn."""
 
 
 def learn_shape(
@@ -66,15 +66,13 @@ def learn_shape(
         components=components,
         spacing=spacing,
         seeds=len(FAMILIES),
-        # what the simulator's mirrors add to the body
-        mirror_scale=0.93,
-        mirror_offset=0.33,
+        **MIRRORS,
     )
     grids = distance_grids(learnt, config, 'learning from cars')
     sizes = np.array([car.size for car in learnt])
     family = np.array([FAMILIES.index(car.family) for car in learnt])
     model, explained = fit_pca(config, grids, sizes, family)
-    scores = {'explained': explained, **held_out_scores(model, unseen)}
+    scores = {'explained': explained, **score_shapes(model, unseen)}
     record = {
         'task': 'shape',
         'command': command_line(),
@@ -100,61 +98,13 @@ def distance_grids(cars: list[CarSample], config: ShapeConfig, title: str = '') 
     return 0.5 * (values + values[:, :, ::-1])
 
 
-def held_out_scores(model: ShapePca, cars: list[CarSample]) -> dict[str, float]:
-    """Return how well the space's nearest members reconstruct cars; see ``reconstruction``."""
-    grids = distance_grids(cars, model.config, 'reconstructing other cars')
-    rows = []
-    for car, latent in zip(cars, project(model, grids), strict=True):
-        x, y, z = (float(s) for s in car.size)
-        rows.append(reconstruction(decode_mesh(model, latent, (x, y, z)), Solid(car).points))
-    table = np.array(rows)
-    return {
-        'chamfer_m': float(table[:, 0].mean()),
-        'chamfer_worst_m': float(table[:, 0].max()),
-        'f_score': float(table[:, 1].mean()),
-        'f_score_worst': float(table[:, 1].min()),
-    }
-
-
-def reconstruction(surface: Surface, truth: F64, count: int = 20_000) -> tuple[float, float]:
-    """Compare a mesh with (N, 3) points of the true surface.
-
-    Returns:
-        The Chamfer distance (mean of both directions' mean distances, metres) and the F-score
-        (harmonic mean of both directions' shares within ``F_SCORE_DISTANCE``).
-    """
-    rng = np.random.default_rng(0)
-    points, _ = sample_surface(surface, count, rng)
-    truth = truth[rng.permutation(len(truth))[:count]]
-    there, back = cKDTree(truth).query(points)[0], cKDTree(points).query(truth)[0]
-    shares = [float((d < F_SCORE_DISTANCE).mean()) for d in (there, back)]
-    chamfer = 0.5 * float(there.mean() + back.mean())
-    return chamfer, 2 * shares[0] * shares[1] / max(sum(shares), 1e-9)
-
-
-def draw_space(model: ShapePca, folder: Path) -> None:
+def draw_space(model: ShapeModel, folder: Path) -> None:
     """Write ``families.png`` and ``interpolation.png``: typical cars, and paths between them."""
     folder.mkdir(parents=True, exist_ok=True)
     seeds = model.seeds.numpy().astype(np.float64)
-    rows = [
-        [_drawn(model, seed, turn) for seed in seeds] for turn in (0.0, 0.6, 2.4)
-    ]  # fmt: skip
-    cv2.imwrite(
-        str(folder / 'families.png'), np.concatenate([np.hstack(r) for r in rows])[..., ::-1]
-    )
-    pairs = [(0, 1), (1, 4), (3, 5), (2, 3)]
-    paths = [
-        np.hstack([_drawn(model, (1 - t) * seeds[a] + t * seeds[b], 0.6)
-                   for t in np.linspace(0, 1, 6)])
-        for a, b in pairs
-    ]  # fmt: skip
-    cv2.imwrite(str(folder / 'interpolation.png'), np.concatenate(paths)[..., ::-1])
-
-
-def _drawn(model: ShapePca, member: F64, turn: float) -> npt.NDArray[np.uint8]:
-    length, width, height = (float(s) for s in np.exp(member[:SIZE]))
-    surface = decode_mesh(model, member[SIZE:], (length, width, height), spacing=0.06)
-    return draw_surface(surface, turn, width=240, height=140)
+    families = np.concatenate([draw_members(model, seeds, turn) for turn in (0.0, 0.6, 2.4)])
+    cv2.imwrite(str(folder / 'families.png'), families[..., ::-1])
+    cv2.imwrite(str(folder / 'interpolation.png'), draw_paths(model, seeds, PATHS)[..., ::-1])
 
 
 def card(config: ShapeConfig, record: dict[str, Any]) -> str:

@@ -12,13 +12,14 @@ from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.geometry.boxes import box_corners, box_edges
 from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import transform_points
-from sim_perception.models.shape import ShapePca, Surface, decode_mesh
+from sim_perception.models.shape import SIZE, ShapeModel, Surface, decode_mesh
 from sim_perception.types import ShapeLabel
 
 Image = npt.NDArray[np.uint8]
 
 _LIGHT = np.array([0.35, 0.45, 0.82])
 _PAINT = np.array([150, 175, 205.0])
+_SPACING = 0.06
 
 
 def draw_surface(
@@ -55,8 +56,45 @@ def draw_surface(
     return picture
 
 
+def draw_members(
+    model: ShapeModel, members: npt.NDArray[np.floating], turn: float = 0.6, *, width: int = 240
+) -> Image:
+    """Draw members of a shape space side by side.
+
+    Args:
+        model: the shape space.
+        members: (M, 3 + K) log sizes and latents.
+        turn: see ``draw_surface``.
+        width: of each, pixels.
+    """
+    pictures = []
+    for member in members:
+        length, w, height = (float(s) for s in np.exp(member[:SIZE]))
+        surface = decode_mesh(model, member[SIZE:], (length, w, height), spacing=_SPACING)
+        pictures.append(draw_surface(surface, turn, width=width, height=round(0.58 * width)))
+    return np.hstack(pictures)
+
+
+def draw_paths(
+    model: ShapeModel, members: npt.NDArray[np.floating], pairs: Sequence[tuple[int, int]],
+    steps: int = 6,
+) -> Image:  # fmt: skip
+    """Draw ways from member to member, straight in log size and latent, one per row.
+
+    Args:
+        model: the shape space.
+        members: (M, 3 + K).
+        pairs: rows of ``members`` that a way leads from and to.
+        steps: shapes per way, its ends included.
+    """
+    share = np.linspace(0, 1, steps)[:, None]
+    return np.concatenate(
+        [draw_members(model, (1 - share) * members[a] + share * members[b]) for a, b in pairs]
+    )
+
+
 def draw_labels(
-    image: Image, frame: LidarFrame, labels: Sequence[ShapeLabel], model: ShapePca
+    image: Image, frame: LidarFrame, labels: Sequence[ShapeLabel], model: ShapeModel
 ) -> Image:
     """Draw labels over an image: image box, mesh, 3D box, confidence or reason.
 

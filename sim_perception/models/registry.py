@@ -12,8 +12,10 @@ from sim_perception.models.depth_segmentation import (
     DepthSegmentationConfig,
     DepthSegmentationNet,
 )
+from sim_perception.models.detector3d import Detector3dConfig, Detector3dNet
 from sim_perception.models.permanence import PermanenceConfig, PermanenceNet
 from sim_perception.models.shape import ShapeConfig, ShapePca
+from sim_perception.models.shape_sdf import ShapeSdf, ShapeSdfConfig
 from sim_perception.models.translation import TranslationConfig, TranslationNet
 
 
@@ -27,8 +29,10 @@ class ModelEntry:
 
 MODELS: dict[str, ModelEntry] = {
     'depth_segmentation': ModelEntry(DepthSegmentationConfig, DepthSegmentationNet),
+    'detector3d': ModelEntry(Detector3dConfig, Detector3dNet),
     'permanence': ModelEntry(PermanenceConfig, PermanenceNet),
     'shape_pca': ModelEntry(ShapeConfig, ShapePca),
+    'shape_sdf': ModelEntry(ShapeSdfConfig, ShapeSdf),
     'translation': ModelEntry(TranslationConfig, TranslationNet),
 }
 

@@ -87,9 +87,20 @@ class Surface(NamedTuple):
 
 
 class ShapeModel(Protocol):
-    """What labelling asks of a shape space, whatever it is made of."""
+    """What labelling asks of a shape space, whatever it is made of.
+
+    Attributes:
+        config: what it is about.
+        prior_mean: (3 + K,) of log length, width, height and latent.
+        seeds: (S, 3 + K) typical members.
+    """
 
     config: ShapeConfig
+    prior_mean: Tensor
+    seeds: Tensor
+
+    def prior_covariance(self) -> npt.NDArray[np.float64]:
+        """Return the (3 + K, 3 + K) covariance of log size and latent."""
 
     def sdf(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return signed distance and its gradient.
@@ -103,6 +114,11 @@ class ShapeModel(Protocol):
             points; and (B, N, 3) the gradient by points.
         """
 
+    def jacobian(
+        self, points: npt.NDArray[np.floating], latent: npt.NDArray[np.floating]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return (N,) distances of (N, 3) points, and (N, K) derivatives by a (K,) latent."""
+
     def linear_grid(self, latent: Tensor | None = None) -> npt.NDArray[np.float32]:
         """Return distances and their derivatives by latent at the grid's nodes.
 
@@ -115,34 +131,81 @@ class ShapeModel(Protocol):
         """
 
 
-class ShapePca(nn.Module):
-    """A linear space of distance grids, with a joint Gaussian of log size and latent.
+class ShapePrior(nn.Module):
+    """What is known of a category before an object is seen: a Gaussian, and typical members.
 
     The latent's numbers have mean 0 and deviation 1 over the shapes learnt from.
 
     Attributes:
-        grid: (1 + K, X, Y, Z) mean distances and components at ``config.node_positions()``.
         prior_mean: (3 + K,) of log length, width, height and latent.
         prior_factor: (3 + K, 3 + K) lower triangular, factor @ factor.T is the covariance.
         seeds: (S, 3 + K) typical members.
     """
 
-    grid: Tensor
+    config: ShapeConfig
     prior_mean: Tensor
     prior_factor: Tensor
     seeds: Tensor
 
-    def __init__(self, config: ShapeConfig | None = None, pretrained: bool = False) -> None:
-        """Make an empty space; the tensors are filled by ``from_arrays`` or a checkpoint."""
+    def __init__(self, config: ShapeConfig) -> None:
         super().__init__()
-        self.config = config = config or ShapeConfig()
+        self.config = config
         size = SIZE + config.components
-        self.register_buffer('grid', torch.zeros(1 + config.components, *config.nodes))
         mean = torch.zeros(size)
         mean[:SIZE] = torch.tensor(config.mean_size).log()
         self.register_buffer('prior_mean', mean)
         self.register_buffer('prior_factor', torch.eye(size))
         self.register_buffer('seeds', mean.repeat(config.seeds, 1))
+
+    def set_prior(
+        self,
+        mean: npt.NDArray[np.floating],
+        covariance: npt.NDArray[np.floating],
+        seeds: npt.NDArray[np.floating],
+    ) -> None:
+        """Set the Gaussian's (3 + K,) mean and square covariance, and the (S, 3 + K) members.
+
+        Raises:
+            ValueError: for arrays of other shapes, or a covariance that is none.
+        """
+        try:
+            factor = np.linalg.cholesky(covariance)
+        except np.linalg.LinAlgError as error:
+            raise ValueError(f'the prior covariance is not positive definite: {error}') from error
+        self.fill({'prior_mean': mean, 'prior_factor': factor, 'seeds': seeds})
+
+    def fill(self, values: dict[str, npt.NDArray[np.floating]]) -> None:
+        """Copy arrays into buffers by name.
+
+        Raises:
+            ValueError: for arrays of other shapes.
+        """
+        for name, value in values.items():
+            buffer = getattr(self, name)
+            if buffer.shape != value.shape:
+                raise ValueError(f'{name} must be {tuple(buffer.shape)}, got {value.shape}')
+            buffer.copy_(torch.as_tensor(value))
+
+    def prior_covariance(self) -> npt.NDArray[np.float64]:
+        """Return the (3 + K, 3 + K) covariance of log size and latent."""
+        factor = self.prior_factor.detach().cpu().numpy().astype(np.float64)
+        return np.asarray(factor @ factor.T)
+
+
+class ShapePca(ShapePrior):
+    """A linear space of distance grids, with a joint Gaussian of log size and latent.
+
+    Attributes:
+        grid: (1 + K, X, Y, Z) mean distances and components at ``config.node_positions()``.
+    """
+
+    grid: Tensor
+
+    def __init__(self, config: ShapeConfig | None = None, pretrained: bool = False) -> None:
+        """Make an empty space; the tensors are filled by ``from_arrays`` or a checkpoint."""
+        config = config or ShapeConfig()
+        super().__init__(config)
+        self.register_buffer('grid', torch.zeros(1 + config.components, *config.nodes))
 
     @classmethod
     def from_arrays(
@@ -159,21 +222,8 @@ class ShapePca(nn.Module):
             ValueError: for arrays of other shapes, or a covariance that is none.
         """
         model = cls(config)
-        try:
-            factor = np.linalg.cholesky(prior_covariance)
-        except np.linalg.LinAlgError as error:
-            raise ValueError(f'the prior covariance is not positive definite: {error}') from error
-        values = {
-            'grid': grid,
-            'prior_mean': prior_mean,
-            'prior_factor': factor,
-            'seeds': seeds,
-        }
-        for name, value in values.items():
-            buffer = getattr(model, name)
-            if buffer.shape != value.shape:
-                raise ValueError(f'{name} must be {tuple(buffer.shape)}, got {value.shape}')
-            buffer.copy_(torch.as_tensor(value))
+        model.set_prior(prior_mean, prior_covariance, seeds)
+        model.fill({'grid': grid})
         return model
 
     def sdf(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,15 +268,22 @@ class ShapePca(nn.Module):
             slopes[2] = slopes[2] + sz * wx * wy * distance
         return cast(Tensor, value), torch.stack(cast(list[Tensor], slopes), -1)
 
+    def jacobian(
+        self, points: npt.NDArray[np.floating], latent: npt.NDArray[np.floating]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return distances and their derivatives by latent; see ``ShapeModel.jacobian``."""
+        count = self.config.components
+        places = torch.as_tensor(np.asarray(points, np.float32)).expand(1 + count, -1, -1)
+        members = torch.cat([torch.zeros(1, count), torch.eye(count)])
+        with torch.no_grad():
+            values = self.sdf(places, members)[0].numpy()
+        slopes = np.ascontiguousarray((values[1:] - values[0]).T)
+        return values[0] + slopes @ np.asarray(latent, np.float32), slopes
+
     def linear_grid(self, latent: Tensor | None = None) -> npt.NDArray[np.float32]:
         """Return the (X, Y, Z, 1 + K) grid; the same for every latent, as the space is linear."""
         grid = self.grid.permute(1, 2, 3, 0).contiguous()
         return grid.detach().cpu().numpy().astype(np.float32)
-
-    def prior_covariance(self) -> npt.NDArray[np.float64]:
-        """Return the (3 + K, 3 + K) covariance of log size and latent."""
-        factor = self.prior_factor.detach().cpu().numpy().astype(np.float64)
-        return factor @ factor.T
 
 
 def decode_mesh(

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapeConfig, Surface, decode_mesh
-from training.datasets.shapes import CarSample, Solid, car_sample, sample_surface
-from training.shape import reconstruction
-from training.tasks.shape_pca import fit_pca, project
+from sim_perception.models.shape_sdf import ShapeSdf
+from training.config import ConfigError, TrainConfig
+from training.datasets.sample import DatasetError
+from training.datasets.shapes import (
+    CarSample,
+    Solid,
+    car_sample,
+    distance_samples,
+    draw_cars,
+    sample_surface,
+)
+from training.engine.loop import fit
+from training.evaluation.shape import nearest_member, parse_cars, reconstruction, score_shapes
+from training.tasks.shape_pca import fit_pca
+from training.tasks.shape_sdf import ShapeSdfTask
 
 
 def box_surface(length: float, width: float, height: float) -> Surface:
@@ -66,7 +81,8 @@ def test_space_gives_back_the_members_it_was_learnt_from() -> None:
     sizes = np.exp(rng.normal(size=(20, 3)) * 0.05) * 1.4
     model, explained = fit_pca(config, grids, sizes, np.arange(20) % 2)
     assert explained > 0.999
-    latent = project(model, grids)
+    values, slopes = model.jacobian(place.reshape(-1, 3), np.zeros(2))
+    latent = np.linalg.lstsq(slopes, (grids.reshape(20, -1) - values).T, rcond=None)[0].T
     np.testing.assert_allclose(latent.std(0), 1, atol=1e-3)
     rebuilt = model.linear_grid() @ np.concatenate([np.ones((20, 1)), latent], 1).T
     np.testing.assert_allclose(np.moveaxis(rebuilt, -1, 0), grids, atol=1e-3)
@@ -84,9 +100,69 @@ def test_reconstruction_scores_a_shift() -> None:
     rng = np.random.default_rng(1)
     truth = rng.normal(size=(5000, 3))
     truth /= np.linalg.norm(truth, axis=1, keepdims=True)
-    chamfer, score = reconstruction(surface, 0.7 * truth, count=5000)
+    chamfer, score, fine = reconstruction(surface, 0.7 * truth, count=5000)
     assert chamfer < 0.02
     assert score > 0.99
-    chamfer, score = reconstruction(surface, 0.8 * truth, count=5000)
+    assert fine <= score
+    chamfer, score, _ = reconstruction(surface, 0.8 * truth, count=5000)
     assert chamfer == pytest.approx(0.1, abs=0.02)
     assert score < 0.05
+
+
+def test_measured_distances_are_those_of_the_stretched_body() -> None:
+    size, config = np.array([4.0, 1.6, 1.4]), ShapeConfig('box', (4.4, 1.8, 1.6))
+    points, distances = distance_samples(
+        CarSample('box', box_surface(*size), size), config, 1000, seed=3
+    )
+    q = np.abs(points) - np.array(config.mean_size) / 2
+    exact = np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(1), 0)
+    assert (np.abs(exact) < 0.06).mean() > 0.4  # most are where the form shows
+    assert exact.max() > 0.4  # but some are far off
+    np.testing.assert_allclose(distances, exact, atol=0.05)
+
+
+def test_nearest_member_is_the_one_that_a_car_was_made_from() -> None:
+    config = ShapeConfig('box', (4.0, 1.6, 1.4), components=1, spacing=0.1, seeds=1)
+    q = np.abs(config.node_positions()) - np.array(config.mean_size) / 2
+    exact = np.linalg.norm(np.maximum(q, 0), axis=-1) + np.minimum(q.max(-1), 0)
+    grids = np.stack([exact - shrink for shrink in (-0.3, -0.2, -0.1, 0.0)])
+    model, _ = fit_pca(config, grids, np.full((4, 3), config.mean_size), np.zeros(4, int))
+    car = CarSample('box', box_surface(*config.mean_size), np.array(config.mean_size))
+    latent = nearest_member(model, car)
+    spread = 1 / np.std([0.3, 0.2, 0.1, 0.0])
+    assert abs(latent[0]) == pytest.approx(0.15 * spread, abs=0.1)
+    found = score_shapes(model, [car])
+    assert found['chamfer_m'] < 0.02
+    assert found['chamfer_floor_m'] < 0.01
+    assert found['f_score_worst'] > 0.9
+
+
+def test_a_network_learns_cars_and_keeps_what_it_knows_of_them(tmp_path: Path) -> None:
+    config = TrainConfig.model_validate({
+        'task': 'shape_sdf', 'output': tmp_path / 'run', 'steps': 200, 'batch_size': 2,
+        'workers': 0, 'device': 'cpu', 'precision': '32-true', 'ema_decay': 0.0,
+        'optimizer': {'learning_rate': 1e-2, 'weight_decay': 0},
+        'schedule': {'warmup_steps': 1},
+        'log': {'pictures_every': 1000},
+        'data': {'cars': 2, 'points': 400, 'drawn': 200},
+        'model': {'components': 1, 'hidden': 24, 'layers': 2, 'octaves': 1, 'spacing': 0.3},
+    })  # fmt: skip
+    folder = fit(config, ShapeSdfTask(config))
+    net = load_checkpoint(folder, network='shape_sdf').net
+    assert isinstance(net, ShapeSdf)
+    car = draw_cars(2, 0)[0]
+    points, wanted = distance_samples(car, net.config, 400, 0)
+    # Two members lie one deviation to both sides of their mean.
+    errors = [np.abs(net.jacobian(points, [code])[0] - wanted).mean() for code in (-1.0, 1.0)]
+    assert min(errors) < 0.5 * np.abs(wanted).mean()
+    assert net.config.mirror_offset > 0
+    np.testing.assert_allclose(net.prior_mean.numpy()[3:], 0, atol=1e-5)
+
+
+def test_unusable_settings_of_the_network_are_refused() -> None:
+    with pytest.raises(ConfigError, match='layers'):
+        ShapeSdfTask(TrainConfig.model_validate({
+            'task': 'shape_sdf', 'data': {'cars': 2}, 'model': {'layers': 1},
+        }))  # fmt: skip
+    with pytest.raises(DatasetError, match='cars:SEED'):
+        parse_cars('sim:target', 3)

@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from sim_perception.models.shape import Surface
+from sim_perception.models.shape import ShapeConfig, Surface
 from sim_perception.simulator.meshes.vehicle import FAMILIES, car_mesh, wheel_places
 
 F64 = npt.NDArray[np.float64]
@@ -20,11 +20,14 @@ FAMILY_SHARE = {
     'sedan': 0.27, 'hatchback': 0.27, 'wagon': 0.15, 'suv': 0.16, 'van': 0.09, 'pickup': 0.06
 }  # fmt: skip
 """How often each family is drawn, about as in European streets."""
+MIRRORS = {'mirror_scale': 0.93, 'mirror_offset': 0.33}
+"""Fields of ``ShapeConfig``: what the simulator's mirrors add to the body."""
 _VOXEL = 0.04
 # So many that no voxel on a car's surface is missed: 15 or more in each.
 _SAMPLES = 400_000
 _THINNED, _COARSE = 0.02, 0.06
 _WHEEL_WIDTH = 0.2
+_NEAR_SPREAD = (0.02, 0.1)
 
 
 @dataclass(frozen=True)
@@ -180,3 +183,33 @@ class Solid:
 
     def _voxels(self, points: F64) -> npt.NDArray[np.int64]:
         return np.floor((points - self._low) / _VOXEL).astype(np.int64)
+
+
+def distance_samples(
+    car: CarSample, config: ShapeConfig, count: int, seed: int = 0
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return places about a car and their signed distances, normalised frame.
+
+    Two fifths each are near the surface with deviations of 2 and 10 cm, the rest anywhere in the
+    grid's region; compare DeepSDF, section 5.1.
+
+    Args:
+        car: stretched to the mean box.
+        config: of the shape space.
+        count: how many places.
+        seed: of the places.
+
+    Returns:
+        (N, 3) and (N,), metres.
+    """
+    rng = np.random.default_rng(seed)
+    solid, mean = Solid(car), np.array(config.mean_size)
+    reach = 0.5 * (np.array(config.nodes) - 1) * config.spacing
+    near = 2 * count // 5
+    spread = np.repeat(_NEAR_SPREAD, near)[:, None]
+    surface = solid.points[rng.integers(len(solid.points), size=2 * near)] * (mean / car.size)
+    close = surface + spread * rng.normal(size=surface.shape)
+    anywhere = rng.uniform(-reach, reach, (count - 2 * near, 3))
+    points = np.clip(np.concatenate([close, anywhere]), -reach, reach)
+    distance = solid.distance(points, mean)
+    return points.astype(np.float32), distance.astype(np.float32)

@@ -8,6 +8,7 @@ from training.tasks.depth_segmentation import DepthSegmentationTask
 from training.tasks.guda import GudaTask
 from training.tasks.permatrack import PermaTrackTask
 from training.tasks.self_supervised_depth import SelfSupervisedDepthTask
+from training.tasks.shape_sdf import ShapeSdfTask
 from training.tasks.spigan import SpiganTask
 
 TASKS: dict[str, type[Task]] = {
@@ -17,6 +18,7 @@ TASKS: dict[str, type[Task]] = {
         GudaTask,
         PermaTrackTask,
         SelfSupervisedDepthTask,
+        ShapeSdfTask,
         SpiganTask,
     )
 }

@@ -46,24 +46,35 @@ def fit_pca(
     latent = u[:, :k] * scale
     # The components that best give the unweighted distances back from these latents.
     components = u[:, :k].T @ centred / scale
-    rows = np.concatenate([np.log(sizes), latent], 1)
-    centre = rows.mean(0)
-    seeds = np.array(
-        [rows[family == f].mean(0) if (family == f).any() else centre for f in range(config.seeds)]
-    )
-    covariance = np.cov(rows.T)
-    diagonal = np.diag(np.diag(covariance))
-    widening = np.repeat([_SIZE_SPREAD**2, _LATENT_SPREAD**2], [SIZE, k])
-    covariance = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * diagonal + np.diag(widening)
+    centre, covariance, seeds = shape_prior(sizes, latent, family, config.seeds)
     grid = np.concatenate([mean[None], components]).reshape(1 + k, *config.nodes)
     explained = float((s[:k] ** 2).sum() / (s**2).sum())
     return ShapePca.from_arrays(config, grid, centre, covariance, seeds), explained
 
 
-def project(model: ShapePca, grids: F64) -> F64:
-    """Return the (B, K) latents whose grids are nearest, weighted as in ``fit_pca``."""
-    basis = model.grid.numpy().astype(np.float64).reshape(1 + model.config.components, -1)
-    root = np.sqrt(np.exp(-np.abs(basis[0]) / NEAR))
-    target = (grids.reshape(len(grids), -1) - basis[0]) * root
-    solution, *_ = np.linalg.lstsq((basis[1:] * root).T, target.T, rcond=None)
-    return solution.T
+def shape_prior(
+    sizes: F64, latents: F64, family: npt.NDArray[np.integer], families: int
+) -> tuple[F64, F64, F64]:
+    """Return the Gaussian of log size and latent, and the mean of every family.
+
+    The covariance is shrunk towards its diagonal and widened.
+
+    Args:
+        sizes: (B, 3) length, width, height, metres.
+        latents: (B, K).
+        family: (B,) family of each.
+        families: how many there are; one without a member gets the mean of all.
+
+    Returns:
+        (3 + K,), (3 + K, 3 + K) and (families, 3 + K).
+    """
+    rows = np.concatenate([np.log(sizes), latents], 1)
+    centre = rows.mean(0)
+    seeds = np.array(
+        [rows[family == f].mean(0) if (family == f).any() else centre for f in range(families)]
+    )
+    covariance = np.cov(rows.T)
+    diagonal = np.diag(np.diag(covariance))
+    widening = np.repeat([_SIZE_SPREAD**2, _LATENT_SPREAD**2], [SIZE, latents.shape[1]])
+    covariance = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * diagonal + np.diag(widening)
+    return centre, covariance, seeds
