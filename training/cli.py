@@ -163,6 +163,46 @@ def shape(
 
 
 @app.command()
+def crops(
+    out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help='Shipped scenario name or YAML file; may be given repeatedly.'),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help='Of each scenario, such as 0-99.')] = '0-9',
+    frames: Annotated[int, typer.Option(help='Of each scene.', min=1)] = 8,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(help='Folder of the verb label: its accepted labels; may be repeated.'),
+    ] = None,
+    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
+        'models/shape_car'
+    ),
+    max_range: Annotated[float, typer.Option(help='Metres from the camera.', min=1)] = 60.0,
+    workers: Annotated[int, typer.Option(help='Processes.', min=1)] = 1,
+) -> None:
+    """Cut out cars with masks, object coordinates, pose and shape, to train on. Resumable.
+
+    python -m training crops --scenario training --scenario training_worn --seeds 0-59 \
+    --out data/crops/training
+    """
+    from training.crops import CropJob
+    from training.crops import crops as run
+
+    job = CropJob(
+        out=str(out),
+        scenarios=tuple(scenario or ()),
+        seeds=seeds,
+        frames=frames,
+        labels=tuple(str(folder) for folder in labels or ()),
+        shape=str(shape),
+        max_range=max_range,
+    )
+    counts = run(job, workers=workers)
+    typer.echo(f'{out}: {counts["crops"]} crops more, {counts["files"]} files')
+
+
+@app.command()
 def label(
     bag: Annotated[Path, typer.Argument(help='Recording with camera, LiDAR and transforms.')],
     out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
@@ -216,6 +256,55 @@ def label(
         formats=tuple(name.strip() for name in formats.split(',') if name.strip()),
     )
     print_summary(run(job, workers=workers, ray=ray), str(out), Console())
+
+
+@app.command()
+def resimulate(
+    bag: Annotated[Path, typer.Argument(help='Recording with camera, and LiDAR or truth.')],
+    out: Annotated[Path, typer.Option(help='Scenario to write (YAML); data go beside it.')],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the verb label; default: the recording's true objects."),
+    ] = None,
+    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
+        'models/shape_car'
+    ),
+    segmentation: Annotated[
+        Path, typer.Option(help='Checkpoint of depth, classes and motion.')
+    ] = Path('models/depth_segmentation'),
+    views: Annotated[
+        int, typer.Option(help='At most so many places whose view becomes surroundings.', min=1)
+    ] = 6,
+    spacing: Annotated[float, typer.Option(help='Way between them, metres.')] = 6.0,
+    sensors_only: Annotated[
+        bool, typer.Option('--sensors-only', help='Ignore the truth of a simulated recording.')
+    ] = False,
+    unsure: Annotated[
+        bool,
+        typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.'),
+    ] = False,
+) -> None:
+    """Re-create a recording as a scenario, to simulate it in other weather, light or traffic.
+
+    python -m training resimulate DRIVE --labels LABELS --out again/drive.yaml
+
+    python -m training simulate --scenario again/drive.yaml --out fog --set weather.fog_density=.03
+    """
+    from training.resimulation.resimulate import ResimulateJob, print_summary
+    from training.resimulation.resimulate import resimulate as run
+
+    job = ResimulateJob(
+        bag,
+        out,
+        labels,
+        shape,
+        segmentation,
+        views,
+        spacing,
+        use_truth=not sensors_only,
+        unsure=unsure,
+    )
+    print_summary(run(job), Console())
 
 
 @app.command()

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+import yaml
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -150,6 +151,24 @@ def parse_layers(layers: str, image_format: str) -> tuple[str, ...]:
     return tuple(name for name, topic in t_.TOPICS.items() if topic in wanted)
 
 
+def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
+    """Return scenario fields by dotted name from texts like ``weather.fog_density=0.03``.
+
+    Raises:
+        ValueError: for a text without ``=`` or whose value is not YAML.
+    """
+    parsed = {}
+    for change in changes:
+        name, equals, value = change.partition('=')
+        if not equals or not name.strip():
+            raise ValueError(f'change {change!r} must read field=value, e.g. weather.rain=0.5')
+        try:
+            parsed[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f'change {change!r}: the value is not YAML: {error}') from error
+    return parsed
+
+
 def plan_bags(
     scenario: str,
     seed: int,
@@ -161,6 +180,7 @@ def plan_bags(
     frame_rate: float | None = None,
     duration: float | None = None,
     storage: str = 'mcap',
+    changes: Sequence[str] = (),
 ) -> list[BagPlan]:
     """Return the bags of consecutive seeds; see ``simulate`` for the arguments.
 
@@ -172,9 +192,11 @@ def plan_bags(
     if count < 1:
         raise ValueError(f'count must be at least 1, got {count}')
     topics = parse_layers(layers, image_format)
+    overrides = parse_changes(changes)
+    if duration is not None:
+        overrides['duration_s'] = duration
     plans = []
     for number in range(seed, seed + count):
-        overrides = {} if duration is None else {'duration_s': duration}
         loaded = load_scenario(scenario, seed=number, **overrides)
         if frame_rate is not None and not 0 < frame_rate <= loaded.frame_rate_hz:
             raise ValueError(
@@ -382,6 +404,14 @@ def simulate(
     ] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds, for the scenario's.")] = None,
     storage: Annotated[str, typer.Option(help='mcap or sqlite3.')] = 'mcap',
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            '--set',
+            help='Change a field of the scenario, e.g. weather.fog_density=0.03 or '
+            'camera.pitch_deg=[-2,2]; may be given repeatedly.',
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help='Remove what is at the place.')] = False,
 ) -> None:
     """Simulate scenarios into bags: images, clouds, transforms and the truth about them."""
@@ -389,7 +419,7 @@ def simulate(
     try:
         plans = plan_bags(
             scenario, seed, out, count, layers, image_format, jpeg_quality, frame_rate, duration,
-            storage,
+            storage, changes or (),
         )  # fmt: skip
         if overwrite:
             for plan in plans:

@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from sim_perception.resources import share_path
+from sim_perception.simulator.drive import DriveError, drive_digest
 
 Span = tuple[float, float]
 Season = Literal['spring', 'summer', 'autumn', 'winter']
@@ -42,6 +51,11 @@ class _Bounds:
         if low > high:
             raise ValueError('the first number of a range must not exceed the second')
         return low, high
+
+
+def _names(value: object) -> object:
+    pair = value if isinstance(value, list | tuple) else (value,)
+    return tuple(str(name) for name in pair)
 
 
 def _choices(value: object) -> object:
@@ -105,16 +119,24 @@ class Weather(_Model):
 
 
 class CameraMount(_Model):
-    """The camera's intrinsics, its place on the vehicle and what it does to light."""
+    """The camera's intrinsics, its place on the vehicle and what it does to light.
+
+    ``centre_offset`` is how far the principal point lies right of and below the image's middle,
+    shares of width and height.
+    """
 
     width: Annotated[int, Field(ge=16, le=8192)] = 640
     height: Annotated[int, Field(ge=16, le=8192)] = 192
     horizontal_fov_deg: Annotated[Span, BeforeValidator(_Bounds(10, 150))] = (81.4, 81.4)
     forward_m: Annotated[Span, BeforeValidator(_Bounds(-3, 5))] = (0.3, 0.3)
+    left_m: Annotated[Span, BeforeValidator(_Bounds(-3, 3))] = (0.0, 0.0)
     height_m: Annotated[Span, BeforeValidator(_Bounds(0.3, 5))] = (1.65, 1.65)
     pitch_deg: Annotated[Span, BeforeValidator(_Bounds(-30, 30))] = (0.0, 0.0)
     roll_deg: Annotated[Span, BeforeValidator(_Bounds(-15, 15))] = (0.0, 0.0)
     yaw_deg: Annotated[Span, BeforeValidator(_Bounds(-180, 180))] = (0.0, 0.0)
+    centre_offset: tuple[
+        Annotated[float, Field(ge=-0.5, le=0.5)], Annotated[float, Field(ge=-0.5, le=0.5)]
+    ] = (0.0, 0.0)
     distortion: Annotated[tuple[float, ...], Field(max_length=5)] = ()
     exposure: Annotated[Span, BeforeValidator(_Bounds(0.05, 10))] = (0.65, 0.85)
     white_balance: Annotated[Span, BeforeValidator(_Bounds(0, 0.5))] = (0.0, 0.0)
@@ -150,6 +172,30 @@ class Randomisation(_Model):
     shape: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
+class AddedVehicle(_Model):
+    """A vehicle beside those of a replayed drive; places are relative to the ego's start."""
+
+    family: str = 'sedan'
+    ahead_m: float = 20.0
+    left_m: float = 0.0
+    yaw_deg: float = 0.0
+    speed_mps: Annotated[float, Field(ge=-60, le=60)] = 0.0
+    color: tuple[float, float, float] | None = None
+
+
+class Replay(_Model):
+    """A recorded drive that takes the place of street, traffic and ego.
+
+    ``drive`` is a folder written by ``python -m training resimulate``, relative to the scenario's
+    file; ``without`` are ids of its objects that are left out (``'*'``: all).
+    """
+
+    drive: Annotated[str, Field(min_length=1)]
+    digest: str = ''
+    without: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    vehicles: tuple[AddedVehicle, ...] = ()
+
+
 class Scenario(_Model):
     """Everything that, with its seed, determines a scene to the byte."""
 
@@ -166,6 +212,18 @@ class Scenario(_Model):
     camera: CameraMount = CameraMount()
     lidar: LidarMount | None = LidarMount()
     randomisation: Randomisation = Randomisation()
+    replay: Replay | None = None
+
+    @model_serializer(mode='wrap')
+    def _without_new_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out unused fields that older scenarios lack: their bags' identity stays."""
+        values: dict[str, Any] = handler(self)
+        if self.replay is None:
+            values.pop('replay')
+        for name, default in (('left_m', (0.0, 0.0)), ('centre_offset', (0.0, 0.0))):
+            if getattr(self.camera, name) == default:
+                values['camera'].pop(name)
+        return values
 
 
 def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides: Any) -> Scenario:
@@ -196,7 +254,20 @@ def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides
         data = merge_settings(data, {([*parents, leaf])[0]: value})
     if seed is not None:
         data['seed'] = seed
+    if isinstance(data.get('replay'), dict):
+        data['replay'] = _located(data['replay'], path)
     return parse_scenario(data)
+
+
+def _located(replay: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the field with the drive's absolute folder and its digest."""
+    if not isinstance(replay.get('drive'), str):
+        return replay
+    folder = (path.parent / replay['drive']).resolve()
+    try:
+        return {**replay, 'drive': str(folder), 'digest': drive_digest(folder)}
+    except DriveError as error:
+        raise ScenarioError(f'scenario {path}: replay.drive: {error}') from error
 
 
 def parse_scenario(data: Mapping[str, Any]) -> Scenario:

@@ -37,14 +37,16 @@ def draw_camera(scenario: Scenario) -> tuple[Camera, F64]:
         mount.height,
         focal,
         focal,
-        (mount.width - 1) / 2,
-        (mount.height - 1) / 2,
+        (mount.width - 1) / 2 + mount.centre_offset[0] * mount.width,
+        (mount.height - 1) / 2 + mount.centre_offset[1] * mount.height,
         mount.distortion,
     )
     roll, pitch, yaw = (
         float(np.deg2rad(draw(rng, s))) for s in (mount.roll_deg, mount.pitch_deg, mount.yaw_deg)
     )
-    place = np.array([draw(rng, mount.forward_m), 0.0, draw(rng, mount.height_m)])
+    forward, height = draw(rng, mount.forward_m), draw(rng, mount.height_m)
+    # The last number of the stream, so that scenarios without it stay as they were.
+    place = np.array([forward, draw(rng, mount.left_m), height])
     pose = from_euler(roll, pitch, yaw, place) @ BODY_T_OPTICAL
     return camera, np.asarray(pose, np.float64)
 

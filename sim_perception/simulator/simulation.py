@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sim_perception.simulator.annotations import ObjectTruth, object_truth
 from sim_perception.simulator.lidar import Lidar, LidarScan, LidarSpec
 from sim_perception.simulator.renderer import LAYERS, CameraSample, Renderer
+from sim_perception.simulator.replay import ReplayWorld
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.scene import Objects, Scene, WorldState
 from sim_perception.simulator.sensors import draw_camera, lidar_pose
@@ -43,7 +44,9 @@ class Simulation:
     def __init__(self, scenario: Scenario, threads: int | None = None) -> None:
         self.scenario = scenario
         self._threads = threads
-        self._world = World(scenario)
+        self._world: World | ReplayWorld = (
+            World(scenario) if scenario.replay is None else ReplayWorld(scenario)
+        )
         self.scene: Scene = self._world.scene
         self.objects: Objects = self.scene.objects
         self.camera: Camera

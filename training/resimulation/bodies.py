@@ -1,0 +1,167 @@
+"""Meshes of recorded objects: fitted shapes of cars, and the simulator's bodies of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from sim_perception.models.shape import SIZE, ShapePca, Surface, decode_mesh
+from sim_perception.simulator.assembly import Assembly
+from sim_perception.simulator.materials import Slot
+from sim_perception.simulator.meshes.builder import MeshBuilder, vertex_normals
+from sim_perception.simulator.meshes.classes import class_id
+from sim_perception.simulator.motion import Motion, Paths
+from sim_perception.simulator.population import Model, Population, build_fleet
+from sim_perception.simulator.posing import Poser
+from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.scene import Mesh
+
+F64 = npt.NDArray[np.float64]
+Size = tuple[float, float, float]
+
+_SPACING = 0.07
+_TEMPLATES = 3
+_VOTES = 7
+
+
+def car_mesh(model: ShapePca, latent: npt.NDArray[np.floating] | None, size: Size) -> Mesh:
+    """Return a car's mesh in its box frame, dressed like the simulator's cars.
+
+    The fitted surface says nothing of glass, tyres and lamps. They are where cars of like
+    proportions have them: each face takes the material that most of the nearest faces of such
+    cars have, in shares of the box.
+
+    Args:
+        model: the shape space.
+        latent: (K,) of it; None for what is usual at this size.
+        size: of the body, metres.
+    """
+    shape = usual_latent(model, size) if latent is None else latent
+    surface = decode_mesh(model, np.asarray(shape), size, _SPACING)
+    middles = surface.vertices[surface.faces].mean(1) / np.asarray(size)
+    places, materials = _template_faces(model, size)
+    _, nearest = cKDTree(places).query(middles, _VOTES)
+    votes = materials[nearest]
+    counts = (votes[:, :, None] == votes[:, None, :]).sum(2)
+    chosen = votes[np.arange(len(votes)), counts.argmax(1)]
+    return _mesh(surface, chosen, class_id('car'))
+
+
+def usual_latent(model: ShapePca, size: Size) -> F64:
+    """Return the (K,) expected latent of a car of a size, by the space's joint Gaussian."""
+    mean = model.prior_mean.numpy().astype(np.float64)
+    covariance = model.prior_covariance()
+    offset = np.log(size) - mean[:SIZE]
+    gain = covariance[SIZE:, :SIZE] @ np.linalg.inv(covariance[:SIZE, :SIZE])
+    # Beyond what the space has seen a line leads nowhere.
+    return np.clip(mean[SIZE:] + gain @ offset, -2.0, 2.0)
+
+
+def body_mesh(category: str, size: Size, seed: int) -> Mesh:
+    """Return the simulator's body of a truck, pedestrian or cyclist, stretched to a box.
+
+    Args:
+        category: class name.
+        size: length, width, height, metres.
+        seed: chooses among people.
+
+    Raises:
+        ValueError: for a category without a body.
+    """
+    if category == 'truck':
+        models = [m for m in _fleet() if m.label == 'truck']
+        mesh = _closest(models, size)[0].whole()
+    elif category in ('pedestrian', 'cyclist'):
+        mesh = _person(category, seed)
+    else:
+        raise ValueError(f'there is no body for objects of class {category!r}')
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    stretch = np.asarray(size, np.float32) / np.maximum(high - low, 1e-3)
+    vertices = (mesh.vertices - (low + high) / 2) * stretch
+    return replace(mesh, vertices=vertices.astype(np.float32))
+
+
+def _mesh(surface: Surface, material: npt.NDArray[np.integer], semantic: int) -> Mesh:
+    """Return a scene's mesh of a surface."""
+    vertices = surface.vertices.astype(np.float64)
+    # Marching cubes wind their faces towards rising distance or away from it.
+    faces = surface.faces
+    normals = vertex_normals(vertices, faces)
+    if (normals * vertices).sum() < 0:
+        faces, normals = faces[:, ::-1], -normals
+    return Mesh(
+        vertices=surface.vertices,
+        faces=np.ascontiguousarray(faces, np.int32),
+        normals=normals.astype(np.float32),
+        uv=np.ascontiguousarray(surface.vertices[:, [0, 2]]),
+        material=material.astype(np.int32),
+        semantic=np.full(len(faces), semantic, np.uint8),
+        occlusion=np.ones(len(vertices), np.float32),
+    )
+
+
+@cache
+def _fleet() -> tuple[Model, ...]:
+    return tuple(m for seed in range(3) for m in build_fleet(load_scenario('clean', seed=seed)))
+
+
+def _closest(models: Sequence[Model], size: Size) -> list[Model]:
+    """Return models by how well their sizes agree with one."""
+    off = [np.abs(np.log(np.asarray(m.size) / np.asarray(size))).sum() for m in models]
+    return [models[k] for k in np.argsort(off)]
+
+
+def _template_faces(model: ShapePca, size: Size) -> tuple[F64, npt.NDArray[np.int32]]:
+    """Return (N, 3) places of faces in shares of the box, and their materials."""
+    config = model.config
+    wide = (size[0], config.mirror_scale * size[1] + config.mirror_offset, size[2])
+    cars = [m for m in _fleet() if m.label == 'car']
+    places, materials = [], []
+    for car in _closest(cars, wide)[:_TEMPLATES]:
+        mesh = car.whole()
+        corners = mesh.vertices[mesh.faces].astype(np.float64)
+        area = np.linalg.norm(
+            np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+        )
+        width = (car.size[1] - config.mirror_offset) / config.mirror_scale
+        box = np.array([car.size[0], width, car.size[2]])
+        # Large faces speak as often as they are large.
+        rows = np.repeat(np.arange(len(area)), np.clip(area / 0.006, 1, 40).astype(int))
+        rng = np.random.default_rng(0)
+        share = rng.dirichlet([1.0, 1.0, 1.0], len(rows))
+        spots = (corners[rows] * share[:, :, None]).sum(1)
+        spots[:, 2] -= car.size[2] / 2
+        places.append(spots / box)
+        materials.append(mesh.material[rows])
+    # Mirrors stand beyond the body and would paint its sides.
+    everywhere, kinds = np.concatenate(places), np.concatenate(materials)
+    inside = np.abs(everywhere[:, 1]) <= 0.52
+    return everywhere[inside], kinds[inside]
+
+
+def _person(category: str, seed: int) -> Mesh:
+    """Return a person or a rider with all limbs as one mesh."""
+    scenario = load_scenario('clean', seed=seed % 7)
+    assembly = Assembly()
+    population = Population(scenario, assembly, [])
+    rng = np.random.default_rng(seed)
+    if category == 'pedestrian':
+        population.add_walker(rng, 0)
+    else:
+        population.add_rider(rng, 0)
+    line = np.array([[0.0, 0, 0], [5.0, 0, 0]])
+    still = Motion(0.0, 1.0, np.full((2, 1), 0.2), np.zeros((2, 1)), np.zeros((2, 1)))
+    state = Poser(assembly, Paths([line]), np.zeros(1, np.int64), still).state(0.0)
+    builder = MeshBuilder()
+    for part, pose in zip(assembly.parts, state.world_T_instance, strict=True):
+        builder.add_mesh(assembly.meshes[part.mesh], pose)
+    return builder.build()
+
+
+PAINTED = frozenset({int(Slot.PAINT), int(Slot.CLOTH), int(Slot.PAINTED)})
+"""Slots whose colour is the object's own."""

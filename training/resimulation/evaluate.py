@@ -1,0 +1,170 @@
+"""How well a re-simulation re-creates its recording: boxes in the image, depth by LiDAR."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from sim_perception.autolabel.records import write_atomically
+from sim_perception.geometry.boxes import iou_2d, project_box
+from sim_perception.geometry.transforms import invert
+from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.simulation import Simulation
+from sim_perception.types import Box3D, Camera
+from training.command import command_line
+from training.resimulation.recording import Recording, Shot
+from training.resimulation.sightings import Sighting, sightings_of_labels, sightings_of_truth
+
+F64 = npt.NDArray[np.float64]
+
+_LEAST_SIDE = 10.0
+_LEAST_SEEN = 0.3
+_MATCH = 0.1
+
+
+def evaluate_resimulation(
+    scenario: Path,
+    bag: Path,
+    *,
+    labels: Path | None = None,
+    checkpoint: Path = Path('models/depth_segmentation'),
+    use_truth: bool = True,
+    unsure: bool = False,
+    limit: int | None = None,
+    json_file: Path | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Render a re-simulation at its recording's moments and compare the two.
+
+    Args:
+        scenario: the YAML that ``resimulate`` wrote.
+        bag: its recording.
+        labels: the labels that it was made from; None for the recording's true objects.
+        checkpoint, use_truth: see ``Recording``.
+        unsure: see ``sightings_of_labels``.
+        limit: at most so many frames, spread evenly.
+        json_file: where to write the scores.
+        console: for the table.
+
+    Returns:
+        ``boxes`` compared; ``iou_median`` and ``iou_above_0.7`` of the labels' 3D boxes in the
+        image with the nearest re-simulated object's of its class (none: 0); the same of
+        ``cars`` alone; ``depth_abs_rel`` and ``depth_within_10_percent`` of rendered depth
+        against the recording's LiDAR, else its true depth, on re-simulated objects, and
+        ``depth_abs_rel_all`` wherever both know depth.
+    """
+    recording = Recording(bag, checkpoint, use_truth)
+    found = (
+        sightings_of_truth(recording)
+        if labels is None
+        else sightings_of_labels(recording, labels, unsure)
+    )
+    simulation = Simulation(load_scenario(scenario), threads=1)
+    numbers = np.arange(len(recording))
+    if limit is not None and limit < len(numbers):
+        numbers = np.unique(np.linspace(0, len(numbers) - 1, limit).astype(int))
+    overlaps: list[tuple[str, float]] = []
+    errors: list[F64] = []
+    everywhere: list[F64] = []
+    for number in numbers.tolist():
+        shot = recording.shot(number)
+        here = [item for item in found if item.frame == number]
+        seconds = float(recording.seconds[number])
+        overlaps += _overlaps(simulation, shot, here, seconds)
+        on_objects, all_over = _depth_errors(simulation, shot, seconds)
+        errors.append(on_objects)
+        everywhere.append(all_over)
+    scores = _summary(overlaps, np.concatenate(errors), np.concatenate(everywhere))
+    scores = {'frames': len(numbers), **scores}
+    record = {'command': command_line(), 'motion': recording.motion_source, **scores}
+    if json_file is not None:
+        write_atomically(json_file, (json.dumps(record, indent=1) + '\n').encode())
+    _print(scores, console or Console())
+    return record
+
+
+def _overlaps(
+    simulation: Simulation, shot: Shot, items: Sequence[Sighting], seconds: float
+) -> list[tuple[str, float]]:
+    """Return class and image overlap of every label that the camera sees well."""
+    from sim_perception.taxonomy import load_taxonomy
+
+    names = load_taxonomy().names
+    state = simulation.state(seconds)
+    camera_T_world = invert(state.world_T_base @ simulation.base_T_camera)
+    made: dict[str, list[F64]] = {}
+    for row, (class_id, size) in enumerate(
+        zip(simulation.objects.class_id, simulation.objects.size, strict=True)
+    ):
+        length, width, height = (float(v) for v in size)
+        box = Box3D(state.world_T_object[row], (length, width, height))
+        seen = _image_box(simulation.camera, camera_T_world, box)
+        if seen is not None:
+            made.setdefault(names[class_id], []).append(seen)
+    found = []
+    for item in items:
+        wanted = _image_box(
+            shot.camera, invert(shot.world_T_camera), Box3D(item.world_T_box, item.size)
+        )
+        if wanted is None or min(wanted[2:] - wanted[:2]) < _LEAST_SIDE:
+            continue
+        rivals = made.get(item.category, [])
+        best = float(iou_2d(wanted[None], np.array(rivals)).max()) if rivals else 0.0
+        found.append((item.category, best))
+    return found
+
+
+def _image_box(camera: Camera, camera_T_world: F64, box: Box3D) -> F64 | None:
+    """Return the (4,) box in the image, cut at its border; None if too little of it is there."""
+    projected = project_box(camera, camera_T_world, box)
+    if projected is None:
+        return None
+    whole = np.array(projected)
+    limit = np.array([camera.width, camera.height, camera.width, camera.height]) - 1.0
+    inside = np.clip(whole, 0, limit)
+    area = (inside[2:] - inside[:2]).prod() / max((whole[2:] - whole[:2]).prod(), 1e-9)
+    return inside if area >= _LEAST_SEEN else None
+
+
+def _depth_errors(simulation: Simulation, shot: Shot, seconds: float) -> tuple[F64, F64]:
+    """Return relative errors of rendered depth, on objects and everywhere."""
+    sample = simulation.camera_frame(seconds, frozenset({'depth', 'instance'}))
+    assert sample.depth is not None
+    assert sample.instance is not None
+    truth = shot.lidar if np.isfinite(shot.lidar).any() else shot.depth
+    if truth.shape != sample.depth.shape:
+        return np.zeros(0), np.zeros(0)
+    both = np.isfinite(truth) & np.isfinite(sample.depth) & (truth > 0) & (truth < 80)
+    error = np.abs(sample.depth / np.where(both, truth, 1.0) - 1)
+    return error[both & (sample.instance > 0)], error[both]
+
+
+def _summary(overlaps: list[tuple[str, float]], objects: F64, everywhere: F64) -> dict[str, Any]:
+    """Return the scores; None where nothing could be compared."""
+    cars = [iou for category, iou in overlaps if category == 'car']
+    scores: dict[str, Any] = {'boxes': len(overlaps)}
+    for prefix, values in (('', [iou for _, iou in overlaps]), ('cars_', cars)):
+        some = len(values) > 0
+        scores[f'{prefix}iou_median'] = round(float(np.median(values)), 4) if some else None
+        share = float((np.array(values) >= 0.7).mean()) if some else None
+        scores[f'{prefix}iou_above_0.7'] = None if share is None else round(share, 4)
+    some = len(objects) > 0
+    scores['depth_pixels'] = len(objects)
+    scores['depth_abs_rel'] = round(float(objects.mean()), 4) if some else None
+    scores['depth_within_10_percent'] = round(float((objects < 0.1).mean()), 4) if some else None
+    scores['depth_abs_rel_all'] = round(float(everywhere.mean()), 4) if len(everywhere) else None
+    return scores
+
+
+def _print(scores: dict[str, Any], console: Console) -> None:
+    table = Table('score', 'value', title='re-simulation against its recording')
+    for name, value in scores.items():
+        table.add_row(name, str(value))
+    console.print(table)
