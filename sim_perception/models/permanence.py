@@ -252,6 +252,12 @@ class PermanenceNet(nn.Module):
         Raises:
             ValueError: for sizes that are not multiples of 32.
         """
+        return self.remember(images, focal, dt)[0]
+
+    def remember(
+        self, images: Tensor, focal: Tensor, dt: Tensor
+    ) -> tuple[PermanenceOutput, Tensor]:
+        """Return what ``clip`` does, and the memory after every image: (B, T, C, H / 8, W / 8)."""
         batch, count = images.shape[:2]
         flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         seen, fine = self._seen(flat)
@@ -261,8 +267,9 @@ class PermanenceNet(nn.Module):
         for step in range(count):
             state = self.decoder.memory(steps[:, step], state, dt[:, step])
             states.append(state)
-        memory = torch.stack(states, 1).flatten(0, 1)
-        return self._predict(seen, memory, fine, focal.repeat_interleave(count))
+        memory = torch.stack(states, 1)
+        focal = focal.repeat_interleave(count)
+        return self._predict(seen, memory.flatten(0, 1), fine, focal), memory
 
     def _seen(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return what single images show, at strides 8 and 4."""

@@ -31,6 +31,14 @@ from training.tasks.permatrack_data import TrackData, TrackDataConfig
 from training.tasks.permatrack_maps import COLUMNS
 from training.tasks.permatrack_pictures import clip_picture
 from training.tasks.permatrack_scores import score_bags
+from training.tasks.permatrack_walk import (
+    MemoryWalk,
+    WalkConfig,
+    follow,
+    teach,
+    walk_loss,
+    walked_places,
+)
 
 #: Parts of a depth and segmentation network that the decoder can start from.
 _DECODERS = ('semantic', 'depth')
@@ -47,6 +55,9 @@ class TrackLossConfig(Section):
     log_depth: float = Field(default=1.0, ge=0)
     log_size: float = Field(default=0.5, ge=0)
     heading: float = Field(default=0.5, ge=0)
+    walk: float = Field(default=0.5, ge=0)
+    """Used with ``data.rules.hidden: random_walk``, whose settings are ``walks``."""
+    walks: WalkConfig = WalkConfig()
 
 
 class PermaTrackTask(Task):
@@ -86,6 +97,10 @@ class PermaTrackTask(Task):
             raise ConfigError('model.start_decoder needs model.start')
         if init is not None:
             self._go_on_from(Path(init))
+        self.walk: MemoryWalk | None = None
+        if self.data_config.rules.hidden == 'random_walk':
+            channels = self.model.config.memory_channels
+            self.walk = MemoryWalk(channels, self.loss_config.walks)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocess = PreprocessConfig(
             mean=self.model.encoder.mean, std=self.model.encoder.std
@@ -128,10 +143,25 @@ class PermaTrackTask(Task):
 
     def forward(self, batch: Batch) -> dict[str, Any]:
         """Return loss, terms and outputs of clips; see ``TrackData.sample`` for the batch."""
-        output = self.model.clip(batch['images'], batch['focal'], batch['dt'])
-        terms = self.terms(output, batch)
+        output, memory = self.model.remember(batch['images'], batch['focal'], batch['dt'])
+        walked: dict[str, Tensor] = {}
+        if self.walk is not None:
+            walked['walk'], batch = self.walk_along(memory, batch)
+        terms = self.terms(output, batch) | walked
         total = sum(getattr(self.loss_config, name) * value for name, value in terms.items())
         return {'loss': total, 'terms': terms, 'outputs': output._asdict()}
+
+    def walk_along(self, memory: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
+        """Return the loss of walks along (B, T, C, h, w) memories, and a batch they taught."""
+        assert self.walk is not None
+        size = (memory.shape[-2], memory.shape[-1])
+        step = self.walk(memory.float())
+        places = follow(step, batch['walks'])
+        walks = self.loss_config.walks
+        loss = walk_loss(step, places, batch, size, walks.seen_weight)
+        with torch.no_grad():
+            walked = walked_places(places, batch, size, walks.sure)
+            return loss, teach(batch, walked, self.data_config.hidden_gain)
 
     def terms(self, output: PermanenceOutput, batch: Batch) -> dict[str, Tensor]:
         """Return the losses by the names of their weights."""

@@ -82,7 +82,8 @@ class TrackData:
         assert clips is not None
         if partial is not None and full is not None and rng.random() < config.visible_only_share:
             clips, index = partial, int(rng.integers(len(partial)))
-        if clips is partial:
+        # a walk needs sightings only
+        if clips is partial and rules.hidden != 'random_walk':
             rules = rules.model_copy(update={'hidden': 'ignored'})
         clip, view, targets = self._draw(clips, index, rules, rng)
         table = clip.table

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from sim_perception.models.permanence import BOX_UNIT, OUTPUT_STRIDE
+from sim_perception.models.permanence import BOX_UNIT, MEMORY_STRIDE, OUTPUT_STRIDE
 from training.datasets.track_clips import Array, ObjectTable
 from training.tasks.permatrack_targets import RuleConfig, State, Targets
 
 #: Objects of a clip that can be asked for: sum over its frames.
 MAX_CENTRES = 384
+#: Walks of a clip through frames in which an object is hidden, and single steps of seen ones.
+MAX_WALKS, MAX_STEPS = 24, 128
 #: Standard deviation of a heatmap's peak relative to the image box, and at least, in cells.
 SPREAD, MIN_SPREAD = 0.06, 0.6
 #: Columns of ``values``.
@@ -46,7 +49,8 @@ def clip_maps(
     Returns:
         ``heat`` and ``heat_weight`` (T, things, h, w); for K = ``MAX_CENTRES`` centres, the rest
         padded with weight 0: ``place`` (K,) flat index into (T, h, w), ``values`` (K, WIDTH) by
-        ``COLUMNS``, ``weight`` (K,), ``displacement_weight`` (K,), ``hidden`` (K,) bool.
+        ``COLUMNS``, ``weight`` (K,), ``displacement_weight`` (K,), ``hidden`` (K,) bool; with the
+        rule ``random_walk`` those of ``clip_walks``, too.
     """
     frames = len(table.stamps)
     width, height = size[0] // OUTPUT_STRIDE, size[1] // OUTPUT_STRIDE
@@ -61,6 +65,7 @@ def clip_maps(
         for n in ignored:
             _ignore(weight[t, table.thing[n]], targets.box[t, n])
         asked = np.flatnonzero(targets.state[t] >= State.SEEN)
+        asked = asked[np.isfinite(targets.box[t, asked]).all(-1)]
         # nearer and seen objects last: where two share a cell they win
         depth = targets.places.depth[t, asked]
         for n in asked[np.lexsort((-depth, targets.state[t, asked] == State.SEEN))]:
@@ -74,10 +79,74 @@ def clip_maps(
             values, moved = _values(table, targets, position, cells, t, n)
             place = (t * height + row) * width + column
             found[place] = (values, fading, moved, bool(hidden))
-    return _padded(found) | {
-        'heat': torch.from_numpy(heat),
-        'heat_weight': torch.from_numpy(weight),
+    walks = {}
+    if rules.hidden == 'random_walk':
+        walks = clip_walks(table, targets, size, rules)
+    return (
+        _padded(found)
+        | walks
+        | {
+            'heat': torch.from_numpy(heat),
+            'heat_weight': torch.from_numpy(weight),
+        }
+    )
+
+
+def clip_walks(
+    table: ObjectTable, targets: Targets, size: tuple[int, int], rules: RuleConfig
+) -> dict[str, Any]:
+    """Return from where to where objects go from one sighting to the next.
+
+    Args:
+        table: the clip's objects.
+        targets: of the rule ``random_walk``.
+        size: width and height of the view.
+        rules: ``decay_s`` is used here.
+
+    Returns:
+        For up to ``MAX_WALKS`` walks of objects that are not seen meanwhile, the rest padded with
+        weight 0: ``walks`` (K, 4) first frame, first cell, last frame and last cell (flat, at the
+        memory's stride), ``walk_thing`` (K,), ``walk_values`` (K, 2, WIDTH) at both ends,
+        ``walk_fading`` (K, T) and ``walk_weight`` (K,). For up to ``MAX_STEPS`` objects that are
+        seen in neighbouring frames ``steps`` (J, 3) frame, cell, next cell and ``step_weight``.
+    """
+    width, height = size[0] // MEMORY_STRIDE, size[1] // MEMORY_STRIDE
+    position = (targets.places.centre + 0.5) / OUTPUT_STRIDE - 0.5
+    coarse = (targets.places.centre + 0.5) / MEMORY_STRIDE - 0.5
+    seconds = (table.stamps - table.stamps[0]) / 1e9
+    walks, steps = [], []
+    for n in range(targets.state.shape[1]):
+        seen = np.flatnonzero(targets.state[:, n] == State.SEEN)
+        cells = coarse[seen, n].round().clip(0, [width - 1, height - 1]).astype(int)
+        flat = (cells[:, 1] * width + cells[:, 0]).tolist()
+        for k, (a, b) in enumerate(itertools.pairwise(seen.tolist())):
+            if b == a + 1:
+                steps.append((a, flat[k], flat[k + 1]))
+            else:
+                walks.append((n, (a, flat[k], b, flat[k + 1])))
+    fine = position.round()
+    out: dict[str, npt.NDArray[Any]] = {
+        'walks': np.zeros((MAX_WALKS, 4), np.int64),
+        'walk_thing': np.zeros(MAX_WALKS, np.int64),
+        'walk_values': np.zeros((MAX_WALKS, 2, WIDTH), np.float32),
+        'walk_fading': np.zeros((MAX_WALKS, len(seconds)), np.float32),
+        'walk_weight': np.zeros(MAX_WALKS, np.float32),
+        'steps': np.zeros((MAX_STEPS, 3), np.int64),
+        'step_weight': np.zeros(MAX_STEPS, np.float32),
     }
+    for k, (n, walk) in enumerate(walks[:MAX_WALKS]):
+        out['walks'][k] = walk
+        a, _, b, _ = walk
+        out['walk_thing'][k] = table.thing[n]
+        out['walk_values'][k] = [_values(table, targets, position, fine, t, n)[0] for t in (a, b)]
+        passed = np.maximum(seconds - seconds[a], 0.0)
+        out['walk_fading'][k] = np.exp(-passed / rules.decay_s)
+        out['walk_weight'][k] = 1.0
+    count = min(len(steps), MAX_STEPS)
+    if count:
+        out['steps'][:count] = steps[:count]
+        out['step_weight'][:count] = 1.0
+    return {name: torch.from_numpy(value) for name, value in out.items()}
 
 
 def _ignore(weight: npt.NDArray[np.float32], box: Array) -> None:
@@ -114,7 +183,7 @@ def _values(
     values[COLUMNS['log_size']] = np.log(np.maximum(table.size[n], 0.05))
     heading = targets.places.heading[t, n]
     values[COLUMNS['heading']] = np.sin(heading), np.cos(heading)
-    if t == 0 or targets.state[t - 1, n] < State.SEEN:
+    if t == 0 or targets.state[t - 1, n] < State.SEEN or not np.isfinite(position[t - 1, n]).all():
         return values, 0.0
     values[COLUMNS['displacement']] = position[t - 1, n] - position[t, n]
     back = targets.state[t, n] == State.SEEN and targets.state[t - 1, n] == State.HIDDEN

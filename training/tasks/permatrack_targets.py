@@ -25,7 +25,9 @@ from training.datasets.track_clips import (
 )
 from training.views import View
 
-Hidden = Literal['none', 'true_place', 'constant_velocity_2d', 'constant_velocity_3d', 'ignored']
+Hidden = Literal[
+    'none', 'true_place', 'constant_velocity_2d', 'constant_velocity_3d', 'random_walk', 'ignored'
+]
 
 
 class RuleConfig(Section):
@@ -33,7 +35,8 @@ class RuleConfig(Section):
 
     hidden: Hidden = 'constant_velocity_3d'
     """Place of hidden objects: ``none`` (they are background), ``true_place``, constant velocity
-    in the image or in the world, or ``ignored`` (for labels that know visible objects only)."""
+    in the image or in the world, ``random_walk`` (nowhere said: see ``permatrack_walk``), or
+    ``ignored`` (for labels that know visible objects only)."""
     visible: float = Field(default=0.15, gt=0, le=1)
     """Objects with at least this visible fraction are seen..."""
     partly: float = Field(default=0.05, ge=0, le=1)
@@ -157,6 +160,8 @@ def clip_targets(table: ObjectTable, view: View, rules: RuleConfig) -> Targets:
     elif rules.hidden == 'constant_velocity_2d':
         moved, _ = keep_velocity(true.centre, seconds, states)
         places = replace(true, centre=moved)
+    elif rules.hidden == 'random_walk':
+        return _without_hidden_places(states, true, box, hidden_for)
     # the box keeps its true size in metres
     hidden = states == State.HIDDEN
     with np.errstate(invalid='ignore', divide='ignore'):
@@ -165,6 +170,18 @@ def clip_targets(table: ObjectTable, view: View, rules: RuleConfig) -> Targets:
         askable = _inside(places.centre, view.size, 0.0) & (places.depth <= rules.max_depth)
     states[hidden & ~(askable & np.isfinite(moved_box).all(-1))] = State.ABSENT
     return Targets(states, places, np.where(hidden[..., None], moved_box, box), hidden_for)
+
+
+def _without_hidden_places(
+    states: npt.NDArray[np.int8], true: Appearances, box: Array, hidden_for: Array
+) -> Targets:
+    """Return targets that do not say where hidden objects are."""
+    hidden = states == State.HIDDEN
+    centre, box = true.centre.copy(), box.copy()
+    centre[hidden], box[hidden] = np.nan, np.nan
+    depth = np.where(hidden, np.nan, true.depth)
+    heading = np.where(hidden, np.nan, true.heading)
+    return Targets(states, Appearances(centre, depth, heading), box, hidden_for)
 
 
 def _inside(centre: Array, size: tuple[int, int], border: float) -> npt.NDArray[np.bool_]:
