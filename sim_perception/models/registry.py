@@ -16,6 +16,10 @@ from sim_perception.models.detector3d import Detector3dConfig, Detector3dNet
 from sim_perception.models.permanence import PermanenceConfig, PermanenceNet
 from sim_perception.models.shape import ShapeConfig, ShapePca
 from sim_perception.models.shape_sdf import ShapeSdf, ShapeSdfConfig
+from sim_perception.models.surface_coordinates import (
+    SurfaceCoordinatesConfig,
+    SurfaceCoordinatesNet,
+)
 from sim_perception.models.translation import TranslationConfig, TranslationNet
 
 
@@ -33,6 +37,7 @@ MODELS: dict[str, ModelEntry] = {
     'permanence': ModelEntry(PermanenceConfig, PermanenceNet),
     'shape_pca': ModelEntry(ShapeConfig, ShapePca),
     'shape_sdf': ModelEntry(ShapeSdfConfig, ShapeSdf),
+    'surface_coordinates': ModelEntry(SurfaceCoordinatesConfig, SurfaceCoordinatesNet),
     'translation': ModelEntry(TranslationConfig, TranslationNet),
 }
 
