@@ -183,13 +183,19 @@ def autolabel(
     checkpoint: Annotated[
         Path | None, typer.Option(help='Shape space; default: the shipped one of cars.')
     ] = None,
-    mode: Annotated[str, typer.Option(help='What labels are made from: lidar.')] = 'lidar',
+    mode: Annotated[
+        str, typer.Option(help='What labels are made from: lidar, mono or fused.')
+    ] = 'lidar',
     json_file: Json = None,
     pictures: Pictures = None,
     limit: Limit = None,
     box_noise: Annotated[
         float, typer.Option(help='Deviation of the image boxes, share of their sides.')
     ] = 0.0,
+    coordinates: Annotated[
+        Path | None,
+        typer.Option(help='Coordinates network of mono and fused; default: the shipped one.'),
+    ] = None,
 ) -> None:
     """Score automatic 3D labels against true boxes."""
     from training.evaluate_labels import evaluate_labels as run
@@ -202,6 +208,7 @@ def autolabel(
         pictures=pictures,
         limit=limit,
         box_noise=box_noise,
+        coordinates=coordinates,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sim_perception.autolabel.modes import COORDINATES
 from sim_perception.models.checkpoint import load_checkpoint
 from training.evaluate import frames_of, print_scores
 from training.evaluation.autolabel import CHECKPOINT, evaluate_autolabel
@@ -20,6 +21,7 @@ def evaluate_labels(
     pictures: Path | None = None,
     limit: int | None = None,
     box_noise: float = 0.0,
+    coordinates: Path | None = None,
 ) -> dict[str, Any]:
     """Score automatic labels and print the table; see ``evaluation.autolabel``.
 
@@ -35,6 +37,7 @@ def evaluate_labels(
         pictures=pictures,
         limit=limit,
         box_noise=box_noise,
+        coordinates=coordinates or COORDINATES,
         track=frames_of(data),
     )
     print_scores(data, {key: value for key, value in report.items() if isinstance(value, float)})

@@ -17,6 +17,7 @@ from sim_perception.autolabel.export_coco import encode_mask
 from sim_perception.autolabel.export_kitti import scan_bytes, write_kitti
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.meshes import Mask, frame_masks, surface_of, write_meshes
+from sim_perception.autolabel.modes import COORDINATES, MODES, load_labeler
 from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapePca
@@ -24,7 +25,6 @@ from sim_perception.taxonomy import load_taxonomy
 from training.label_bag import SEGMENTATION, LabelBag, ToLabel
 from training.shape_pictures import draw_labels
 
-MODES = ('lidar',)
 FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', 'pictures')
 
 _REGION_EDGE_SIGMA, _REGION_EDGE_SHARE = 4.0, 0.06
@@ -38,10 +38,11 @@ class LabelJob:
     Attributes:
         bag: the recording.
         out: the data set's folder.
-        mode: what the labels rest on: ``lidar``.
+        mode: what the labels rest on; see ``autolabel.modes``.
         detections: see ``LabelBag``.
         shape: checkpoint of the shape space.
-        segmentation: checkpoint that finds image boxes.
+        segmentation: checkpoint that finds image boxes, and predicts depth for ``mono``.
+        coordinates: checkpoint of the coordinates network, for ``mono`` and ``fused``.
         level_frame, min_visibility: see ``LabelBag``.
         mirrors: whether boxes are as wide as a car with its mirrors.
         formats: of ``FORMATS``, what to write besides the frames.
@@ -53,6 +54,7 @@ class LabelJob:
     detections: str = ''
     shape: str = 'models/shape_car'
     segmentation: str = 'models/depth_segmentation'
+    coordinates: str = COORDINATES
     level_frame: str = 'base_link'
     min_visibility: float = 0.3
     mirrors: bool = False
@@ -69,7 +71,7 @@ class LabelJob:
     def fingerprint(self) -> str:
         """A hash of all that determines the labels, the networks included."""
         facts = {**asdict(self), 'out': '', 'bag': str(Path(self.bag).resolve())}
-        for name in ('shape', 'segmentation'):
+        for name in ('shape', 'segmentation', 'coordinates'):
             manifest = Path(getattr(self, name)) / MANIFEST
             facts[name] = manifest.read_text() if manifest.is_file() else ''
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -83,7 +85,7 @@ class LabelJob:
 def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
     """Return the recording and the engine, kept for the next part of the same job."""
     config = LabelConfig(mirrors=job.mirrors)
-    labeler = ShapeLabeler.load(job.shape, config)
+    labeler = _labeler(job, config)
     bag = LabelBag(
         Path(job.bag),
         labeler.model.config.category,
@@ -96,8 +98,19 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
         config = replace(
             config, edge_sigma=_REGION_EDGE_SIGMA, edge_sigma_share=_REGION_EDGE_SHARE
         )
-        labeler = ShapeLabeler.load(job.shape, config)
+        labeler = _labeler(job, config)
     return bag, labeler
+
+
+def _labeler(job: LabelJob, config: LabelConfig) -> ShapeLabeler:
+    return load_labeler(
+        job.mode,
+        job.shape,
+        coordinates=job.coordinates,
+        depth=job.segmentation,
+        config=config,
+        threads=1,
+    )
 
 
 def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
@@ -112,7 +125,7 @@ def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
         if job.record(bag.name(number)).exists():
             continue
         item = bag[number]
-        labels = labeler.label(item.frame, item.boxes)
+        labels = labeler.label(item.frame, item.boxes, image=item.image)
         named = [replace(label, id=own) for label, own in zip(labels, item.ids, strict=True)]
         frame = LabelledFrame(
             name=item.name,

@@ -99,7 +99,8 @@ class ShapeLabeler:
         floor = np.insert(flat.reshape(-1, 2), 2, 0.0, axis=1)
         points = np.concatenate([wall, floor])
         frame = LidarFrame(camera, invert(level_T_camera), points, np.array([0.0, 0.0, 1.8]))
-        self.label(frame, np.array([[18.0, 22.0, 46.0, 34.0]]))
+        image = np.full((48, 64, 3), 127, np.uint8)
+        self.label(frame, np.array([[18.0, 22.0, 46.0, 34.0]]), image=image)
         self.timing = Timing()
 
     def label(
@@ -107,6 +108,7 @@ class ShapeLabeler:
         frame: LidarFrame,
         boxes: npt.NDArray[np.floating],
         budget: float = np.inf,
+        image: npt.NDArray[np.uint8] | None = None,
     ) -> list[ShapeLabel]:
         """Return one label per image box, rejected ones included.
 
@@ -114,6 +116,7 @@ class ShapeLabeler:
             frame: camera and cloud.
             boxes: (M, 4) x1 y1 x2 y2 of detected objects, pixels.
             budget: seconds after which no further box is begun; those left are rejected.
+            image: of the frame; other modes look at it, this one does not.
 
         Raises:
             LabelError: for a frame that cannot be labelled at all.

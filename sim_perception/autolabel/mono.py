@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,6 @@ from sim_perception.autolabel.sight import (
 )
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine
-from sim_perception.models.checkpoint import CheckpointError
 from sim_perception.models.shape import ShapePca
 from sim_perception.types import Camera, Frame, ShapeLabel
 
@@ -97,12 +95,7 @@ class MonoLabeler(ShapeLabeler):
     ) -> None:
         self.mono = mono or MonoConfig()
         config = config or LabelConfig()
-        super().__init__(
-            model,
-            class_id,
-            replace(config, accept_confidence=self.mono.accept_confidence),
-            confidence,
-        )
+        super().__init__(model, class_id, config, confidence)
         known, own = coordinates.config, model.config
         if known.category != own.category or known.components != own.components:
             raise ValueError(
@@ -183,7 +176,8 @@ class MonoLabeler(ShapeLabeler):
         )
         measures.update(sight_measures(fit.state, sight, view, self.mono.sight))
         confidence = self.confidence(measures)
-        reason = verdict(measures, confidence, self.config)
+        own = replace(self.config, accept_confidence=self.mono.accept_confidence)
+        reason = verdict(measures, confidence, own)
         return self._labelled(box, fit, measures, confidence, reason)
 
     def _minimise(
@@ -218,39 +212,6 @@ class MonoLabeler(ShapeLabeler):
         apart = [c for c, s, _ in ends[1:] if differ(s, state)]
         whole = np.tril(normal) + np.tril(normal, -1).T
         return ShapeFit(state, cost, whole, min(apart, default=np.inf), evidence)
-
-
-def load_mono(
-    shape: Path | str,
-    coordinates: Path | str,
-    depth: Path | str | None,
-    config: LabelConfig | None = None,
-    mono: MonoConfig | None = None,
-    threads: int | None = None,
-) -> MonoLabeler:
-    """Read what labels from images need.
-
-    Args:
-        shape: checkpoint of the shape space.
-        coordinates: of the coordinates network, whose calibration is that of the labels.
-        depth: of depth and classes, or None to do without.
-        config, mono: settings.
-        threads: of PyTorch, one number for the whole process; None keeps it.
-
-    Raises:
-        CheckpointError: if one is unusable or of another kind, or they do not belong together.
-    """
-    base = ShapeLabeler.load(shape, config)
-    network = SurfaceCoordinatesEngine.load(coordinates, threads=threads)
-    engine = None if depth is None else DepthSegmentationEngine.load(depth, threads=threads)
-    known = network.calibration.get('mono')
-    confidence = ConfidenceModel.from_dict(known) if known else None
-    try:
-        return MonoLabeler(
-            base.model, base.class_id, network, engine, base.config, mono, confidence
-        )
-    except ValueError as error:
-        raise CheckpointError(f'{coordinates} does not fit {shape}: {error}') from error
 
 
 def is_box(box: F64, camera: Camera) -> bool:

@@ -36,6 +36,7 @@ REASONS = {
     'not_free': 'the LiDAR looked through where the best shape is',
     'box_mismatch': 'the outline of the best shape does not fit the image box',
     'low_confidence': 'the expected overlap with the truth is low',
+    'not_seen': 'the coordinates network sees no such object in the image box',
     'no_time': 'the time for the frame was used up by other objects',
 }
 """Every reason for rejection, in words."""

@@ -168,7 +168,7 @@ def angle_odds(sight: Sight, yaw: F64, spread: float) -> F64:
 
 
 def with_size(weights: Weights, crop: SurfaceCrop, config: SightConfig) -> Weights:
-    """Return weights whose prior also knows the network's size and latent: a product of Gaussians."""
+    """Return weights whose prior also knows the network's size and latent."""
     told = np.concatenate([np.log(crop.size), crop.latent])
     deviation = np.full(len(told), config.latent_error)
     deviation[:SIZE] = config.size_error

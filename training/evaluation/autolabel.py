@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.modes import COORDINATES, DEPTH, MODES, load_labeler
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.types import ShapeLabel
 from training.command import command_line
@@ -30,7 +31,6 @@ HELP = 'sim:SCENARIO[:SEEDS] (rendered on the fly) or kitti_object:DIR'
 CHECKPOINT = Path('models/shape_car')
 FRAMES_PER_SEED = 10
 DEFAULT_SEEDS = '0-3'
-MODES = ('lidar',)
 
 Track = Callable[[Iterable[LabelScene], int], Iterable[LabelScene]]
 
@@ -137,7 +137,7 @@ def label_scenes(
         boxes = np.array([thing.box2d for thing in things]).reshape(-1, 4)
         sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
         boxes = boxes + box_noise * sides * rng.normal(size=boxes.shape)
-        labels = labeler.label(scene.frame, boxes)
+        labels = labeler.label(scene.frame, boxes, image=scene.image)
         rows = [
             compare(scene, label, thing, population.has(scene, thing))
             for label, thing in zip(labels, things, strict=True)
@@ -239,19 +239,22 @@ def evaluate_autolabel(
     box_noise: float = 0.0,
     config: LabelConfig | None = None,
     track: Track | None = None,
+    coordinates: Path | str = COORDINATES,
+    depth: Path | str | None = DEPTH,
 ) -> dict[str, Any]:
     """Label data with truth and score the labels; see ``scores``.
 
     Args:
         spec: see ``HELP``.
         checkpoint: shape space.
-        mode: ``lidar``.
+        mode: of ``autolabel.modes.MODES``.
         json_file: where to write the scores, or None.
         pictures: a folder for pictures, or None.
         limit: greatest number of frames, spread evenly.
         box_noise: see ``label_scenes``.
         config: None for the settings that fit the data's boxes: the simulator's have the mirrors.
         track: wraps the frames in a progress display.
+        coordinates, depth: checkpoints of the modes that look at images.
 
     Raises:
         DatasetError: for unusable data or an unknown mode.
@@ -261,7 +264,9 @@ def evaluate_autolabel(
         raise DatasetError(f'unknown --mode {mode!r} of autolabel; known: {", ".join(MODES)}')
     scenes, count = open_scenes(spec, limit)
     config = config or LabelConfig(mirrors=spec.startswith('sim:'))
-    labeler = ShapeLabeler.load(checkpoint, config)
+    labeler = load_labeler(
+        mode, checkpoint, coordinates=coordinates, depth=depth, config=config, threads=1
+    )
     labeler.warm_up()
     start = time.perf_counter()
     results = label_scenes(
@@ -283,6 +288,7 @@ def evaluate_autolabel(
         'frames': count,
         'box_noise': box_noise,
         'checkpoint': str(checkpoint),
+        **({} if mode == 'lidar' else {'coordinates': str(coordinates)}),
         'command': command_line(),
         'seconds': time.perf_counter() - start,
         **figures,

@@ -1,0 +1,70 @@
+"""What labels rest on, by name, and the labeler for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.fused import FusedLabeler
+from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
+from sim_perception.autolabel.quality import ConfidenceModel
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine
+from sim_perception.models.checkpoint import CheckpointError
+
+MODES = ('lidar', 'mono', 'fused')
+"""``lidar``: points and image boxes; ``mono``: the image and predicted depth; ``fused``: points,
+and what the image says of mask, size and heading."""
+COORDINATES = 'models/surface_coordinates'
+DEPTH = 'models/depth_segmentation'
+
+
+def needs_points(mode: str) -> bool:
+    """Return whether a mode looks at the LiDAR's points."""
+    return mode != 'mono'
+
+
+def load_labeler(
+    mode: str,
+    shape: Path | str,
+    *,
+    coordinates: Path | str = COORDINATES,
+    depth: Path | str | None = DEPTH,
+    config: LabelConfig | None = None,
+    mono: MonoConfig | None = None,
+    threads: int | None = None,
+) -> ShapeLabeler:
+    """Read what a mode needs.
+
+    Args:
+        mode: of ``MODES``.
+        shape: checkpoint of the shape space.
+        coordinates: of the coordinates network; not read for ``lidar``.
+        depth: of depth and classes, read for ``mono`` alone; None to do without.
+        config, mono: settings.
+        threads: of PyTorch, one number for the whole process; None keeps it.
+
+    Raises:
+        ValueError: for an unknown mode.
+        CheckpointError: if a checkpoint is unusable or they do not belong together.
+    """
+    if mode not in MODES:
+        raise ValueError(f'unknown mode {mode!r}; known: {", ".join(MODES)}')
+    base = ShapeLabeler.load(shape, config)
+    if mode == 'lidar':
+        return base
+    network = SurfaceCoordinatesEngine.load(coordinates, threads=threads)
+    known = network.calibration.get(mode)
+    confidence = ConfidenceModel.from_dict(known) if known else None
+    engine = None
+    if mode == 'mono' and depth is not None:
+        engine = DepthSegmentationEngine.load(depth, threads=threads)
+    kind = MonoLabeler if mode == 'mono' else FusedLabeler
+    try:
+        return kind(
+            base.model, base.class_id, network, engine, base.config, mono,
+            confidence or (base.confidence if mode == 'fused' else None),
+        )  # fmt: skip
+    except ValueError as error:
+        raise CheckpointError(f'{coordinates} does not fit {shape}: {error}') from error
