@@ -206,7 +206,9 @@ def crops(
 def label(
     bag: Annotated[Path, typer.Argument(help='Recording with camera, LiDAR and transforms.')],
     out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
-    mode: Annotated[str, typer.Option(help='What labels rest on: lidar.')] = 'lidar',
+    mode: Annotated[
+        str, typer.Option(help='What labels rest on: lidar, mono or fused.')
+    ] = 'lidar',
     detections: Annotated[
         str,
         typer.Option(
@@ -225,6 +227,9 @@ def label(
     segmentation: Annotated[
         Path, typer.Option(help='Checkpoint that finds image boxes where no topic has them.')
     ] = Path('models/depth_segmentation'),
+    coordinates: Annotated[
+        Path, typer.Option(help='Checkpoint of the coordinates network, for mono and fused.')
+    ] = Path('models/surface_coordinates'),
     level_frame: Annotated[
         str, typer.Option(help='Frame with z up; without it the camera is taken as level.')
     ] = 'base_link',
@@ -250,6 +255,7 @@ def label(
         detections=detections,
         shape=str(shape),
         segmentation=str(segmentation),
+        coordinates=str(coordinates),
         level_frame=level_frame,
         min_visibility=min_visibility,
         mirrors=mirrors,
