@@ -75,6 +75,10 @@ class LabelBag:
             have it the camera is taken as level.
         min_visibility: detections that say they are less visible are left out.
 
+    Attributes:
+        reader: of the bag.
+        detections: as given, or what was chosen.
+
     Raises:
         BagError: if there is no readable bag, or a topic or transform is missing.
         DatasetError: if topics are ambiguous or nothing belongs together in time.
@@ -90,7 +94,7 @@ class LabelBag:
         level_frame: str = t_.BASE_FRAME,
         min_visibility: float = 0.3,
     ) -> None:
-        self._bag = bag = BagReader(path)
+        self.reader = self._bag = bag = BagReader(path)
         self._name = path.name
         self._taxonomy = load_taxonomy()
         self._class_id = self._taxonomy.id_of(category)

@@ -18,7 +18,9 @@ from sim_perception.autolabel.posed_shape import (
     POSE,
     SHAPE,
     edge_row,
-    point_residual,
+    point_distance,
+    pose_of,
+    posed_residual,
     silhouette,
 )
 from sim_perception.simulator.kernels import inlined, kernel
@@ -82,23 +84,26 @@ def _add(hessian, slope, row, residual, weight):
 
 
 @kernel
-def _point_terms(space, points, rays, state, scale, weight, facing, hessian, slope):
+def _point_terms(space, pose, points, rays, state, scale, weight, facing, hessian, slope):
     """Points lie on the surface that faces the sensor, and what lies before them is free."""
     place, gradient, row = np.empty(3), np.empty(3), np.empty(len(state))
-    ahead = np.empty(3)
+    ahead, latent = np.empty(3), state[SHAPE:]
     cost, c2 = 0.0, scale * scale
     for i in range(len(points)):
-        r = point_residual(space, points[i], state, place, gradient, row)
+        r = posed_residual(space, pose, points[i], state, latent, place, gradient, row)
         away = -(row[0] * rays[i, 0] + row[1] * rays[i, 1] + row[2] * rays[i, 2])
         seen = 1.0 / (1.0 + math.exp(min(60.0, (away - facing) / 0.1)))
         robust = c2 / (c2 + r * r)
         cost += weight * 0.5 * (seen * r * r * robust + (1.0 - seen) * c2)
         _add(hessian, slope, row, r, weight * robust * robust * seen)
         for step in _FREE:
+            if r > step:
+                # The distance cannot fall by more than the way.
+                continue
             for axis in range(3):
                 ahead[axis] = points[i, axis] - step * rays[i, axis]
-            f = point_residual(space, ahead, state, place, gradient, row)
-            if f < 0.0:
+            if point_distance(space, pose, ahead, state, latent) < 0.0:
+                f = posed_residual(space, pose, ahead, state, latent, place, gradient, row)
                 w = 0.25 * weight * robust * robust
                 cost += 0.5 * w * f * f
                 _add(hessian, slope, row, f, w)
@@ -106,32 +111,39 @@ def _point_terms(space, points, rays, state, scale, weight, facing, hessian, slo
 
 
 @kernel
-def _clear_terms(space, origin, rays, reach, state, weight, hessian, slope):
+def _clear_terms(space, pose, origin, rays, reach, state, weight, hessian, slope):
     """Rays that went past the object do not cross it: no negative distance along them."""
     place, gradient, row = np.empty(3), np.empty(3), np.empty(len(state))
-    best, deepest = np.empty(len(state)), 0.0
-    point = np.empty(3)
-    cost = 0.0
+    point, latent, offset = np.empty(3), state[SHAPE:], np.empty(3)
+    cost, squared, radius2 = 0.0, 0.0, 0.0
+    for axis in range(3):
+        offset[axis] = state[axis] - origin[axis]
+        squared += offset[axis] * offset[axis]
+        radius2 += 0.25 * math.exp(2.0 * state[POSE + axis])
     for i in range(len(rays)):
-        # Around the point nearest to the object's centre, in steps as the distance allows.
-        middle = 0.0
-        for axis in range(3):
-            middle += (state[axis] - origin[axis]) * rays[i, axis]
-        t, end = max(0.5, middle - 3.0), min(middle + 3.0, reach[i] - 0.3)
-        deepest = 0.0
+        middle = offset[0] * rays[i, 0] + offset[1] * rays[i, 1] + offset[2] * rays[i, 2]
+        chord2 = radius2 - squared + middle * middle
+        if chord2 <= 0.0:
+            continue
+        # Within the ball about the object, in steps as the distance allows.
+        half = math.sqrt(chord2)
+        t, end = max(0.5, middle - half), min(middle + half, reach[i] - 0.3)
+        deepest, where = 0.0, 0.0
         while t < end:
             for axis in range(3):
                 point[axis] = origin[axis] + t * rays[i, axis]
-            r = point_residual(space, point, state, place, gradient, row)
+            r = point_distance(space, pose, point, state, latent)
             if r < deepest:
-                deepest = r
-                best[:] = row
+                deepest, where = r, t
             t += max(0.15, 0.8 * r)
         if deepest < 0.0:
+            for axis in range(3):
+                point[axis] = origin[axis] + where * rays[i, axis]
+            posed_residual(space, pose, point, state, latent, place, gradient, row)
             # Saturates: a ray through a window must not push the whole car away.
             robust = 0.04 / (0.04 + deepest * deepest)
             cost += 0.5 * weight * deepest * deepest * robust
-            _add(hessian, slope, best, deepest, weight * robust * robust)
+            _add(hessian, slope, row, deepest, weight * robust * robust)
     return cost
 
 
@@ -172,14 +184,17 @@ def evaluate(space, view, evidence, weights, scale, state, hessian, slope):
     points, ground = evidence.points, evidence.ground
     unit = 1.0 / (weights.sigma * weights.sigma)
     weight = unit * min(1.0, weights.most_points / max(len(points), 1))
+    pose = np.empty(5)
+    pose_of(space, state, pose)
     cost = _point_terms(
-        space, points, evidence.rays, state, scale, weight, weights.facing, hessian, slope
+        space, pose, points, evidence.rays, state, scale, weight, weights.facing, hessian, slope
     )
     if len(evidence.past) > 0 and weights.past > 0.0:
         weight = unit * weights.past / len(evidence.past)
         cost += _clear_terms(
-            space, evidence.origin, evidence.past, evidence.reach, state, weight, hessian, slope
-        )
+            space, pose, evidence.origin, evidence.past, evidence.reach, state, weight, hessian,
+            slope,
+        )  # fmt: skip
     width = max(weights.edge_width, 4.0 * scale * weights.edge_width)
     cost += _edge_terms(space, view, state, evidence.box, evidence.sigma, width, hessian, slope)
     row = np.zeros(size)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit_kernels import Evidence, Weights, minimise
-from sim_perception.autolabel.posed_shape import SHAPE, Space, View
+from sim_perception.autolabel.posed_shape import SHAPE, Space, View, sample
 from sim_perception.models.shape import SIZE, ShapeModel, ShapePca, decode_mesh
 from sim_perception.types import Camera
 
@@ -113,11 +113,20 @@ def make_space(model: ShapeModel) -> Space:
         share = 0.5 * (config.mirror_scale + config.mirror_offset / width)
         height, ahead = config.mirror_place
         mirrors = np.array([[ahead, side * share, height - 0.5] for side in (-1, 1)])
+    grid = np.ascontiguousarray(model.linear_grid())
+    anchors = np.ascontiguousarray(vertices[outermost])
+    normals, offsets = np.empty((len(anchors), 3)), np.empty((len(anchors), grid.shape[3]))
+    mean = np.zeros(config.components)
+    for anchor, normal, offset in zip(anchors, normals, offsets, strict=True):
+        offset[0] = sample(grid, float(config.spacing), anchor, mean, normal, offset[1:])
+        normal /= max(float(normal @ normal), 0.25)
     return Space(
-        np.ascontiguousarray(model.linear_grid()),
+        grid,
         float(config.spacing),
         np.array(config.mean_size, np.float64),
-        np.ascontiguousarray(vertices[outermost]),
+        anchors,
+        normals,
+        offsets,
         mirrors,
     )
 

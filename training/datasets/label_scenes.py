@@ -14,6 +14,7 @@ from sim_perception.simulator.lidar import LidarScan
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
+from training.datasets.sample import DatasetError
 from training.evaluation.rendered import scenarios_of
 
 F64 = npt.NDArray[np.float64]
@@ -32,6 +33,7 @@ class TrueObject:
         truncated: share of the image box beyond the border.
         occluded: share of the object that others hide, as far as known.
         points: LiDAR points on it.
+        id: the same in all frames of a sequence, '' where not known.
     """
 
     kind: str
@@ -40,6 +42,7 @@ class TrueObject:
     truncated: float
     occluded: float
     points: int
+    id: str = ''
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,18 @@ class LabelScene:
         frame: what labelling gets.
         image: (H, W, 3) uint8 RGB.
         objects: the truth.
+        time: seconds since the sequence's start.
+        world_T_level: 4x4 pose of the level frame in a frame that stands still, or None.
+        regions: x1 y1 x2 y2 of parts of the image where nothing is labelled.
     """
 
     name: str
     frame: LidarFrame
     image: npt.NDArray[np.uint8]
     objects: tuple[TrueObject, ...]
+    time: float = 0.0
+    world_T_level: F64 | None = None
+    regions: tuple[tuple[float, float, float, float], ...] = ()
 
 
 def points_in_box(points: npt.NDArray[np.floating], box: Box3D, margin: float = 0.05) -> int:
@@ -64,8 +73,10 @@ def points_in_box(points: npt.NDArray[np.floating], box: Box3D, margin: float = 
 
     The lowest .1 m does not count: there the ground is measured.
     """
-    inside = transform_points(invert(box.parent_T_box), points)
     half = np.array(box.size) / 2
+    # most points of a frame are nowhere near
+    near = np.abs(points[:, 0] - box.parent_T_box[0, 3]) < np.linalg.norm(half) + margin
+    inside = transform_points(invert(box.parent_T_box), points[near])
     within = (np.abs(inside[:, :2]) < half[:2] + margin).all(1)
     within &= (inside[:, 2] > 0.1 - half[2]) & (inside[:, 2] < half[2] + margin)
     return int(within.sum())
@@ -111,6 +122,31 @@ def simulated_scenes(scenario: str, seeds: str, frames: int) -> Iterator[LabelSc
             yield simulated_scene(simulation, time, names, f'{one.name}_{one.seed}_{number:02d}')
 
 
+def simulated_sequences(
+    scenario: str, seeds: str, frames: int, step: float
+) -> Iterator[list[LabelScene]]:
+    """Yield one sequence of frames per seed, ``step`` seconds apart, amid the scenario.
+
+    Raises:
+        DatasetError: for an unknown scenario or malformed seeds, or a scenario that is too short.
+    """
+    names = load_taxonomy().names
+    for one in scenarios_of(scenario, seeds):
+        first = 0.5 * (one.duration_s - (frames - 1) * step)
+        if first < 0:
+            raise DatasetError(
+                f'{one.name} lasts {one.duration_s:g} s, too short for {frames} frames {step:g} s '
+                'apart; ask for fewer frames'
+            )
+        simulation = Simulation(one)
+        yield [
+            simulated_scene(
+                simulation, first + k * step, names, f'{one.name}_{one.seed}_track_{k:02d}'
+            )
+            for k in range(frames)
+        ]
+
+
 def simulated_scene(
     simulation: Simulation, time: float, names: tuple[str, ...], name: str
 ) -> LabelScene:
@@ -142,9 +178,12 @@ def simulated_scene(
                 truncated,
                 1 - float(truth.visibility[k]),
                 points_in_box(points, box),
+                str(int(truth.id[k])),
             )
         )
     frame = LidarFrame(
         camera, invert(simulation.base_T_camera), points, simulation.base_T_lidar[:3, 3]
     )
-    return LabelScene(name, frame, sample.rgb, tuple(objects))
+    return LabelScene(
+        name, frame, sample.rgb, tuple(objects), time, np.asarray(state.world_T_base, np.float64)
+    )
