@@ -1,0 +1,241 @@
+"""Labels from images: derivatives, poses from places seen, whole labels from known coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from lidar_scenes import CAMERA, CAMERA_T_LEVEL, car_state, made_scene, shape_model
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.frame import LabelError
+from sim_perception.autolabel.fused import FusedLabeler, masked
+from sim_perception.autolabel.image_ground import ground_of_image
+from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
+from sim_perception.autolabel.refine import make_view
+from sim_perception.autolabel.rendering import PosedShapes, crop_pixels, render
+from sim_perception.autolabel.seen_kernels import Seen, seen_terms
+from sim_perception.autolabel.upright_pose import (
+    basins,
+    centres_on_points,
+    centres_on_rays,
+    turned,
+    yaws,
+)
+from sim_perception.geometry.boxes import iou_upright
+from sim_perception.geometry.transforms import make_transform
+from sim_perception.geometry.windows import window_about
+from sim_perception.inference.surface_coordinates import SurfaceCrop
+from sim_perception.models.surface_coordinates import SurfaceCoordinatesConfig
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import DepthSegmentation
+
+VIEW = make_view(CAMERA, CAMERA_T_LEVEL)
+IMAGE = np.full((CAMERA.height, CAMERA.width, 3), 127, np.uint8)
+COLUMNS, ROWS = 32, 24
+
+
+def places_seen(state: np.ndarray, count: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Return places on a car, shares of its box, and the slopes of the rays that show them."""
+    rng = np.random.default_rng(0)
+    shares = rng.uniform(-0.5, 0.5, (count, 3))
+    points = turned(shares, np.exp(state[4:7]), state[3:4])[0] + state[:3]
+    optical = points @ CAMERA_T_LEVEL[:3, :3].T + CAMERA_T_LEVEL[:3, 3]
+    return shares, optical[:, :2] / optical[:, 2:]
+
+
+class KnownCar:
+    """Stands for the coordinates network: tells the truth about one car."""
+
+    def __init__(self, state: np.ndarray, error: float = 0.02) -> None:
+        model = shape_model().config
+        self.config = SurfaceCoordinatesConfig(components=model.components)
+        self._state, self._error = state, error
+
+    def infer(self, image, camera, boxes) -> list[SurfaceCrop]:  # type: ignore[no-untyped-def]
+        return [self._crop(np.asarray(box)) for box in boxes]
+
+    def _crop(self, box: np.ndarray) -> SurfaceCrop:
+        state, model = self._state, shape_model()
+        window = window_about(box, COLUMNS / ROWS, 1.2)
+        c, s = np.cos(state[3]), np.sin(state[3])
+        turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        pose = CAMERA_T_LEVEL @ make_transform(turn, state[:3])
+        shapes = PosedShapes(
+            rotation=torch.tensor(pose[None, :3, :3], dtype=torch.float32),
+            translation=torch.tensor(pose[None, :3, 3], dtype=torch.float32),
+            size=torch.tensor(np.exp(state[None, 4:7]), dtype=torch.float32),
+            latent=torch.tensor(state[None, 7:], dtype=torch.float32),
+            mean_size=torch.tensor(model.config.mean_size),
+        )
+        pixels = crop_pixels(torch.tensor(window[None], dtype=torch.float32), COLUMNS, ROWS)
+        with torch.no_grad():
+            drawn = render(lambda p, z: model.sdf(p, z)[0], shapes, CAMERA, pixels)
+        place = -CAMERA_T_LEVEL[:3, :3].T @ CAMERA_T_LEVEL[:3, 3]
+        sight = np.arctan2(state[1] - place[1], state[0] - place[0])
+        angle = (sight - state[3] + np.pi) % (2 * np.pi) - np.pi
+        mask = drawn.hit[0].numpy().astype(np.float32)
+        return SurfaceCrop(
+            window=window,
+            visible=mask,
+            amodal=mask,
+            coordinates=drawn.coordinates[0].numpy(),
+            error=np.full_like(mask, self._error),
+            angles=np.array([angle, angle + np.pi]),
+            odds=np.array([0.8, 0.2]),
+            size=np.exp(state[4:7]),
+            latent=state[7:],
+            distance=float(pose[2, 3]),
+            distance_error=0.05,
+        )
+
+
+def labeler(kind: type[MonoLabeler], state: np.ndarray, **options: float) -> MonoLabeler:
+    model = shape_model()
+    known = KnownCar(state, **options)
+    return kind(model, load_taxonomy().id_of('car'), known, None, LabelConfig())  # type: ignore[arg-type]
+
+
+def test_derivatives_of_what_is_seen() -> None:
+    state = car_state(1)
+    shares, slopes = places_seen(car_state(1, place=(11.8, 1.4), yaw=0.65), 12)
+    depth = np.array([np.log(12.5), 0.1, np.log(12.2), 0.08])
+    seen = Seen(slopes, shares, np.full(len(slopes), 400.0), 0.5, depth)
+    size = len(state)
+
+    def cost(at: np.ndarray) -> float:
+        return float(seen_terms(VIEW, seen, at, np.zeros((size, size)), np.zeros(size)))
+
+    # Weights of robust losses are held fixed: only for small residuals are slopes exact.
+    slope = np.zeros(size)
+    seen_terms(VIEW, seen, state, np.zeros((size, size)), slope)
+    for k in range(7):
+        change = np.zeros(size)
+        change[k] = 1e-5
+        numeric = (cost(state + change) - cost(state - change)) / 2e-5
+        assert slope[k] == pytest.approx(numeric, rel=2e-3, abs=2e-3)
+
+
+def test_pose_from_rays_and_from_points_is_exact_without_noise() -> None:
+    state = car_state(4, place=(14.0, -3.0), yaw=-np.pi + 2 * np.pi * 17 / 72)
+    shares, slopes = places_seen(state)
+    size, yaw = np.exp(state[4:7]), yaws(72)
+    weight = np.full(len(shares), 1e6)
+    centre, cost = centres_on_rays(shares, slopes, weight, size, yaw, CAMERA_T_LEVEL)
+    best = int(cost.argmin())
+    assert yaw[best] == pytest.approx(state[3])
+    np.testing.assert_allclose(centre[best], state[:3], atol=1e-5)
+    points = turned(shares, size, state[3:4])[0] + state[:3]
+    points[:8] += 3.0  # of something else
+    centre, cost = centres_on_points(shares, points, np.full(len(shares), 100.0), size, yaw)
+    best = int(cost.argmin())
+    assert yaw[best] == pytest.approx(state[3])
+    np.testing.assert_allclose(centre[best], state[:3], atol=0.05)
+
+
+def test_a_pull_to_the_ground_settles_the_height() -> None:
+    state = car_state(5)
+    shares, slopes = places_seen(state)
+    size, row = np.exp(state[4:7]), np.array([0.0, 0.0, 1.0])
+    args = (shares, slopes, np.full(len(shares), 1.0), size, state[3:4], CAMERA_T_LEVEL)
+    centre, _ = centres_on_rays(*args, [(row, float(state[2]) + 0.2, 1e-4)])
+    assert centre[0, 2] == pytest.approx(state[2] + 0.2, abs=1e-3)
+
+
+def test_basins_are_apart_and_best_first() -> None:
+    yaw = yaws(72)
+    cost = 2 - np.cos(yaw - 0.5) ** 2
+    chosen = basins(yaw, cost, 3)
+    first, second = yaw[chosen[0]], yaw[chosen[1]]
+    assert abs((first - 0.5 + np.pi / 2) % np.pi - np.pi / 2) < 0.1
+    assert abs((second - first + np.pi) % (2 * np.pi) - np.pi) > np.deg2rad(25)
+    assert cost[chosen[0]] <= cost[chosen[1]] <= cost[chosen[2]]
+
+
+@pytest.mark.parametrize(('place', 'yaw'), [((12.0, 1.5), 0.6), ((20.0, -3.0), 3.0)])
+@pytest.mark.parametrize('kind', [MonoLabeler, FusedLabeler])
+def test_a_car_of_known_coordinates_is_labelled(
+    kind: type[MonoLabeler], place: tuple[float, float], yaw: float
+) -> None:
+    scene = made_scene(car_state(2, place=place, yaw=yaw))
+    labels = labeler(kind, scene.state).label(scene.frame, scene.box2d[None], image=IMAGE)
+    (label,) = labels
+    assert label.accepted, label.reason
+    assert label.box3d is not None
+    assert iou_upright(label.box3d, scene.box)[1] > 0.8
+    heading = label.box3d.parent_T_box[:2, 0] @ scene.box.parent_T_box[:2, 0]
+    assert heading > 0.98
+
+
+def test_mono_needs_no_points_but_an_image() -> None:
+    scene = made_scene(car_state(3))
+    bare = scene.with_points(np.zeros((0, 3)))
+    ours = labeler(MonoLabeler, scene.state)
+    (label,) = ours.label(bare, scene.box2d[None], image=IMAGE)
+    (same,) = ours.label(scene.frame, scene.box2d[None], image=IMAGE)
+    assert label.box3d is not None
+    assert same.box3d is not None
+    np.testing.assert_array_equal(label.box3d.parent_T_box, same.box3d.parent_T_box)
+    with pytest.raises(LabelError, match='image'):
+        ours.label(bare, scene.box2d[None])
+
+
+def test_what_cannot_be_labelled_is_rejected_with_its_reason() -> None:
+    scene = made_scene(car_state(3))
+    ours = labeler(MonoLabeler, scene.state)
+    boxes = np.array([scene.box2d, [10, 10, 9, 30], [np.nan] * 4, [20.0, 100, 60, 130]])
+    labels = ours.label(scene.frame, boxes, image=IMAGE)
+    assert labels[0].accepted
+    assert [label.reason for label in labels[1:]] == ['bad_box', 'bad_box', 'not_seen']
+    late = ours.label(scene.frame, boxes[:1], budget=-1.0, image=IMAGE)
+    assert [label.reason for label in late] == ['no_time']
+
+
+def test_a_box_that_does_not_fit_is_no_confident_label() -> None:
+    scene = made_scene(car_state(3))
+    shifted = scene.box2d + np.array([0.0, 0, 80, 60])
+    (label,) = labeler(MonoLabeler, scene.state).label(scene.frame, shifted[None], image=IMAGE)
+    assert not label.accepted
+
+
+def test_the_mask_takes_points_of_others_away() -> None:
+    scene = made_scene(car_state(3))
+    crop = KnownCar(scene.state).infer(IMAGE, CAMERA, scene.box2d[None])[0]
+    middle = 0.5 * (scene.box2d[:2] + scene.box2d[2:])
+    pixels = np.array([middle, scene.box2d[:2] - 3, middle + 1000, [np.nan, np.nan]])
+    assert masked(pixels, np.arange(4), crop).tolist() == [0]
+
+
+def test_predicted_depth_is_scaled_by_the_ground() -> None:
+    frame = made_scene(car_state(3)).frame
+    taxonomy = load_taxonomy()
+    rows = np.arange(CAMERA.height)[:, None] - CAMERA.cy
+    with np.errstate(divide='ignore'):
+        depth = np.where(rows > 4, CAMERA.fy * 1.65 / rows, np.nan)
+    depth = np.broadcast_to(depth / 1.25, (CAMERA.height, CAMERA.width)).astype(np.float32)
+    road = np.full(depth.shape, taxonomy.id_of('road'), np.uint8)
+    seen = DepthSegmentation(depth, road)
+    ground = ground_of_image(frame, seen, taxonomy)
+    assert ground is not None
+    assert ground.scale == pytest.approx(1.25, rel=0.02)
+    np.testing.assert_allclose(ground.plane, 0.0)
+    # Unknown height: the ground is where predicted depth has it.
+    high = replace(frame, camera_T_level=frame.camera_T_level.copy())
+    high.camera_T_level[:3, 3] -= high.camera_T_level[:3, :3] @ np.array([0.0, 0.0, 10.0])
+    free = ground_of_image(high, seen, taxonomy)
+    assert free is not None
+    assert free.scale == 1.0
+    assert free.plane[2] == pytest.approx(11.65 - 1.65 / 1.25, abs=0.05)
+    assert ground_of_image(high, None, None) is None
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match='camera_height'):
+        MonoConfig(camera_height=-1.0)
+    state = car_state(3)
+    other = KnownCar(state)
+    other.config = SurfaceCoordinatesConfig(components=3)
+    with pytest.raises(ValueError, match='shape space'):
+        MonoLabeler(shape_model(), 10, other)  # type: ignore[arg-type]
