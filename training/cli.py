@@ -239,6 +239,13 @@ def label(
     mirrors: Annotated[
         bool, typer.Option('--mirrors', help='Boxes as wide as the car with its mirrors.')
     ] = False,
+    tracks: Annotated[
+        bool,
+        typer.Option(
+            help='One shape and smooth motion for what was seen in several frames, where '
+            'transforms tell how the robot moved.'
+        ),
+    ] = True,
     formats: Annotated[
         str, typer.Option(help='Comma-separated: kitti, coco, nuscenes, meshes, bag, pictures.')
     ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
@@ -259,6 +266,7 @@ def label(
         level_frame=level_frame,
         min_visibility=min_visibility,
         mirrors=mirrors,
+        tracks=tracks,
         formats=tuple(name.strip() for name in formats.split(',') if name.strip()),
     )
     print_summary(run(job, workers=workers, ray=ray), str(out), Console())
