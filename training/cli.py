@@ -203,6 +203,46 @@ def crops(
 
 
 @app.command()
+def curriculum(
+    bags: Annotated[list[str], typer.Argument(help='Recordings to label: bags or folders.')],
+    start: Annotated[Path, typer.Option(help='Coordinates network to begin with.')],
+    crops: Annotated[
+        list[str], typer.Option(help='Folder of simulated crops to keep; may be repeated.')
+    ],
+    out: Annotated[Path, typer.Option(help='Folder of the rounds; a second run goes on.')],
+    mode: Annotated[str, typer.Option(help='How bags are labelled: mono or fused.')] = 'fused',
+    rounds: Annotated[int, typer.Option(help='How often.', min=1)] = 2,
+    steps: Annotated[int, typer.Option(help='Of training per round.', min=1)] = 300,
+    validation: Annotated[str, typer.Option(help='Folder of crops with truth.')] = '',
+    data: Annotated[
+        str, typer.Option(help='SPEC of evaluate autolabel that mono labels are scored on.')
+    ] = '',
+    limit: Annotated[int | None, typer.Option(help='At most so many of its frames.')] = None,
+    json_file: Annotated[Path | None, typer.Option('--json', help='Write the table here.')] = None,
+) -> None:
+    """Label recordings of another domain, learn from what is accepted, and again.
+
+    Each round's scores go into one table: the rounds of SDFLabel's curriculum.
+    """
+    from training.curriculum import CurriculumJob
+    from training.curriculum import curriculum as run
+
+    job = CurriculumJob(
+        start=str(start),
+        bags=tuple(bags),
+        crops=tuple(crops),
+        out=str(out),
+        mode=mode,
+        rounds=rounds,
+        steps=steps,
+        validation=validation,
+        data=data,
+        limit=limit,
+    )
+    run(job, json_file=json_file)
+
+
+@app.command()
 def label(
     bag: Annotated[Path, typer.Argument(help='Recording with camera, LiDAR and transforms.')],
     out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
