@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sim_perception.geometry.transforms import from_quaternion, to_quaternion
 from sim_perception.simulator.scene import Mesh
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 Color = tuple[float, float, float]
 
 FORMAT = 1
@@ -43,8 +43,8 @@ class Motion:
         poses: (T, 4, 4) in the world.
     """
 
-    times: F64
-    poses: F64
+    times: Array
+    poses: Array
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def write_drive(drive: Drive, folder: Path) -> None:
         OSError: for a full disk and the like.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    meshes = [item.mesh for item in (*drive.objects, *drive.parts)]
+    meshes = [item.mesh for item in drive.objects] + [part.mesh for part in drive.parts]
     arrays = {
         f'{k:03d}_{field.name}': getattr(mesh, field.name)
         for k, mesh in enumerate(meshes)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.transforms import make_transform
 from sim_perception.simulator.assembly import Assembly, ObjectSpec, planar_pose
 from sim_perception.simulator.drive import (
     TEXTURED,
@@ -55,7 +54,8 @@ class ReplayWorld:
         textured = len(materials) - len(drive.textures)
         for part in drive.parts:
             mesh = _dressed(part.mesh, textured + part.texture)
-            assembly.place(assembly.add_mesh(mesh), make_transform(np.eye(3), part.origin))
+            pose = planar_pose(*part.origin)
+            assembly.place(assembly.add_mesh(mesh), pose)
         for item in objects:
             mass = float(np.prod(item.size)) * _DENSITY.get(item.category, 100.0)
             row = assembly.add_object(

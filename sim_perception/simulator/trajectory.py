@@ -79,4 +79,5 @@ class Trajectory:
         acceleration = np.asarray(self._places(inside, 2), np.float64)
         if beyond:
             turn, acceleration = Rotation.from_rotvec(beyond * angular) * turn, np.zeros(3)
-        return Kinematics(make_transform(turn.as_matrix(), place), velocity, acceleration, angular)
+        pose = np.asarray(make_transform(turn.as_matrix(), place), np.float64)
+        return Kinematics(pose, velocity, acceleration, angular)

@@ -21,12 +21,14 @@ from sim_perception.simulator.posing import Poser
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.scene import Mesh
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 Size = tuple[float, float, float]
 
-_SPACING = 0.07
+_SPACING = 0.06
 _TEMPLATES = 3
-_VOTES = 7
+_VOTES = 25
+_KEPT = (Slot.GLASS, Slot.TYRE, Slot.RIM, Slot.HEADLIGHT, Slot.TAILLIGHT, Slot.PLATE_0)
+"""What a fitted surface shows besides paint; smaller trim would only be ragged."""
 
 
 def car_mesh(model: ShapePca, latent: npt.NDArray[np.floating] | None, size: Size) -> Mesh:
@@ -44,7 +46,7 @@ def car_mesh(model: ShapePca, latent: npt.NDArray[np.floating] | None, size: Siz
     shape = usual_latent(model, size) if latent is None else latent
     surface = decode_mesh(model, np.asarray(shape), size, _SPACING)
     middles = surface.vertices[surface.faces].mean(1) / np.asarray(size)
-    places, materials = _template_faces(model, size)
+    places, materials = template_faces(model, size)
     _, nearest = cKDTree(places).query(middles, _VOTES)
     votes = materials[nearest]
     counts = (votes[:, :, None] == votes[:, None, :]).sum(2)
@@ -52,7 +54,7 @@ def car_mesh(model: ShapePca, latent: npt.NDArray[np.floating] | None, size: Siz
     return _mesh(surface, chosen, class_id('car'))
 
 
-def usual_latent(model: ShapePca, size: Size) -> F64:
+def usual_latent(model: ShapePca, size: Size) -> Array:
     """Return the (K,) expected latent of a car of a size, by the space's joint Gaussian."""
     mean = model.prior_mean.numpy().astype(np.float64)
     covariance = model.prior_covariance()
@@ -76,6 +78,9 @@ def body_mesh(category: str, size: Size, seed: int) -> Mesh:
     if category == 'truck':
         models = [m for m in _fleet() if m.label == 'truck']
         mesh = _closest(models, size)[0].whole()
+        # Prints on a truck's sides are some company's; the recording's has its own colour.
+        sides = (mesh.material >= Slot.TRUCK_SIDE_0) & (mesh.material < Slot.PLASTER_0)
+        mesh = replace(mesh, material=np.where(sides, Slot.PAINT, mesh.material).astype(np.int32))
     elif category in ('pedestrian', 'cyclist'):
         mesh = _person(category, seed)
     else:
@@ -116,7 +121,7 @@ def _closest(models: Sequence[Model], size: Size) -> list[Model]:
     return [models[k] for k in np.argsort(off)]
 
 
-def _template_faces(model: ShapePca, size: Size) -> tuple[F64, npt.NDArray[np.int32]]:
+def template_faces(model: ShapePca, size: Size) -> tuple[Array, npt.NDArray[np.int32]]:
     """Return (N, 3) places of faces in shares of the box, and their materials."""
     config = model.config
     wide = (size[0], config.mirror_scale * size[1] + config.mirror_offset, size[2])
@@ -131,13 +136,14 @@ def _template_faces(model: ShapePca, size: Size) -> tuple[F64, npt.NDArray[np.in
         width = (car.size[1] - config.mirror_offset) / config.mirror_scale
         box = np.array([car.size[0], width, car.size[2]])
         # Large faces speak as often as they are large.
-        rows = np.repeat(np.arange(len(area)), np.clip(area / 0.006, 1, 40).astype(int))
+        rows = np.repeat(np.arange(len(area)), np.clip(area / 0.004, 1, 60).astype(int))
         rng = np.random.default_rng(0)
         share = rng.dirichlet([1.0, 1.0, 1.0], len(rows))
         spots = (corners[rows] * share[:, :, None]).sum(1)
         spots[:, 2] -= car.size[2] / 2
         places.append(spots / box)
-        materials.append(mesh.material[rows])
+        plain = np.where(np.isin(mesh.material, _KEPT), mesh.material, Slot.PAINT)
+        materials.append(plain[rows])
     # Mirrors stand beyond the body and would paint its sides.
     everywhere, kinds = np.concatenate(places), np.concatenate(materials)
     inside = np.abs(everywhere[:, 1]) <= 0.52

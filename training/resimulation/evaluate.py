@@ -15,14 +15,16 @@ from rich.table import Table
 from sim_perception.autolabel.records import write_atomically
 from sim_perception.geometry.boxes import iou_2d, project_box
 from sim_perception.geometry.transforms import invert
+from sim_perception.simulator.drive import read_drive
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
+from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
 from training.command import command_line
 from training.resimulation.recording import Recording, Shot
 from training.resimulation.sightings import Sighting, sightings_of_labels, sightings_of_truth
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 _LEAST_SIDE = 10.0
 _LEAST_SEEN = 0.3
@@ -60,19 +62,23 @@ def evaluate_resimulation(
         against the recording's LiDAR, else its true depth, on re-simulated objects, and
         ``depth_abs_rel_all`` wherever both know depth.
     """
-    recording = Recording(bag, checkpoint, use_truth)
+    simulation = Simulation(load_scenario(scenario), threads=1)
+    if simulation.scenario.replay is None:
+        raise ValueError(f'{scenario} replays no drive; make one with the verb resimulate')
+    ego = read_drive(Path(simulation.scenario.replay.drive)).ego
+    known = simulation.base_T_camera, ego.poses
+    recording = Recording(bag, checkpoint, use_truth, known)
     found = (
         sightings_of_truth(recording)
         if labels is None
         else sightings_of_labels(recording, labels, unsure)
     )
-    simulation = Simulation(load_scenario(scenario), threads=1)
     numbers = np.arange(len(recording))
     if limit is not None and limit < len(numbers):
         numbers = np.unique(np.linspace(0, len(numbers) - 1, limit).astype(int))
     overlaps: list[tuple[str, float]] = []
-    errors: list[F64] = []
-    everywhere: list[F64] = []
+    errors: list[Array] = []
+    everywhere: list[Array] = []
     for number in numbers.tolist():
         shot = recording.shot(number)
         here = [item for item in found if item.frame == number]
@@ -83,7 +89,7 @@ def evaluate_resimulation(
         everywhere.append(all_over)
     scores = _summary(overlaps, np.concatenate(errors), np.concatenate(everywhere))
     scores = {'frames': len(numbers), **scores}
-    record = {'command': command_line(), 'motion': recording.motion_source, **scores}
+    record = {'command': command_line(), **scores}
     if json_file is not None:
         write_atomically(json_file, (json.dumps(record, indent=1) + '\n').encode())
     _print(scores, console or Console())
@@ -94,12 +100,10 @@ def _overlaps(
     simulation: Simulation, shot: Shot, items: Sequence[Sighting], seconds: float
 ) -> list[tuple[str, float]]:
     """Return class and image overlap of every label that the camera sees well."""
-    from sim_perception.taxonomy import load_taxonomy
-
     names = load_taxonomy().names
     state = simulation.state(seconds)
     camera_T_world = invert(state.world_T_base @ simulation.base_T_camera)
-    made: dict[str, list[F64]] = {}
+    made: dict[str, list[Array]] = {}
     for row, (class_id, size) in enumerate(
         zip(simulation.objects.class_id, simulation.objects.size, strict=True)
     ):
@@ -121,7 +125,7 @@ def _overlaps(
     return found
 
 
-def _image_box(camera: Camera, camera_T_world: F64, box: Box3D) -> F64 | None:
+def _image_box(camera: Camera, camera_T_world: Array, box: Box3D) -> Array | None:
     """Return the (4,) box in the image, cut at its border; None if too little of it is there."""
     projected = project_box(camera, camera_T_world, box)
     if projected is None:
@@ -133,7 +137,7 @@ def _image_box(camera: Camera, camera_T_world: F64, box: Box3D) -> F64 | None:
     return inside if area >= _LEAST_SEEN else None
 
 
-def _depth_errors(simulation: Simulation, shot: Shot, seconds: float) -> tuple[F64, F64]:
+def _depth_errors(simulation: Simulation, shot: Shot, seconds: float) -> tuple[Array, Array]:
     """Return relative errors of rendered depth, on objects and everywhere."""
     sample = simulation.camera_frame(seconds, frozenset({'depth', 'instance'}))
     assert sample.depth is not None
@@ -146,7 +150,9 @@ def _depth_errors(simulation: Simulation, shot: Shot, seconds: float) -> tuple[F
     return error[both & (sample.instance > 0)], error[both]
 
 
-def _summary(overlaps: list[tuple[str, float]], objects: F64, everywhere: F64) -> dict[str, Any]:
+def _summary(
+    overlaps: list[tuple[str, float]], objects: Array, everywhere: Array
+) -> dict[str, Any]:
     """Return the scores; None where nothing could be compared."""
     cars = [iou for category, iou in overlaps if category == 'car']
     scores: dict[str, Any] = {'boxes': len(overlaps)}

@@ -18,12 +18,13 @@ from sim_perception.simulator.scene import Mesh
 from sim_perception.simulator.textures import SIZE
 from training.resimulation.surroundings import StandingView
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 F32 = npt.NDArray[np.float32]
 
 _CELL = 2.0
 _AROUND, _LARGEST_TILE, _MOST_TILES = 70.0, 200.0, 9
-_REACH, _AGREE = 35.0, 0.12
+_REACH, _AGREE = 35.0, 0.15
+_MOST_POINTS = 6000
 
 
 class HeightField:
@@ -34,7 +35,7 @@ class HeightField:
         bases: (N, 4, 4) poses of the base, which stands on the ground.
     """
 
-    def __init__(self, views: Sequence[StandingView], bases: F64) -> None:
+    def __init__(self, views: Sequence[StandingView], bases: Array) -> None:
         places = bases[:, :2, 3]
         self.low = np.floor((places.min(0) - _AROUND) / _CELL) * _CELL
         shape = np.ceil((places.max(0) + _AROUND - self.low) / _CELL).astype(int) + 1
@@ -44,7 +45,7 @@ class HeightField:
         flat = cells[inside, 0] * shape[1] + cells[inside, 1]
         self.values = _smooth(_medians(flat, points[inside, 2], int(shape.prod())).reshape(shape))
 
-    def at(self, xy: F64) -> F64:
+    def at(self, xy: Array) -> Array:
         """Return (N,) heights at (N, 2) places, bilinear; beyond the grid its border's."""
         spot = np.clip((xy - self.low) / _CELL, 0, np.array(self.values.shape) - 1.001)
         i, j = spot.astype(int).T
@@ -71,7 +72,7 @@ def ground_parts(
     tile = min(max(tile, 20.0), _LARGEST_TILE)
     counts = np.ceil(extent / tile).astype(int)
     parts: list[DrivePart] = []
-    textures = []
+    textures: list[npt.NDArray[np.uint8]] = []
     for i in range(counts[0]):
         for j in range(counts[1]):
             corner = field.low + tile * np.array([i, j])
@@ -81,14 +82,16 @@ def ground_parts(
     return parts, textures
 
 
-def _ground_points(view: StandingView) -> F64:
+def _ground_points(view: StandingView) -> Array:
     """Return (N, 3) points of a view's ground in the world."""
-    good = view.ground & (view.depth < _REACH)
-    points = unproject(view.camera, np.where(good, view.depth, 0.0))[good]
-    return np.asarray(transform_points(view.world_T_camera, points[::7]), np.float64)
+    with np.errstate(invalid='ignore'):
+        good = view.ground & (view.measured < _REACH)
+    points = unproject(view.camera, np.where(good, view.measured, 0.0))[good]
+    points = points[:: max(1, len(points) // _MOST_POINTS)]
+    return np.asarray(transform_points(view.world_T_camera, points), np.float64)
 
 
-def _medians(keys: npt.NDArray[np.integer], values: F64, count: int) -> F64:
+def _medians(keys: npt.NDArray[np.integer], values: Array, count: int) -> Array:
     """Return (count,) medians of values by key, NaN without any."""
     order = np.lexsort((values, keys))
     keys, values = keys[order], values[order]
@@ -100,7 +103,7 @@ def _medians(keys: npt.NDArray[np.integer], values: F64, count: int) -> F64:
     return medians
 
 
-def _smooth(heights: F64) -> F64:
+def _smooth(heights: Array) -> Array:
     """Return heights without holes: smoothed where known, the nearest's elsewhere."""
     known = np.isfinite(heights)
     mass = gaussian_filter(known.astype(float), 1.5)
@@ -112,7 +115,7 @@ def _smooth(heights: F64) -> F64:
 
 
 def _from_above(
-    field: HeightField, views: Sequence[StandingView], corner: F64, tile: float, road: int
+    field: HeightField, views: Sequence[StandingView], corner: Array, tile: float, road: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return the (SIZE, SIZE, 3) colours and (SIZE, SIZE) classes of a tile; rows are y."""
     axis = (np.arange(SIZE) + 0.5) / SIZE * tile
@@ -168,7 +171,7 @@ def to_srgb(linear: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
 
 
 def _tile(
-    field: HeightField, corner: F64, tile: float, classes: npt.NDArray[np.uint8], texture: int
+    field: HeightField, corner: Array, tile: float, classes: npt.NDArray[np.uint8], texture: int
 ) -> DrivePart:
     """Return the mesh of a tile."""
     count = int(np.ceil(tile / _CELL))

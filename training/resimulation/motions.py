@@ -12,7 +12,7 @@ from sim_perception.geometry.transforms import from_euler
 from sim_perception.simulator.drive import Motion
 from training.resimulation.sightings import Sighting
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 _STILL_SPEED, _STILL_WAY = 0.4, 0.5
 """Slower and shorter ones stand still, m/s and m."""
@@ -20,7 +20,7 @@ _SMOOTH = 0.02
 """Weight of the spline's bending, s^3 per squared weight of a sighting."""
 
 
-def weighted_median(values: npt.ArrayLike, weights: F64) -> F64:
+def weighted_median(values: npt.ArrayLike, weights: Array) -> Array:
     """Return the (K,) weighted medians of (N, K) values."""
     rows = np.asarray(values, np.float64).reshape(len(weights), -1)
     order = np.argsort(rows, axis=0, kind='stable')
@@ -30,7 +30,7 @@ def weighted_median(values: npt.ArrayLike, weights: F64) -> F64:
     return rows[order[middle, columns], columns]
 
 
-def headings(poses: F64, weights: F64) -> F64:
+def headings(poses: Array, weights: Array) -> Array:
     """Return (N,) continuous headings, those turned by half a turn put right by the majority."""
     yaw = np.arctan2(poses[:, 1, 0], poses[:, 0, 0])
     double = np.arctan2((weights * np.sin(2 * yaw)).sum(), (weights * np.cos(2 * yaw)).sum()) / 2
@@ -42,7 +42,7 @@ def headings(poses: F64, weights: F64) -> F64:
     return np.unwrap(np.where(along * front < 0, yaw + np.pi, yaw))
 
 
-def motion_of(items: Sequence[Sighting], seconds: F64, exact: bool = False) -> Motion:
+def motion_of(items: Sequence[Sighting], seconds: Array, exact: bool = False) -> Motion:
     """Return an object's motion.
 
     Args:
@@ -75,7 +75,7 @@ def motion_of(items: Sequence[Sighting], seconds: F64, exact: bool = False) -> M
     return Motion(times, np.stack(smooth))
 
 
-def _stands(times: F64, places: F64, weights: F64) -> bool:
+def _stands(times: Array, places: Array, weights: Array) -> bool:
     """Return whether places are those of one that stands still, apart from noise."""
     if len(times) < 3:
         return True

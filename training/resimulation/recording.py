@@ -40,7 +40,6 @@ from training.resimulation.dense import lidar_aligned
 from training.resimulation.scan_matching import match_scans
 
 Array = npt.NDArray[np.floating]
-F64 = npt.NDArray[np.float64]
 
 GROUND = ('road', 'sidewalk', 'terrain')
 _STANDING = ('building', 'fence', 'pole', 'sign', 'billboard', 'vegetation')
@@ -67,7 +66,7 @@ class Shot:
     depth: npt.NDArray[np.float32]
     semantic: npt.NDArray[np.uint8]
     lidar: npt.NDArray[np.float32]
-    world_T_camera: F64
+    world_T_camera: Array
 
 
 class Recording:
@@ -78,6 +77,8 @@ class Recording:
         checkpoint: of the network that sees depth, classes and, if need be, motion, where the
             bag does not have them.
         use_truth: take depth and classes from ``/ground_truth`` where the bag has them.
+        known: ``base_T_camera`` and the (N, 4, 4) poses of the base at the images, where they
+            have been told before.
 
     Attributes:
         stamps: (N,) of the frames, nanoseconds.
@@ -95,6 +96,7 @@ class Recording:
         path: Path,
         checkpoint: Path = Path('models/depth_segmentation'),
         use_truth: bool = True,
+        known: tuple[Array, Array] | None = None,
     ) -> None:
         self.path, self._checkpoint = path, checkpoint
         self.bag = bag = BagReader(path)
@@ -111,6 +113,10 @@ class Recording:
             stamps = np.intersect1d(stamps, known)
         self.camera_frame = bag.message(self.image, 0).header.frame_id
         self.stamps = stamps
+        if known is not None and len(known[1]) == len(stamps):
+            self.motion_source, self.base_T_camera = 'as known', known[0]
+            self.world_T_camera = known[1] @ known[0]
+            return
         self.motion_source, poses = self._motion()
         keep = np.isfinite(poses).all((1, 2))
         if keep.sum() < 1:
@@ -123,12 +129,12 @@ class Recording:
         return len(self.stamps)
 
     @property
-    def seconds(self) -> F64:
+    def seconds(self) -> Array:
         """(N,) times of the frames since the first."""
         return np.asarray((self.stamps - self.stamps[0]) / 1e9, np.float64)
 
     @property
-    def world_T_base(self) -> F64:
+    def world_T_base(self) -> Array:
         """(N, 4, 4) poses of the base."""
         return np.asarray(self.world_T_camera @ invert(self.base_T_camera), np.float64)
 
@@ -179,7 +185,7 @@ class Recording:
         """
         return _shot(self, number)
 
-    def _motion(self) -> tuple[str, F64]:
+    def _motion(self) -> tuple[str, Array]:
         """Return where the camera's motion comes from and its (N, 4, 4) poses."""
         known = bag_motion(self.bag, self.camera_frame, self.stamps)
         if known.poses is not None:
@@ -197,7 +203,7 @@ class Recording:
             previous = view
         return 'visual odometry', np.stack(poses)
 
-    def _standing(self, number: int, base_T_camera: F64) -> F64:
+    def _standing(self, number: int, base_T_camera: Array) -> Array:
         """Return the points of a scan, in the base's frame, on what stands still and upright."""
         sample = self.sample(int(self.stamps[number]))
         assert sample.camera is not None
@@ -207,14 +213,14 @@ class Recording:
         uv = np.rint(np.nan_to_num(uv, nan=-1.0)).astype(int)
         inside = ((uv >= 0) & (uv < [sample.camera.width, sample.camera.height])).all(1)
         uv, points = uv[inside], transform_points(base_T_camera, cloud)
-        plane = fit_ground(points, base_T_camera[:3, 3])
+        plane = fit_ground(np.asarray(points, np.float64), base_T_camera[:3, 3])
         points = points[inside]
         chosen = np.isin(seen[uv[:, 1], uv[:, 0]], [load_taxonomy().id_of(n) for n in _STANDING])
         if plane is not None:
             chosen &= points[:, 2] - points[:, :2] @ plane[:2] - plane[2] > _ABOVE
         return np.asarray(points[chosen], np.float64)
 
-    def _mounting(self) -> F64:
+    def _mounting(self) -> Array:
         """Return ``base_T_camera`` before the ground is known."""
         try:
             pose = self.bag.transforms.lookup(t_.BASE_FRAME, self.camera_frame, self.stamps[0])
@@ -222,19 +228,21 @@ class Recording:
         except TransformError:
             return from_euler(0, 0, 0, np.array([0, 0, _GUESSED_HEIGHT])) @ BODY_T_OPTICAL
 
-    def _grounded(self, base_T_camera: F64) -> F64:
+    def _grounded(self, base_T_camera: Array) -> Array:
         """Return the mounting with the base moved up or down to the ground."""
         heights = []
         for number in np.unique(np.linspace(0, len(self) - 1, 5).astype(int)):
             points = transform_points(base_T_camera, ground_points(self, int(number)))
-            plane = fit_ground(points, base_T_camera[:3, 3]) if len(points) else None
+            plane = None
+            if len(points):
+                plane = fit_ground(np.asarray(points, np.float64), base_T_camera[:3, 3])
             if plane is not None:
                 heights.append(plane[2])
         lift = make_transform(np.eye(3), (0.0, 0.0, -float(np.median(heights or [0.0]))))
         return lift @ base_T_camera
 
 
-def ground_points(recording: Recording, number: int, stride: int = 4) -> F64:
+def ground_points(recording: Recording, number: int, stride: int = 4) -> Array:
     """Return (N, 3) points of a frame in the optical frame, among them those of the ground."""
     cloud = recording.cloud(number)
     if len(cloud):

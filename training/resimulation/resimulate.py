@@ -22,14 +22,13 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapePca, Surface
 from sim_perception.simulator.drive import Drive, DriveObject, Motion, write_drive
-from sim_perception.simulator.mipmaps import LINEAR
 from sim_perception.simulator.trajectory import Trajectory
 from sim_perception.taxonomy import load_taxonomy
 from training.command import command_line
 from training.datasets.sample import DatasetError
 from training.resimulation.bodies import body_mesh, car_mesh
 from training.resimulation.ground import HeightField, ground_parts
-from training.resimulation.light import match_brightness
+from training.resimulation.light import match_brightness, paint_objects, weather_of
 from training.resimulation.motions import motion_of, size_of, weighted_median
 from training.resimulation.recording import GROUND, Recording, Shot
 from training.resimulation.sightings import (
@@ -40,8 +39,9 @@ from training.resimulation.sightings import (
 )
 from training.resimulation.surroundings import StandingView, standing_view, surroundings
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
+_LIGHT = {'sun_elevation_deg': 40.0, 'sun_azimuth_deg': 60.0, 'cloud_cover': 0.7}
 _GREY = (0.2, 0.2, 0.2)
 _GROUND_VIEWS = 10
 _PEOPLE = ('pedestrian', 'cyclist')
@@ -123,6 +123,9 @@ def resimulate(job: ResimulateJob, console: Console | None = None) -> dict[str, 
     write_scenario(job, recording)
     console.print(f'{len(views)} views of surroundings; matching brightness')
     shots = [(float(recording.seconds[k]), recording.shot(k).image) for k in numbers]
+    drive, look = paint_objects(drive, job.drive, job.out, shots)
+    if look is not None:
+        write_scenario(job, recording, weather_of(look))
     write_drive(match_brightness(drive, job.drive, job.out, shots), job.drive)
     return {
         'scenario': str(job.out),
@@ -202,6 +205,7 @@ def view_without(
     return standing_view(
         shot.image, shot.camera, shot.world_T_camera, shot.depth, shot.semantic, mask,
         [taxonomy.id_of(name) for name in GROUND],
+        None if recording.has_truth else shot.lidar,
     )  # fmt: skip
 
 
@@ -218,8 +222,10 @@ def object_mask(
     return cv2.dilate(mask, np.ones((side, side), np.uint8)).astype(bool)
 
 
-def write_scenario(job: ResimulateJob, recording: Recording) -> None:
-    """Write the YAML file."""
+def write_scenario(
+    job: ResimulateJob, recording: Recording, light: dict[str, float] | None = None
+) -> None:
+    """Write the YAML file, with a light of its own or a plain one."""
     camera = recording.sample(int(recording.stamps[0])).camera
     assert camera is not None
     mount = recording.base_T_camera
@@ -236,8 +242,7 @@ def write_scenario(job: ResimulateJob, recording: Recording) -> None:
         'name': job.out.stem,
         'duration_s': round(float(recording.seconds[-1]) + 0.5 / rate, 3),
         'frame_rate_hz': round(rate, 3),
-        'weather': {'sun_elevation_deg': 40, 'sun_azimuth_deg': 60, 'cloud_cover': 0.7,
-                    'fog_density': 0.0005},
+        'weather': {**(light or _LIGHT), 'fog_density': 0.0005},
         'camera': {
             'width': camera.width,
             'height': camera.height,
@@ -277,8 +282,3 @@ def lidar_mount(recording: Recording) -> dict[str, Any]:
 def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Print what was made."""
     console.print(json.dumps(summary, indent=1), highlight=False)
-
-
-def mean_color(image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> F64:
-    """Return the (3,) median linear colour of the masked pixels."""
-    return np.median(LINEAR[image[mask]], axis=0).astype(np.float64)

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from sim_perception.geometry.transforms import invert, make_transform, transform_points
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 _VOXEL = 0.25
 _NEIGHBOURS = 10
@@ -32,7 +32,7 @@ _LEAST = 60
 _MAP_SCANS = 15
 
 
-def match_scans(scans: Iterable[F64], start: F64 | None = None) -> F64:
+def match_scans(scans: Iterable[Array], start: Array | None = None) -> Array:
     """Return the (N, 4, 4) poses world_T_base of a vehicle at its scans.
 
     A scan with too few points or too little overlap gets the pose of uniform motion.
@@ -41,12 +41,12 @@ def match_scans(scans: Iterable[F64], start: F64 | None = None) -> F64:
         scans: (M, 3) points in the vehicle's level frame, of things that stand still.
         start: (4, 4) pose at the first scan; the identity if None.
     """
-    poses: list[F64] = []
-    kept: list[F64] = []
+    poses: list[Array] = []
+    kept: list[Array] = []
     for scan in scans:
         points = thinned(scan, _VOXEL)
         if not poses:
-            pose = np.eye(4) if start is None else np.asarray(start, np.float64)
+            pose: Array = np.eye(4) if start is None else start
         else:
             first = len(poses) == 1
             step = np.eye(4) if first else invert(poses[-2]) @ poses[-1]
@@ -59,14 +59,14 @@ def match_scans(scans: Iterable[F64], start: F64 | None = None) -> F64:
     return np.stack(poses)
 
 
-def thinned(points: F64, voxel: float) -> F64:
+def thinned(points: Array, voxel: float) -> Array:
     """Return one point of every occupied cube of side ``voxel``, in the given order."""
     cells = np.floor(points / voxel).astype(np.int64)
     _, first = np.unique(cells, axis=0, return_index=True)
     return points[np.sort(first)]
 
 
-def _laid_on(points: F64, world: F64, guess: F64, farthest: float) -> F64:
+def _laid_on(points: Array, world: Array, guess: Array, farthest: float) -> Array:
     """Return the pose that lays points on those of the world, from a guess."""
     if len(points) < _LEAST or len(world) < _LEAST:
         return guess
@@ -98,7 +98,7 @@ def _laid_on(points: F64, world: F64, guess: F64, farthest: float) -> F64:
     return guess if wrong else pose
 
 
-def _planes(world: F64, tree: cKDTree) -> tuple[F64, npt.NDArray[np.bool_]]:
+def _planes(world: Array, tree: cKDTree) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Return (M, 3) normals at points by their neighbours, and where there is a plane."""
     distance, neighbours = tree.query(world, _NEIGHBOURS)
     offsets = world[neighbours] - world[neighbours].mean(1, keepdims=True)

@@ -21,7 +21,7 @@ from sim_perception.types import ShapeLabel
 from training.datasets.sample import DatasetError
 from training.resimulation.recording import Recording
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 _DOUBTS = ('box_mismatch', 'low_confidence', 'other_class')
 _LEAST_POINTS = 90
@@ -47,7 +47,7 @@ class Sighting:
 
     frame: int
     category: str
-    world_T_box: F64
+    world_T_box: Array
     size: tuple[float, float, float]
     weight: float = 1.0
     id: str = ''
@@ -197,5 +197,5 @@ def identified(recording: Recording, found: list[Sighting], least: int = 3) -> l
     return [item for item in named if counts[item.id] >= least]
 
 
-def _level_box(pose: F64, size: tuple[float, float, float]) -> list[float]:
+def _level_box(pose: Array, size: tuple[float, float, float]) -> list[float]:
     return [*pose[:3, 3], math.atan2(pose[1, 0], pose[0, 0]), *size]

@@ -23,12 +23,12 @@ from sim_perception.simulator.textures import SIZE
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 
-F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
 _COLUMNS = 220
 """Cells of a sheet across the image."""
-_JUMP = 0.12
+_JUMP = 0.25
 """Neighbours whose depths differ by a greater share are not joined."""
 _AGREE = 0.15
 _FARTHEST = 150.0
@@ -46,24 +46,27 @@ class StandingView:
         depth: (H, W) metres; inf in the sky, NaN where unknown.
         semantic: (H, W) class ids.
         ground: (H, W) whether a pixel shows the ground.
+        measured: (H, W) metres, NaN where not measured: the LiDAR's, else ``depth`` itself.
     """
 
     image: npt.NDArray[np.uint8]
     camera: Camera
-    world_T_camera: F64
+    world_T_camera: Array
     depth: npt.NDArray[np.float32]
     semantic: npt.NDArray[np.uint8]
     ground: Mask
+    measured: npt.NDArray[np.float32]
 
 
 def standing_view(
     image: npt.NDArray[np.uint8],
     camera: Camera,
-    world_T_camera: F64,
+    world_T_camera: Array,
     depth: npt.NDArray[np.float32],
     semantic: npt.NDArray[np.uint8],
     moving: Mask,
     ground_ids: Sequence[int],
+    lidar: npt.NDArray[np.float32] | None = None,
 ) -> StandingView:
     """Return a view whose moving things are painted over by what is beside and behind them."""
     sky = semantic == load_taxonomy().id_of('sky')
@@ -80,10 +83,14 @@ def standing_view(
         spots = rows[hole], columns[hole]
         depth, semantic, image = depth.copy(), semantic.copy(), image.copy()
         depth[hole], semantic[hole], image[hole] = depth[spots], semantic[spots], image[spots]
-    return StandingView(image, camera, world_T_camera, depth, semantic, ground)
+    scanned = lidar is not None and np.isfinite(lidar).any()
+    measured = lidar if scanned and lidar is not None else depth
+    return StandingView(image, camera, world_T_camera, depth, semantic, ground, measured)
 
 
-def surroundings(views: Sequence[StandingView]) -> tuple[list[DrivePart], list[npt.NDArray]]:
+def surroundings(
+    views: Sequence[StandingView],
+) -> tuple[list[DrivePart], list[npt.NDArray[np.uint8]]]:
     """Return one part per view, in order, and their textures; views that add nothing have none.
 
     Textures are the views' own images: what light did to them is for the caller to take out.
@@ -130,24 +137,24 @@ def sheet(view: StandingView, later: Sequence[StandingView]) -> Mesh | None:
     faces = faces[good]
     if not len(faces):
         return None
-    used, faces = np.unique(faces, return_inverse=True)
-    faces = faces.reshape(-1, 3)
+    used, corner = np.unique(faces, return_inverse=True)
+    triangles = np.ascontiguousarray(corner.reshape(-1, 3), np.int32)
     places = places[used]
     u, v = np.meshgrid((columns + 0.5) / width, (rows + 0.5) / height)
     uv = np.stack([u, v], -1).reshape(-1, 2)[used]
-    semantic = view.semantic[at].ravel()[used[faces[:, 0]]]
+    semantic = view.semantic[at].ravel()[used[triangles[:, 0]]]
     return Mesh(
         vertices=places.astype(np.float32),
-        faces=np.ascontiguousarray(faces, np.int32),
+        faces=triangles,
         normals=_towards(view.world_T_camera[:3, 3], places).astype(np.float32),
         uv=uv.astype(np.float32),
-        material=np.full(len(faces), TEXTURED, np.int32),
+        material=np.full(len(triangles), TEXTURED, np.int32),
         semantic=semantic.astype(np.uint8),
         occlusion=np.ones(len(places), np.float32),
     )
 
 
-def _known_better(view: StandingView, points: F64) -> Mask:
+def _known_better(view: StandingView, points: Array) -> Mask:
     """Return which points a view sees itself, or sees through."""
     seen = transform_points(invert(view.world_T_camera), points)
     uv, depth = project(view.camera, seen)
@@ -160,7 +167,7 @@ def _known_better(view: StandingView, points: F64) -> Mask:
         return depth < known * (1 + _AGREE)
 
 
-def _towards(place: F64, points: F64) -> F64:
+def _towards(place: Array, points: Array) -> Array:
     """Return (N, 3) unit normals that look at a place, and up a little.
 
     The sheets are too rough for normals of their own: their images hold the shading.

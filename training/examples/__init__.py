@@ -1,0 +1,1 @@
+"""Small documented programs that show one idea each; run them with ``python -m``."""
