@@ -222,8 +222,9 @@ def descend(synthesis: Synthesis, seed: int = 0, stages: tuple[Stage, ...] = STA
             errors = synthesis.error(guess, stage)
             errors.sum().backward()
             # A sliver of an outline can have any slope.
-            scale = guess.grad.norm(dim=1, keepdim=True).clamp(min=1e-9)  # type: ignore[union-attr]
-            guess.grad = guess.grad / scale.clamp(min=1.0)  # type: ignore[operator]
+            slope = guess.grad
+            assert slope is not None
+            guess.grad = slope / slope.norm(dim=1, keepdim=True).clamp(min=1.0)
             optimizer.step()
             for course, row, error in zip(courses, guess.detach(), errors.tolist(), strict=True):
                 course.guesses.append(row.clone())

@@ -109,13 +109,14 @@ class Recording:
         self.has_truth = bool(use_truth and layers)
         stamps = bag.stamps(self.image)
         if self.has_truth:
-            known = np.intersect1d(bag.stamps(t_.DEPTH.name), bag.stamps(t_.SEMANTIC.name))
-            stamps = np.intersect1d(stamps, known)
+            layered = np.intersect1d(bag.stamps(t_.DEPTH.name), bag.stamps(t_.SEMANTIC.name))
+            stamps = np.intersect1d(stamps, layered)
         self.camera_frame = bag.message(self.image, 0).header.frame_id
         self.stamps = stamps
         if known is not None and len(known[1]) == len(stamps):
-            self.motion_source, self.base_T_camera = 'as known', known[0]
-            self.world_T_camera = known[1] @ known[0]
+            self.motion_source: str = 'as known'
+            self.base_T_camera: Array = known[0]
+            self.world_T_camera: Array = known[1] @ known[0]
             return
         self.motion_source, poses = self._motion()
         keep = np.isfinite(poses).all((1, 2))

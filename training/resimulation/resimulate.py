@@ -218,7 +218,7 @@ def object_mask(
         pose = Trajectory(item.motion.times, item.motion.poses).at(seconds).pose
         surface = Surface(item.mesh.vertices, item.mesh.faces)
         mask |= silhouette_mask(surface, invert(shot.world_T_camera) @ pose, shot.camera)
-    side = 2 * max(2, round(0.006 * mask.shape[1])) + 1
+    side = 2 * max(2, round(0.006 * shot.camera.width)) + 1
     return cv2.dilate(mask, np.ones((side, side), np.uint8)).astype(bool)
 
 
