@@ -20,7 +20,7 @@ def tree(folder: str) -> list[tuple[str, list[str]]]:
     return entries
 
 
-NODES = ['simulator', 'depth_segmentation', 'tracker', 'auto_labeler', 'pipeline']
+NODES = ['simulator', 'depth_segmentation', 'tracker', 'auto_labeler', 'detector_3d', 'pipeline']
 
 # Ranges; requirements/ holds the exact versions that are tested together.
 RUNTIME = [

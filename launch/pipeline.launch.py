@@ -15,9 +15,11 @@ _TABLES = (
     launching.TRANSPORT,
     launching.TRACKER_ARGUMENTS,
     launching.AUTO_LABELER_ARGUMENTS,
+    launching.DETECTOR_3D_ARGUMENTS,
     launching.COMMON_ARGUMENTS,
 )
-_OPTIONAL = ('tracker', 'auto_labeler')
+_OPTIONAL = {'tracker': 'tracker', 'auto_labeler': 'auto_labeler', 'detector': 'detector_3d'}
+"""Nodes by the argument that asks for them."""
 
 
 def separate_processes(context: LaunchContext, simulated: bool, chosen: list[str]) -> list[Action]:
@@ -26,6 +28,7 @@ def separate_processes(context: LaunchContext, simulated: bool, chosen: list[str
     remappings = {
         'tracker': launching.tracker_remappings(),
         'auto_labeler': launching.auto_labeler_remappings(),
+        'detector_3d': launching.detector_3d_remappings(),
     }
     values = launching.parameters_from(*_TABLES[1:])
     consumers = [
@@ -66,6 +69,7 @@ def one_process(context: LaunchContext, simulated: bool, chosen: list[str]) -> l
             parameters=parameters,
             remappings=[
                 *launching.auto_labeler_remappings(),
+                *launching.detector_3d_remappings(),
                 *launching.tracker_remappings(),
             ],
             output='screen',
@@ -80,7 +84,9 @@ def start(context: LaunchContext) -> list[Action]:
     container = IfCondition(LaunchConfiguration('container')).evaluate(context)
     bag = LaunchConfiguration('record').perform(context)
     chosen = [
-        name for name in _OPTIONAL if IfCondition(LaunchConfiguration(name)).evaluate(context)
+        node
+        for name, node in _OPTIONAL.items()
+        if IfCondition(LaunchConfiguration(name)).evaluate(context)
     ]
     nodes = one_process if container else separate_processes
     return [*([launching.recorder(bag)] if bag else []), *nodes(context, simulated, chosen)]
@@ -104,6 +110,9 @@ def generate_launch_description() -> LaunchDescription:
             ),
             launching.argument(
                 'auto_labeler', 'false', "label a detector's cars in 3D with the LiDAR, too"
+            ),
+            launching.argument(
+                'detector', 'false', 'detect cars in 3D with camera and LiDAR, too'
             ),
             *launching.declare(launching.TRACKER_TOPICS, launching.AUTO_LABELER_TOPICS, *_TABLES),
             launching.argument(*launching.PARAMS_FILE),

@@ -177,6 +177,39 @@ def permanence(
     run(checkpoint, data, json_file=json_file, device=device, record=record)
 
 
+@app.command('detector3d')
+def detector3d(
+    data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS], bag:DIR or kitti_object:DIR.')],
+    checkpoint: Checkpoint = Path('models/detector3d'),
+    points: Annotated[
+        str,
+        typer.Option(
+            help="What it sees: 'lidar', 'depth' (predicted), or 'trained', what it learnt from."
+        ),
+    ] = 'trained',
+    blind: Annotated[
+        bool, typer.Option('--blind', help='Show it no image, where it can do without.')
+    ] = False,
+    json_file: Json = None,
+    limit: Limit = None,
+    device: Device = 'auto',
+    record: Record = False,
+) -> None:
+    """Score a 3D detector by average precision in plan view and in space."""
+    from training.evaluate_detector import evaluate_detector as run
+
+    run(
+        checkpoint,
+        data,
+        points=points,
+        blind=blind,
+        json_file=json_file,
+        limit=limit,
+        device=device,
+        record=record,
+    )
+
+
 @app.command()
 def autolabel(
     data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS] or kitti_object:DIR.')],

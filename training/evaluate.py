@@ -68,7 +68,7 @@ def evaluate_depth_segmentation(
         whole = evaluate_engine(engine, replace(data, crop=1.0, window=crop), track=progress)
         scores['abs_rel_whole'] = whole['abs_rel']
         scores['camera_change'] = scores['abs_rel'] / whole['abs_rel'] - 1
-    return _report(
+    return report(
         'depth_segmentation',
         checkpoint,
         spec,
@@ -103,7 +103,7 @@ def evaluate_visual_odometry(
     engine = DepthSegmentationEngine.load(checkpoint, device=device)
     scores = evaluate_odometry(engine, frames, limit=limit, track=frames_of(spec))
     pairs = int(scores['pairs'])
-    return _report(
+    return report(
         'visual_odometry', checkpoint, spec, pairs, scores, json_file=json_file, record=record
     )
 
@@ -144,7 +144,7 @@ def evaluate_translation(
         open_spec(real, limit) if real else None,
         frames_of(spec),
     )
-    return _report(
+    return report(
         'translation', checkpoint, spec, len(data), scores, json_file=json_file, record=False
     )
 
@@ -182,7 +182,7 @@ def evaluate_permanence(
     engine = PermanenceEngine(checkpoint, device=device)
     scores = score_bags(engine, [data.removeprefix('bag:')], RuleConfig())
     frames = int(scores.pop('frames'))
-    return _report(
+    return report(
         'permanence', checkpoint, data, frames, scores, json_file=json_file, record=record
     )
 
@@ -259,7 +259,7 @@ def frames_of(data: str) -> Callable[[Iterable[T], int], Iterator[T]]:
     return progress
 
 
-def _report(
+def report(
     task: str,
     checkpoint: Path,
     spec: str,
@@ -290,6 +290,7 @@ def _report(
 
 def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | None) -> None:
     """Add a result to the checkpoint's metrics and rewrite its card."""
+    from training.tasks.detector3d_card import detector3d_card
     from training.tasks.permatrack_card import permatrack_card
 
     loaded = load_checkpoint(checkpoint)
@@ -301,7 +302,8 @@ def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | No
         found = load_checkpoint(beside).metrics.get('evaluations', {})
         if name in found:
             metrics.setdefault('beside', {}).setdefault(beside.name, {})[name] = found[name]
-    write = permatrack_card if loaded.name == 'permanence' else write_card
+    cards = {'permanence': permatrack_card, 'detector3d': detector3d_card}
+    write = cards.get(loaded.name, write_card)
     card = write(metrics) if 'training' in metrics else None
     update_checkpoint(checkpoint, metrics=metrics, card=card)
 

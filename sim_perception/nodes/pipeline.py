@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         '--auto-labeler', action='store_true', help="label a detector's cars in 3D, too"
     )
+    parser.add_argument(
+        '--detector-3d', action='store_true', help='detect cars in 3D with the LiDAR, too'
+    )
     options = parser.parse_args(remove_ros_args(arguments)[1:])
     nodes: list[Callable[[], Node]] = [DepthSegmentationNode]
     if options.tracker:
@@ -42,6 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
         from sim_perception.nodes.auto_labeler import AutoLabelerNode
 
         nodes.append(AutoLabelerNode)
+    if options.detector_3d:
+        from sim_perception.nodes.detector_3d import Detector3dNode
+
+        nodes.append(Detector3dNode)
     if options.source == 'simulator':
         # Imported only here: a robot needs no renderer.
         from sim_perception.nodes.simulator import SimulatorNode

@@ -117,6 +117,10 @@ AUTO_LABELER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
 AUTO_LABELER_TOPICS: Mapping[str, tuple[type, str, str]] = {
     'image_boxes': (str, 'detections_2d', "topic of a detector's Detection2DArray to label from"),
 }
+DETECTOR_3D_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'points': (str, 'lidar', "what the detector_3d sees: 'lidar', or 'depth' of the camera"),
+    'detector_checkpoint': (str, '', "the detector_3d's checkpoint folder; empty is the shipped"),
+}
 TRANSPORT: Mapping[str, tuple[type, str, str]] = {
     'image_transport': (str, 'raw', "'raw' or 'compressed': which camera topic to take"),
 }
@@ -192,6 +196,11 @@ def tracker_remappings() -> list[tuple[str, LaunchConfiguration]]:
 def auto_labeler_remappings() -> list[tuple[str, LaunchConfiguration]]:
     """Return the remappings of the auto_labeler's inputs, for it alone in a process."""
     return [('auto_labeler:detections_2d', LaunchConfiguration('image_boxes'))]
+
+
+def detector_3d_remappings() -> list[tuple[str, LaunchConfiguration]]:
+    """Return the remappings of the detector_3d's inputs, for it alone in a process."""
+    return [('detector_3d:depth/image', LaunchConfiguration('depth'))]
 
 
 def rviz(condition: Any, use_sim_time: Any) -> Node:

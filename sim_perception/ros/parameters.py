@@ -262,6 +262,25 @@ class AutoLabelerParameters:
     shape_checkpoint: str = parameter(
         '', 'checkpoint folder of the shape space; empty is the shipped models/shape_car'
     )
+    mode: str = parameter(
+        'lidar',
+        'what labels rest on: lidar, boxes and points; mono, boxes and the image alone; fused, '
+        'all of them',
+        choices=('lidar', 'mono', 'fused'),
+    )
+    coordinates_checkpoint: str = parameter(
+        '',
+        'checkpoint folder of the coordinates network for mono and fused; empty is the shipped '
+        'models/surface_coordinates',
+    )
+    depth_checkpoint: str = parameter(
+        '',
+        'checkpoint folder of depth and classes for mono; empty is the shipped '
+        'models/depth_segmentation',
+    )
+    image_transport: str = parameter(
+        'raw', 'which image topic mono and fused take', choices=('raw', 'compressed')
+    )
     class_map: str = parameter(
         'van=car',
         "classes of the detector by the taxonomy's names, 'theirs=ours, ...'; names that are "
@@ -315,12 +334,68 @@ class AutoLabelerParameters:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Detector3dParameters:
+    """Parameters of the ``detector_3d`` node."""
+
+    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    points: str = parameter(
+        'lidar',
+        "what shows where things are: 'lidar' takes lidar/points, 'depth' takes depth/image of "
+        'the same camera, measured or predicted',
+        choices=('lidar', 'depth'),
+    )
+    detector_checkpoint: str = parameter(
+        '',
+        'checkpoint folder; empty is the shipped models/detector3d, or models/detector3d_camera '
+        "for points 'depth'",
+    )
+    device: str = parameter('auto', "'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'")
+    threads: int = parameter(
+        0, "CPU threads of the network; 0 keeps PyTorch's choice", low=0, high=256
+    )
+    image_transport: str = parameter(
+        'raw',
+        "'raw' takes camera/image_raw, 'compressed' takes camera/image_raw/compressed, 'none' "
+        'does without images: only camera/camera_info is needed',
+        choices=('raw', 'compressed', 'none'),
+    )
+    min_score: float = parameter(0.3, 'weaker detections are left out', low=0.0, high=1.0)
+    level_frame: str = parameter(
+        'base_link', 'frame with z up that moves with the robot; detections are in it'
+    )
+    fixed_frame: str = parameter(
+        'odom',
+        "frame that stands still, for removing the robot's motion from scans with a column "
+        "'time'; empty removes none",
+    )
+    sync_slop: float = parameter(
+        0.06,
+        'images and points whose stamps differ by more do not belong together, seconds',
+        low=0.0,
+        high=1.0,
+    )
+    tf_timeout: float = parameter(
+        0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0
+    )
+    jump_threshold: float = parameter(
+        1.0,
+        'stamps that go back by more than this start afresh, by less are dropped, seconds',
+        low=0.0,
+        high=3600.0,
+    )
+    input_timeout: float = parameter(
+        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
+    )
+
+
 #: The parameters of every node, by the node's default name.
 NODES: dict[str, type] = {
     'simulator': SimulatorParameters,
     'depth_segmentation': DepthSegmentationParameters,
     'tracker': TrackerParameters,
     'auto_labeler': AutoLabelerParameters,
+    'detector_3d': Detector3dParameters,
 }
 
 

@@ -79,7 +79,9 @@ def read_scene(folder: Path, name: str) -> LabelScene:
     scan = read_scan(folder / 'velodyne' / f'{name}.bin')
     points = np.asarray(transform_points(vehicle_T_lidar, scan), np.float64)
     frame = LidarFrame(camera, camera_T_vehicle, points, vehicle_T_lidar[:3, 3])
-    return LabelScene(name, frame, image, read_objects(folder / 'label_2' / f'{name}.txt', points))
+    labels = folder / 'label_2' / f'{name}.txt'
+    objects = read_objects(labels, points)
+    return LabelScene(name, frame, image, objects, regions=read_regions(labels))
 
 
 def read_image(folder: Path, name: str) -> npt.NDArray[np.uint8]:
@@ -127,6 +129,20 @@ def read_lidar_pose(path: Path) -> F64:
         ) from error
     rectified = make_transform(rectify, np.zeros(3))
     return BODY_T_OPTICAL @ rectified @ make_transform(mount[:, :3], mount[:, 3])
+
+
+def read_regions(path: Path) -> tuple[tuple[float, float, float, float], ...]:
+    """Return the image boxes that a label file calls ``DontCare``: there nothing is labelled.
+
+    Raises:
+        DatasetError: if the file is absent or a row is no label.
+    """
+    try:
+        rows = [line.split() for line in path.read_text().splitlines()]
+        boxes = [[float(n) for n in row[4:8]] for row in rows if row and row[0] == 'DontCare']
+        return tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in boxes)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f'{path} is no KITTI label file: {error}') from error
 
 
 def read_objects(path: Path, points: F64) -> tuple[TrueObject, ...]:

