@@ -71,6 +71,7 @@ class RenderSettings:
             than 1, as interpolated ones are.
         margin: how far around the box rays are traced, metres of the normalised frame.
         softness: half width of the silhouette's rim, pixels of the rendering.
+        normals: whether normals are wanted; without them they are 0, and a rendering is faster.
     """
 
     steps: int = 40
@@ -80,6 +81,7 @@ class RenderSettings:
     stride: float = 0.95
     margin: float = 0.4
     softness: float = 0.5
+    normals: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,10 @@ def render(
         first, hit = _trace(along, near, far, direction.norm(dim=-1), settings)
         closest = _closest(along, near, far, settings)
 
-    depth, place, normals = _hits(distance, shapes, origin, direction, first, stretch)
+    depth, place = _hits(distance, shapes, origin, direction, first)
+    normals = torch.zeros_like(place)
+    if settings.normals:
+        normals = _outward(distance, shapes, place, stretch)
     spacing = _pixel_spacing(pixels) / focal.mean()
     scale = shapes.size.prod(-1).pow(1 / 3) / shapes.mean_size.prod().pow(1 / 3)
     # The tangent of the angle between ray and surface.
@@ -229,23 +234,22 @@ def _closest(
 
 
 def _hits(
-    distance: Distance,
-    shapes: PosedShapes,
-    origin: Tensor,
-    direction: Tensor,
-    first: Tensor,
-    stretch: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return depth (B, N), place in the normalised frame and normal, with derivatives."""
+    distance: Distance, shapes: PosedShapes, origin: Tensor, direction: Tensor, first: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return depth (B, N) and place in the normalised frame, with derivatives."""
     start = origin[:, None] + first[..., None] * direction
     _, slope = _value_and_slope(distance, start.detach(), shapes.latent.detach())
     pace = (slope * direction.detach()).sum(-1)
     least = _STEEPEST * direction.detach().norm(dim=-1)
     depth = first - distance(start, shapes.latent) / torch.minimum(pace, -least)
-    place = origin[:, None] + depth[..., None] * direction
+    return depth, origin[:, None] + depth[..., None] * direction
+
+
+def _outward(distance: Distance, shapes: PosedShapes, place: Tensor, stretch: Tensor) -> Tensor:
+    """Return (B, N, 3) unit normals in the optical frame at places of the normalised frame."""
     _, slope = _value_and_slope(distance, place, shapes.latent)
     outward = torch.einsum('bij,bnj->bni', shapes.rotation, slope * stretch[:, None])
-    return depth, place, torch.nn.functional.normalize(outward, dim=-1, eps=1e-9)
+    return torch.nn.functional.normalize(outward, dim=-1, eps=1e-9)
 
 
 def _value_and_slope(distance: Distance, place: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,6 +65,25 @@ def test_linear_grid_gives_the_same_distances(cars: ShapePca) -> None:
     np.testing.assert_allclose(distance[0].numpy(), from_grid, atol=2e-3)
 
 
+def test_volumes_give_the_same_distances_inside_and_beyond(cars: ShapePca) -> None:
+    generator = torch.Generator().manual_seed(1)
+    points = 3 * torch.randn(2, 300, 3, generator=generator)
+    latent = torch.randn(2, 5, generator=generator)
+    expected, _ = cars.sdf(points, latent)
+    found = cars.sample(cars.volumes(latent), points)
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
+
+
+def test_jacobian_is_the_grids_at_any_latent(cars: ShapePca) -> None:
+    points = np.random.default_rng(0).normal(size=(40, 3))
+    latent = np.array([0.5, -1.0, 0.3, 0.0, 1.2])
+    values, slopes = cars.jacobian(points, latent)
+    places = torch.as_tensor(points[None], dtype=torch.float32)
+    direct, _ = cars.sdf(places, torch.as_tensor(latent[None], dtype=torch.float32))
+    np.testing.assert_allclose(values, direct[0].numpy(), atol=1e-5)
+    assert slopes.shape == (40, 5)
+
+
 def test_mesh_is_closed_looks_outwards_and_fills_its_box(cars: ShapePca) -> None:
     size = (4.2, 1.7, 1.5)
     mesh = decode_mesh(cars, np.zeros(5), size)

@@ -1,0 +1,35 @@
+"""The ways to fit, by name."""
+
+from __future__ import annotations
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.photometric import PhotometricRefiner
+from sim_perception.autolabel.refine import Refiner
+from sim_perception.autolabel.sdf_fit import SdfRefiner
+from sim_perception.autolabel.sdflabel import SdfLabelRefiner
+from sim_perception.models.shape import ShapePca
+from sim_perception.models.shape_sdf import ShapeSdf
+
+REFINERS = ('fit', 'sdflabel', 'photometric')
+"""``fit``: of second order, without rendering, the default; ``sdflabel``: by rendered coordinates
+and surface points, first order; ``photometric``: by textured rendering, without LiDAR."""
+
+
+def make_refiner(name: str, model: ShapePca | ShapeSdf, config: LabelConfig) -> Refiner:
+    """Return a way to fit shapes of a space.
+
+    Args:
+        name: of ``REFINERS``.
+        model: a shape space of either kind.
+        config: settings.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if name == 'sdflabel':
+        return SdfLabelRefiner(model, config)
+    if name == 'photometric':
+        return PhotometricRefiner(model, config)
+    if name != 'fit':
+        raise ValueError(f'unknown refinement {name!r}; known: {", ".join(REFINERS)}')
+    return SdfRefiner(model, config) if isinstance(model, ShapeSdf) else Refiner(model, config)
