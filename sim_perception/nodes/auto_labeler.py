@@ -1,4 +1,4 @@
-"""The ``auto_labeler`` node: image boxes and LiDAR in, 3D boxes with shape out."""
+"""The ``auto_labeler`` node: image boxes, LiDAR or images in, 3D boxes with shape out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.export import export_frames
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.meshes import surface_of
+from sim_perception.autolabel.modes import load_labeler
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import stamp_to_ns, to_camera
-from sim_perception.ros.images import INFO_TOPIC
-from sim_perception.ros.label_inputs import read_input
+from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC, message_rgb
+from sim_perception.ros.label_inputs import read_input, rectified
 from sim_perception.ros.labels import mesh_markers, to_label_array
 from sim_perception.ros.lifecycle import StampGuard, WorkerNode, describe_error, node_main
 from sim_perception.ros.parameters import AutoLabelerParameters
@@ -40,6 +42,16 @@ DETECTIONS_TOPIC, POINTS_TOPIC = 'detections_2d', 'lidar/points'
 _TYPES: dict[str, type] = {'labels': Detection3DArray, 'meshes': MarkerArray}
 _MESH_SPACING = 0.15
 """Of live meshes, metres: coarser than exported ones."""
+
+
+def input_streams(mode: str, image_transport: str) -> list[tuple[str, type]]:
+    """Return topic and type of what a mode matches by stamp, detections first."""
+    streams: list[tuple[str, type]] = [(DETECTIONS_TOPIC, Detection2DArray)]
+    if mode != 'mono':
+        streams.append((POINTS_TOPIC, PointCloud2))
+    if mode != 'lidar':
+        streams.append(IMAGE_TOPICS[image_transport])
+    return streams
 
 
 class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
@@ -67,9 +79,13 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
     def setup(self) -> None:
         """Load the shape space, compile the fit and make publishers and services."""
         p = self.parameters
-        chosen = p.shape_checkpoint
-        folder = Path(chosen) if chosen else share_path('models', 'shape_car')
-        self._labeler = ShapeLabeler.load(folder, LabelConfig(mirrors=p.mirrors))
+        networks = {}
+        if p.mode != 'lidar':
+            networks['coordinates'] = _folder(p.coordinates_checkpoint, 'surface_coordinates')
+            networks['depth'] = _folder(p.depth_checkpoint, 'depth_segmentation')
+        config = LabelConfig(mirrors=p.mirrors)
+        shape = _folder(p.shape_checkpoint, 'shape_car')
+        self._labeler = load_labeler(p.mode, shape, config=config, **networks)
         self._labeler.warm_up()
         self._taxonomy = load_taxonomy()
         self._class_ids = parse_class_map(p.class_map, self._taxonomy)
@@ -100,16 +116,15 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self.stamps = StampGuard(p.jump_threshold)
         self._transforms = TransformLookup(self, p.tf_timeout)
         settings = SyncSettings(slop=p.sync_slop, queue_size=10, jump=p.jump_threshold)
-        self._sync = Synchronizer(2, self._on_pair, settings)
-        self._topics = [self.resolve_topic_name(t) for t in (DETECTIONS_TOPIC, POINTS_TOPIC)]
+        streams = input_streams(p.mode, p.image_transport)
+        self._sync = Synchronizer(len(streams), self._on_set, settings)
+        self._topics = [self.resolve_topic_name(topic) for topic, _ in streams]
         lost, sensor = self.diagnostics.lost, qos.sensor_qos
         self._inputs = [
-            qos.subscribe(
-                self, Detection2DArray, DETECTIONS_TOPIC, self._on_detections, sensor(), lost
-            ),
-            qos.subscribe(self, PointCloud2, POINTS_TOPIC, self._on_points, sensor(), lost),
-            qos.subscribe(self, CameraInfo, INFO_TOPIC, self._on_info, sensor()),
+            qos.subscribe(self, kind, topic, partial(self._on_input, k), sensor(), lost)
+            for k, (topic, kind) in enumerate(streams)
         ]
+        self._inputs.append(qos.subscribe(self, CameraInfo, INFO_TOPIC, self._on_info, sensor()))
         self.diagnostics.expect(*self._topics, timeout=p.input_timeout)
         super().start()
 
@@ -128,24 +143,25 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         if self._transforms is not None:
             self._transforms.reset()
 
-    def _on_detections(self, message: Detection2DArray) -> None:
-        self.diagnostics.received(self._topics[0])
-        self._sync.put(0, message)
-
-    def _on_points(self, message: PointCloud2) -> None:
-        self.diagnostics.heard(self._topics[1])
-        self._sync.put(1, message)
+    def _on_input(self, number: int, message: Any) -> None:
+        if number == 0:
+            self.diagnostics.received(self._topics[0])
+        else:
+            self.diagnostics.heard(self._topics[number])
+        self._sync.put(number, message)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
 
-    def _on_pair(self, messages: Any) -> None:
+    def _on_set(self, messages: Any) -> None:
         if not self._paused:
             self.submit(messages)
 
     def process(self, item: Any) -> None:
         """Label one frame and publish what was accepted."""
-        detections, cloud = item
+        detections, *others = item
+        cloud = next((one for one in others if isinstance(one, PointCloud2)), None)
+        images = [message_rgb(one) for one in others if one is not cloud]
         self.check_stamp(detections.header)
         labeler, transforms = self._labeler, self._transforms
         assert labeler is not None
@@ -159,7 +175,8 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             *(detections, cloud, camera, self._class_ids, labeler.class_id, self.parameters),
             transforms.lookup,
         )
-        found = labeler.label(seen.frame, seen.boxes, self.parameters.time_budget)
+        image = rectified(camera, images[0]) if images else None
+        found = labeler.label(seen.frame, seen.boxes, self.parameters.time_budget, image)
         work = time.perf_counter() - begin
         labels = tuple(replace(one, id=i) for one, i in zip(found, seen.ids, strict=True))
         stamp = stamp_to_ns(detections.header.stamp)
@@ -222,6 +239,10 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         response.success = True
         response.message = f'{len(frames)} frames in {folder.resolve()}'
         return response
+
+
+def _folder(chosen: str, name: str) -> Path:
+    return Path(chosen) if chosen else share_path('models', name)
 
 
 def main(arguments: list[str] | None = None) -> int:

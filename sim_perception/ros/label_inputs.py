@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2
@@ -12,9 +13,9 @@ from vision_msgs.msg import Detection2DArray
 from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.autolabel.motion import still_points
 from sim_perception.geometry.cameras import undistort_boxes
-from sim_perception.geometry.transforms import transform_points
+from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.ros.clouds import cloud_points
-from sim_perception.ros.conversions import stamp_to_ns
+from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
 from sim_perception.ros.parameters import AutoLabelerParameters
 from sim_perception.ros.placement import Lookup
 from sim_perception.ros.tf import TransformError
@@ -88,12 +89,7 @@ def level_cloud(
     source = message.header.frame_id
     level_T_lidar = np.asarray(lookup(level_frame, source, stamp), float)
     sensor = level_T_lidar[:3, 3].copy()
-    world_T_level = None
-    if fixed_frame:
-        try:
-            world_T_level = np.asarray(lookup(fixed_frame, level_frame, stamp), float)
-        except TransformError:
-            world_T_level = None
+    world_T_level = fixed_pose(lookup, fixed_frame, level_frame, stamp)
     rigid = transform_points(level_T_lidar, places)
     if world_T_level is None:
         return rigid, sensor, None
@@ -113,9 +109,31 @@ def level_cloud(
         return rigid, sensor, world_T_level
 
 
+def fixed_pose(lookup: Lookup, fixed_frame: str, level_frame: str, stamp: int) -> Array | None:
+    """Return the level frame's pose in the fixed frame, None without one or its transform."""
+    if not fixed_frame:
+        return None
+    try:
+        return np.asarray(lookup(fixed_frame, level_frame, stamp), float)
+    except TransformError:
+        return None
+
+
+def rectified(camera: Camera, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return an image without its lens's distortion, same intrinsics.
+
+    Raises:
+        ValueError: if the camera is of another image size.
+    """
+    check_camera_fits(camera, image)
+    if not any(camera.distortion):
+        return image
+    return np.asarray(cv2.undistort(image, camera.matrix, np.array(camera.distortion)), np.uint8)
+
+
 def read_input(
     array: Detection2DArray,
-    cloud: PointCloud2,
+    cloud: PointCloud2 | None,
     camera: Camera,
     class_ids: dict[str, int],
     class_id: int,
@@ -126,7 +144,7 @@ def read_input(
 
     Args:
         array: detections, in the camera's frame.
-        cloud: the scan that belongs to them.
+        cloud: the scan that belongs to them; None where labels rest on the image alone.
         camera: calibration.
         class_ids: by the detector's names; see ``parse_class_map``.
         class_id: the category to label.
@@ -143,8 +161,12 @@ def read_input(
     boxes, ids = chosen_boxes(array, class_ids, class_id, parameters, camera)
     level = parameters.level_frame
     camera_T_level = np.asarray(lookup(array.header.frame_id, level, stamp), float)
-    points, sensor, world_T_level = level_cloud(
-        cloud, stamp, lookup, level, parameters.fixed_frame
-    )
+    if cloud is None:
+        points, sensor = np.zeros((0, 3)), invert(camera_T_level)[:3, 3]
+        world_T_level = fixed_pose(lookup, parameters.fixed_frame, level, stamp)
+    else:
+        points, sensor, world_T_level = level_cloud(
+            cloud, stamp, lookup, level, parameters.fixed_frame
+        )
     ideal = replace(camera, distortion=())
     return LabelInput(LidarFrame(ideal, camera_T_level, points, sensor), boxes, ids, world_T_level)
