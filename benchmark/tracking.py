@@ -13,6 +13,11 @@ network's detections (``_occlusion_peers``): ``id_kept`` and ``recall_hidden`` o
 peer's name behind it, of each; ``id_kept_ratio_vs_best_peer``; see
 ``training.evaluation.tracking_hidden``.
 
+``--node`` (with ``--checkpoint``) runs the node on live images of 640x192:
+``tracker_node_overhead_ratio`` is the CPU time of everything around the network by the network's.
+``--clutter 3600`` tracks an hour of clutter: ``clutter_tracks_max`` and ``clutter_growth_mib``;
+see ``_tracker_node``.
+
 ``trackers`` must be installed without what it requires, or opencv-python replaces the headless
 one: ``pip install --no-deps trackers==2.6.1 supervision 'pydeprecate<0.14'`` and
 ``pip install requests tqdm defusedxml``.
@@ -21,6 +26,7 @@ one: ``pip install --no-deps trackers==2.6.1 supervision 'pydeprecate<0.14'`` an
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -34,6 +40,7 @@ from rich.table import Table
 
 from benchmark._ab3dmot import Ab3dmot
 from benchmark._occlusion_peers import image_peer, kept_alive
+from benchmark._tracker_node import clutter, node_overhead
 from sim_perception.tracking.config import network_config
 from sim_perception.tracking.tables import sigmoid
 from training.datasets.kitti_tracking import CLASSES, FRAME_RATE, KittiSequence, read_sequences
@@ -70,6 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--oracle', action='store_true', help='an oracle instead of the network')
     parser.add_argument('--gaps', type=int, nargs='*', default=[10, 20], help='frames of the gaps')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--node', action='store_true', help='the node beside its network, only')
+    parser.add_argument('--node-frames', type=int, default=100, help='images to measure it on')
+    parser.add_argument('--clutter', type=int, default=0, help='seconds of clutter, only')
+    parser.add_argument('--domain', type=int, default=1 + os.getpid() % 100)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -78,6 +89,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: if they name nothing.
     """
+    if options.node or options.clutter:
+        return _run_bounds(options)
     streets = options.checkpoint is not None or options.oracle
     if options.data is None and not streets:
         raise ValueError('nothing to run on: give --data FOLDER or --checkpoint FOLDER, or both')
@@ -85,6 +98,26 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if streets:
         source = 'oracle' if options.oracle else 'network'
         figures.update(run_streets(source, options.checkpoint, options.streets))
+    return figures
+
+
+def _run_bounds(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the node's overhead and its growth, as far as they are asked for."""
+    figures: dict[str, Any] = {}
+    if options.node:
+        if options.checkpoint is None:
+            raise ValueError('--node needs --checkpoint FOLDER, such as models/permanence')
+        figures |= node_overhead(
+            options.checkpoint,
+            frames=options.node_frames,
+            domain=options.domain,
+        )
+    if options.clutter:
+        figures |= clutter(options.seed, seconds=options.clutter)
+    table = Table('key', 'value')
+    for key, value in figures.items():
+        table.add_row(key, f'{value:.4g}')
+    Console().print(table)
     return figures
 
 

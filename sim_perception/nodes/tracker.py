@@ -131,9 +131,9 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         if occluders is None:
             self._track_image_boxes(message, stamp)
             return
+        place = self._placement.locate(message.header.frame_id, stamp)
         if self._input.needs_camera:
             self._streams.check_frame(stream, message.header.frame_id)
-        place = self._placement.locate(message.header.frame_id, stamp)
         begin = time.perf_counter()
         seen = self._input.read(message, place.level_T_source, occluders.camera)
         frame = self._tracker.step(

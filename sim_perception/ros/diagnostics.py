@@ -15,13 +15,14 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 _WINDOW = 200
+_KINDS = 200  # of problems
 _NUMBER = re.compile(r'[-+]?\d+(\.\d+)?(e[-+]?\d+)?')
 
 
 class Problems:
     """Failures in words, logged once per kind and period with the number of repetitions.
 
-    Messages that differ in their numbers only are one kind.
+    Messages that differ in their numbers only are one kind. The latest kinds are remembered.
     """
 
     def __init__(self, log: Callable[[str], None], period: float = 10.0) -> None:
@@ -44,7 +45,12 @@ class Problems:
             if now - self._last_logged.get(kind, -np.inf) < self._period:
                 self._suppressed[kind] += 1
                 return
+            self._last_logged.pop(kind, None)
             self._last_logged[kind] = now
+            if len(self._last_logged) > _KINDS:
+                oldest = next(iter(self._last_logged))
+                del self._last_logged[oldest]
+                self._suppressed.pop(oldest, None)
             repeated = self._suppressed.pop(kind, 0)
         self._log(f'{text} (repeated {repeated} times)' if repeated else text)
 

@@ -22,6 +22,7 @@ from std_msgs.msg import Header, String
 
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points, to_cloud
+from sim_perception.ros.diagnostics import Problems
 from sim_perception.ros.lifecycle import Newest, StampGuard, WorkerNode
 from sim_perception.ros.parameters import parameter
 from sim_perception.ros.sync import Synchronizer, SyncSettings
@@ -289,6 +290,17 @@ def test_sync_matches_again_after_a_jump_back():
     found, sync = sets_of(SyncSettings(queue_size=5), arrivals)
     assert found == [(100, 100), (1, 1), (2, 2)]
     assert sync.jumps == 1
+
+
+def test_problems_of_ever_new_kinds_do_not_grow():
+    lines = []
+    problems = Problems(lines.append)
+    for n in range(1000):
+        problems.report('strange class ' + 'abcdefghij'[n % 10] * (1 + n // 10))
+    assert len(lines) == problems.total == 1000
+    assert len(problems._last_logged) <= 200
+    problems.report('strange class ' + 'j' * 100)
+    assert len(lines) == 1000, 'the latest are still known'
 
 
 def test_stamps_must_advance_and_jumps_are_told_apart():

@@ -287,6 +287,53 @@ def test_a_bad_frame_is_reported_and_ids_stay(bench, make, pattern):
     assert bench.node.diagnostics.status().level != DiagnosticStatus.ERROR
 
 
+def test_gaps_of_seconds_and_of_the_transforms_cost_no_ids(bench):
+    for _ in range(4):
+        before = bench.expect_good()
+    bench.step(2 * 10**9)
+    parked = close_to(before, 35.0, -5.0)
+    assert close_to(bench.expect_good(), 35.0, -5.0) == parked
+    for _ in range(3):
+        before = bench.expect_good()
+    tracks = bench.node._tracker.tracks
+    silent = bench.send_transform
+    bench.send_transform = lambda _pose: None
+    try:
+        for _ in range(8):
+            t = bench.step()
+            bench.detections.publish(bench.message([crossing(t), PARKED]))
+            bench.ros.until(lambda: not bench.node._inbox._values, 'the worker')
+        bench.expect_problem(r'no transform from .*is the publisher of /tf running')
+        assert len(bench.node._tracker.tracks) == len(tracks)
+    finally:
+        bench.send_transform = silent
+    after = bench.expect_good()
+    assert set(after) == set(before)
+    assert bench.node.diagnostics.status().level != DiagnosticStatus.ERROR
+
+
+def test_rubbish_does_not_grow(bench):
+    for _ in range(3):
+        before = bench.expect_good()
+    for n in range(20):
+        t = bench.step()
+        rubbish = [car(10.0 + n % 7, 8.0 + k, score=0.2) for k in range(100)]
+        message = bench.message([crossing(t), PARKED, *rubbish])
+        for k, detection in enumerate(message.detections[2:]):
+            nan_box_of(detection) if k % 2 else unknown_of(detection, f'x{chr(97 + n)}')
+        assert set(ids(bench.send(message))) == set(before)
+    assert len(bench.node._tracker.tracks) < 10
+    assert len(bench.node.diagnostics.problems._last_logged) < 100
+
+
+def nan_box_of(detection):
+    detection.bbox.size.y = float('nan')
+
+
+def unknown_of(detection, name):
+    detection.results[0].hypothesis.class_id = name
+
+
 def nan_box(array):
     array.detections[0].bbox.center.position.y = float('nan')
 
