@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +34,9 @@ from sim_perception.autolabel.records import LabelledFrame, read_frame, write_at
 from sim_perception.taxonomy import load_taxonomy
 from training.command import command_line
 from training.label_frames import LabelJob, label_part, open_job
+from training.label_tracks import changed_frames, clean, finish_part, has_tracks, label_tracks
+
+Work = Callable[[LabelJob, Sequence[int]], int]
 
 _PART = 4
 """Frames that one task of a worker takes."""
@@ -77,6 +80,8 @@ def label(
         for count, found in run_parts(job, parts, workers, ray):
             done, accepted = done + count, accepted + found
             bar.update(task, completed=done, accepted=accepted)
+        if job.tracks:
+            share_shapes(job, names, workers, ray, bar)
     frames = [read_frame(job.record(name)) for name in names]
     collect(job, frames, Path(job.bag).name)
     summary = summarise(frames)
@@ -104,20 +109,40 @@ def claim(job: LabelJob) -> None:
     write_atomically(path, (json.dumps(facts, indent=1) + '\n').encode())
 
 
+def share_shapes(
+    job: LabelJob, names: Sequence[str], workers: int, ray: str | None, bar: Progress
+) -> None:
+    """Give objects that were seen in several frames one shape, and write those frames again."""
+    if not has_tracks(job):
+        label_tracks(job, names)
+    todo = changed_frames(job, names)
+    parts = [tuple(todo[k : k + _PART]) for k in range(0, len(todo), _PART)]
+    task = bar.add_task('tracks', total=len(todo), accepted=0)
+    done, accepted = 0, 0
+    for count, found in run_parts(job, parts, workers, ray, finish_part):
+        done, accepted = done + count, accepted + found
+        bar.update(task, completed=done, accepted=accepted)
+    clean(job)
+
+
 def run_parts(
-    job: LabelJob, parts: Sequence[tuple[int, ...]], workers: int, ray: str | None
+    job: LabelJob,
+    parts: Sequence[tuple[int, ...]],
+    workers: int,
+    ray: str | None,
+    work: Work = label_part,
 ) -> Iterator[tuple[int, int]]:
     """Do parts in any order; yield how many frames each had and how many labels it accepted."""
     if ray is not None:
-        yield from _run_ray(job, parts, ray)
+        yield from _run_ray(job, parts, ray, work)
     elif workers <= 1 or len(parts) <= 1:
         # Frame by frame, for the progress bar.
         for number in (number for part in parts for number in part):
-            yield 1, label_part(job, (number,))
+            yield 1, work(job, (number,))
     else:
         context = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(min(workers, len(parts)), context) as pool:
-            running = {pool.submit(label_part, job, part): len(part) for part in parts}
+            running = {pool.submit(work, job, part): len(part) for part in parts}
             try:
                 for future in as_completed(running):
                     yield running[future], future.result()
@@ -127,7 +152,7 @@ def run_parts(
 
 
 def _run_ray(
-    job: LabelJob, parts: Sequence[tuple[int, ...]], address: str
+    job: LabelJob, parts: Sequence[tuple[int, ...]], address: str, work: Work
 ) -> Iterator[tuple[int, int]]:
     try:
         import ray
@@ -137,7 +162,7 @@ def _run_ray(
     if started:
         ray.init(address=None if address == 'local' else address, log_to_driver=False)
     try:
-        remote = ray.remote(label_part)
+        remote = ray.remote(work)
         running = {remote.remote(job, part): len(part) for part in parts}
         while running:
             finished, _ = ray.wait(list(running), num_returns=1)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.detect import boxes_from_segmentation
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.detect import boxes_from_clusters, boxes_from_segmentation
+from sim_perception.autolabel.frame import LidarFrame, PreparedFrame
 from sim_perception.autolabel.motion import still_points
 from sim_perception.bags import topics as t_
 from sim_perception.bags.decode import xyz
@@ -129,7 +130,11 @@ class LabelBag:
         return f'{self._name}_{int(self._rows[number, 0]):05d}'
 
     def __getitem__(self, number: int) -> ToLabel:
-        """Return a frame.
+        """Return a frame; see ``item``."""
+        return self.item(number)
+
+    def item(self, number: int, *, boxes: bool = True) -> ToLabel:
+        """Return a frame, with or without its image boxes.
 
         Raises:
             CorruptBagError: if that part of the bag is damaged.
@@ -148,15 +153,18 @@ class LabelBag:
             camera_T_level = bag.transforms.lookup(camera_frame, self._level, raw.stamp)
         fixed, world_T_level = self._world(camera_frame, camera_T_level, raw.stamp)
         cloud, sensor = self._cloud(points, camera_frame, camera_T_level, raw.stamp, world_T_level)
-        boxes, ids = self._boxes(
-            number, replace(raw, image=sample.image, camera=sample.camera), raw
-        )
+        found: Array = np.zeros((0, 4))
+        ids: tuple[str, ...] = ()
+        if boxes:
+            straight = replace(raw, image=sample.image, camera=sample.camera)
+            lidar = LidarFrame(sample.camera, camera_T_level, cloud, sensor)
+            found, ids = self._boxes(number, straight, raw, lidar)
         return ToLabel(
             name=self.name(number),
             frame=LidarFrame(sample.camera, camera_T_level, cloud, sensor),
             image=sample.image,
             stamp=raw.stamp,
-            boxes=boxes,
+            boxes=found,
             ids=ids,
             world_T_level=world_T_level,
             level_frame=self._level,
@@ -219,11 +227,18 @@ class LabelBag:
         except TransformError:
             return None
 
-    def _boxes(self, number: int, frame: Frame, raw: Frame) -> tuple[Array, tuple[str, ...]]:
+    def _boxes(
+        self, number: int, frame: Frame, raw: Frame, lidar: LidarFrame
+    ) -> tuple[Array, tuple[str, ...]]:
         if self.detections == SEGMENTATION:
             seen = self._segmenter().infer(frame)
             class_id = self._segmenter().taxonomy.id_of(self._category)
-            boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
+            config = LabelConfig()
+            prepared = PreparedFrame(lidar, config.max_range)
+            if prepared.ground is not None:
+                boxes = boxes_from_clusters(seen.segmentation, prepared, class_id, config)
+            else:
+                boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
             return boxes, ('',) * len(boxes)
         found = self._bag.detections(self.detections, int(self._rows[number, 2]), self._taxonomy)
         chosen = [

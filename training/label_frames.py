@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.evidence import write_evidence
 from sim_perception.autolabel.export_coco import encode_mask
 from sim_perception.autolabel.export_kitti import scan_bytes, write_kitti
 from sim_perception.autolabel.labeler import ShapeLabeler
@@ -45,6 +46,8 @@ class LabelJob:
         coordinates: checkpoint of the coordinates network, for ``mono`` and ``fused``.
         level_frame, min_visibility: see ``LabelBag``.
         mirrors: whether boxes are as wide as a car with its mirrors.
+        tracks: whether what was seen in several frames gets one shape and smooth motion; needs to
+            know where the robot was.
         formats: of ``FORMATS``, what to write besides the frames.
     """
 
@@ -58,6 +61,7 @@ class LabelJob:
     level_frame: str = 'base_link'
     min_visibility: float = 0.3
     mirrors: bool = False
+    tracks: bool = True
     formats: tuple[str, ...] = FORMATS
 
     def __post_init__(self) -> None:
@@ -138,9 +142,17 @@ def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
             camera_frame=item.camera_frame,
             world_frame=item.world_frame,
         )
+        if job.tracks:
+            measured = labeler.evidence(item.frame, frame.labels)
+            write_evidence(evidence_file(job, frame.name), measured)
         write_files(job, item, frame, labeler.model)
         accepted += len(frame.accepted)
     return accepted
+
+
+def evidence_file(job: LabelJob, name: str) -> Path:
+    """Return where the evidence of a frame's labels waits for the second pass."""
+    return Path(job.out) / 'evidence' / f'{name}.npz'
 
 
 def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: ShapePca) -> None:

@@ -21,8 +21,10 @@ class LabelConfig:
         around: points are looked at in the image box grown by this share of its sides: what
             belongs to neighbours reaches out of the box, and rays beside the object bound it.
         clusters: how many clusters per object are tried.
-        coarse_points, coarse_iterations: of the first fit of every hypothesis.
-        kept: hypotheses that are fitted to the end.
+        coarse_points: of the first fits of the hypotheses.
+        look_iterations, coarse_iterations: of the first fit of all, and of the better half.
+        kept: hypotheses that are fitted to the end at most.
+        clear: those that then cost so many times the best are not.
         iterations: of that.
         first_scale, middle_scale, last_scale: distances beyond which a point is an outlier: when
             hypotheses are compared, when the best are fitted on, and in the end.
@@ -36,8 +38,12 @@ class LabelConfig:
         ground_sigma: deviation of the wheels from the ground.
         past_rays: rays that went past an object, at most so many.
         past_weight: see ``fit_kernels.Weights``.
+        contour_rays: rays along an object's mask, at most so many.
+        contour_sigma: deviation of a mask's contour, pixels.
         size_shift: added to the expected log length, width, height of the shape space: fits of
             its rounded shapes to sharp corners come out a little too large without it.
+        size_spread: added to the deviation of the log sizes: objects of other lengths than others
+            of their form.
         accept_confidence: labels below are rejected.
         mirrors: boxes are as wide as the car with its mirrors; without, as the body.
     """
@@ -52,30 +58,35 @@ class LabelConfig:
     around: float = 0.35
     clusters: int = 2
     coarse_points: int = 64
-    coarse_iterations: int = 8
+    look_iterations: int = 3
+    coarse_iterations: int = 6
     kept: int = 3
+    clear: float = 1.6
     iterations: int = 16
     first_scale: float = 0.6
     middle_scale: float = 0.3
     last_scale: float = 0.12
-    point_sigma: float = 0.04
+    point_sigma: float = 0.07
     point_count: float = 120.0
     facing: float = 0.25
     edge_sigma: float = 1.5
-    edge_sigma_share: float = 0.01
+    edge_sigma_share: float = 0.004
     edge_width: float = 8.0
     border: float = 3.0
     ground_sigma: float = 0.05
     past_rays: int = 64
-    past_weight: float = 20.0
-    size_shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    past_weight: float = 80.0
+    contour_rays: int = 40
+    contour_sigma: float = 2.5
+    size_shift: tuple[float, float, float] = (-0.035, -0.01, 0.0)
+    size_spread: float = 0.0
     accept_confidence: float = 0.6
     mirrors: bool = False
 
     def __post_init__(self) -> None:
         positive = (
-            'max_range', 'least_points', 'coarse_points', 'kept', 'iterations', 'last_scale',
-            'point_sigma', 'edge_sigma', 'ground_sigma', 'clusters',
+            'max_range', 'least_points', 'coarse_points', 'kept', 'look_iterations', 'iterations',
+            'last_scale', 'point_sigma', 'edge_sigma', 'ground_sigma', 'clusters',
         )  # fmt: skip
         for name in positive:
             if not getattr(self, name) > 0:
@@ -84,3 +95,13 @@ class LabelConfig:
             raise ValueError('first_scale, middle_scale and last_scale must not ascend')
         if not 0 <= self.accept_confidence <= 1:
             raise ValueError(f'accept_confidence must be in [0, 1], got {self.accept_confidence}')
+
+
+EUROPEAN_CARS = (-0.189, -0.129, -0.04)
+"""``size_shift`` from the simulator's mean car (4.53 x 1.83 x 1.59 m) to the smaller cars of
+Karlsruhe in 2011, as KITTI's labels have them (3.88 x 1.63 x 1.53 m)."""
+
+KITTI = LabelConfig(
+    size_shift=EUROPEAN_CARS, point_sigma=0.08, edge_sigma=2.0, edge_sigma_share=0.01
+)
+"""Settings for scans and image boxes of KITTI."""

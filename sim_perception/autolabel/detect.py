@@ -5,8 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.frame import PreparedFrame
+from sim_perception.autolabel.initialise import cluster
 
 F64 = npt.NDArray[np.float64]
+
+_INSIDE = 0.6
+"""A region of which so much lies in a nearer one's box is part of it or hidden by it."""
 
 
 def boxes_from_segmentation(
@@ -61,3 +69,75 @@ def _steps(depth: npt.NDArray[np.floating], step: float) -> npt.NDArray[np.uint8
             place = (part, slice(None)) if axis == 0 else (slice(None), part)
             jump[place] |= far.astype(np.uint8)
     return jump
+
+
+def _shared(box: F64, other: F64) -> float:
+    """Return the share of a box that lies in another."""
+    common = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    return float(np.clip(common, 0, None).prod() / max((box[2:] - box[:2]).prod(), 1e-9))
+
+
+def boxes_from_clusters(
+    segmentation: npt.NDArray[np.uint8],
+    prepared: PreparedFrame,
+    class_id: int,
+    config: LabelConfig,
+    *,
+    least_side: int = 12,
+) -> F64:
+    """Return (M, 4) boxes x1 y1 x2 y2 of a class's LiDAR clusters, the largest first.
+
+    What stands above the ground and projects onto the class is parted in plan view, so that
+    objects that touch in the image do not become one. A cluster's box is that of the pixels of
+    the class nearest to its points, cut to where its points reach: segmentations spread over
+    borders. Above, glass and roofs return few points, and the segmentation alone decides.
+
+    Args:
+        segmentation: (H, W) class ids.
+        prepared: the frame with its points.
+        class_id: the class.
+        config: settings of clusters.
+        least_side: smaller boxes are left out, pixels.
+    """
+    height, width = segmentation.shape
+    mask = segmentation == class_id
+    stands = (prepared.height > config.ground_margin) & (prepared.height < config.max_height)
+    u, v = np.nan_to_num(prepared.pixels, nan=-1.0).round().astype(np.int64).T
+    shown = stands & (u >= 0) & (v >= 0) & (u < width) & (v < height)
+    rows = np.flatnonzero(shown)
+    rows = rows[mask[v[rows], u[rows]]]
+    if len(rows) < config.least_points:
+        return np.zeros((0, 4))
+    sensor = np.asarray(prepared.frame.sensor, np.float64)
+    label = cluster(prepared.points[rows], sensor, config)
+    # Farther points first, so that nearer ones stay where several share a pixel.
+    order = np.argsort(-np.linalg.norm(prepared.points[rows] - sensor, axis=1))
+    owner = np.full(mask.shape, -1, np.int64)
+    owner[v[rows[order]], u[rows[order]]] = label[order]
+    nearest = distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
+    owner = np.where(mask, owner[tuple(nearest)], -1)
+    boxes: list[F64] = []
+    reach = np.linalg.norm(prepared.points[rows] - sensor, axis=1)
+    depth = [float(np.median(reach[label == number])) for number in range(label.max() + 1)]
+    for number in np.argsort(depth):
+        own = prepared.pixels[rows[label == number]]
+        if len(own) < config.least_points:
+            continue
+        ys, xs = np.nonzero(owner == number)
+        pad = 3.0 + 0.02 * np.ptp(own[:, 0])
+        left, right = own[:, 0].min() - pad, own[:, 0].max() + pad
+        inside = (xs >= left) & (xs <= right)
+        if not inside.any():
+            continue
+        foot = own[:, 1].max() + pad + 0.12 * np.ptp(own[:, 1])
+        top, low = np.percentile(ys[inside], [0.5, 99.5])
+        box = np.array(
+            [max(left, xs[inside].min()), top, min(right, xs[inside].max()), min(foot, low)]
+        )
+        # What is seen through a nearer one's windows, or over it, is no object to label.
+        hidden = any(_shared(box, nearer) > _INSIDE for nearer in boxes)
+        if not hidden and (box[2:] - box[:2]).min() >= least_side:
+            boxes.append(box)
+    found = np.array(boxes, np.float64).reshape(-1, 4)
+    sides = found[:, 2:] - found[:, :2]
+    return found[np.argsort(-sides.prod(1))]

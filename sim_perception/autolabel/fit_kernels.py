@@ -29,6 +29,11 @@ _FREE = (0.25, 0.6)
 """How far before a point on the object there is certainly nothing, metres."""
 _MAX_STEP = (0.5, 0.5, 0.5, 0.3, 0.15, 0.15, 0.15)
 _MAX_LATENT = 3.0
+_CONTOUR = 16.0
+"""More rays along a contour than these count as these: neighbours err alike."""
+
+
+_NOWHERE, _NO_RAYS, _NO_ANGLES = np.zeros(3), np.zeros((0, 3)), np.zeros(0)
 
 
 class Evidence(NamedTuple):
@@ -40,6 +45,9 @@ class Evidence(NamedTuple):
         origin: (3,) of the sensor.
         box, sigma: (4,) image box and deviations of its edges in pixels, 0 for unknown ones.
         ground: (4,) a, b, c, sigma: the ground's height is ``a x + b y + c``.
+        eye: (3,) of the camera.
+        contour, angle: (C, 3) unit rays from the camera along the contour of the object's mask,
+            and (C,) their deviations, radians.
     """
 
     points: F64
@@ -50,6 +58,9 @@ class Evidence(NamedTuple):
     box: F64
     sigma: F64
     ground: F64
+    eye: F64 = _NOWHERE
+    contour: F64 = _NO_RAYS
+    angle: F64 = _NO_ANGLES
 
 
 class Weights(NamedTuple):
@@ -148,6 +159,44 @@ def _clear_terms(space, pose, origin, rays, reach, state, weight, hessian, slope
 
 
 @kernel
+def _contour_terms(space, pose, eye, rays, angle, state, width, hessian, slope):
+    """Rays along the mask's contour touch the shape: their least distance to it is zero.
+
+    By the envelope theorem the derivative of the least distance is that at its place.
+    """
+    place, gradient, row = np.empty(3), np.empty(3), np.empty(len(state))
+    point, latent, offset = np.empty(3), state[SHAPE:], np.empty(3)
+    cost, c2, squared, radius2 = 0.0, width * width, 0.0, 0.0
+    share = min(1.0, _CONTOUR / max(len(rays), 1))
+    for axis in range(3):
+        offset[axis] = state[axis] - eye[axis]
+        squared += offset[axis] * offset[axis]
+        radius2 += 0.25 * math.exp(2.0 * state[POSE + axis])
+    for i in range(len(rays)):
+        middle = offset[0] * rays[i, 0] + offset[1] * rays[i, 1] + offset[2] * rays[i, 2]
+        half = math.sqrt(max(radius2 - squared + middle * middle, 0.0))
+        t, end = max(0.5, middle - half), middle + half
+        least, where = np.inf, max(0.5, middle)
+        while t <= end + 1e-9:
+            for axis in range(3):
+                point[axis] = eye[axis] + t * rays[i, axis]
+            r = point_distance(space, pose, point, state, latent)
+            if r < least:
+                least, where = r, t
+            t += max(0.1, 0.7 * r)
+        for axis in range(3):
+            point[axis] = eye[axis] + where * rays[i, axis]
+        scale = 1.0 / (angle[i] * where)
+        r = scale * posed_residual(space, pose, point, state, latent, place, gradient, row)
+        robust = c2 / (c2 + r * r)
+        for j in range(len(row)):
+            row[j] *= scale
+        cost += share * 0.5 * r * r * robust
+        _add(hessian, slope, row, r, share * robust * robust)
+    return cost
+
+
+@kernel
 def _edge_terms(space, view, state, box, sigma, width, hessian, slope):
     """The silhouette touches the edges of the image box."""
     touch, pixel, row = np.empty((4, 3)), np.empty(4), np.empty(len(state))
@@ -197,6 +246,11 @@ def evaluate(space, view, evidence, weights, scale, state, hessian, slope):
         )  # fmt: skip
     width = max(weights.edge_width, 4.0 * scale * weights.edge_width)
     cost += _edge_terms(space, view, state, evidence.box, evidence.sigma, width, hessian, slope)
+    if len(evidence.contour) > 0:
+        cost += _contour_terms(
+            space, pose, evidence.eye, evidence.contour, evidence.angle, state, width, hessian,
+            slope,
+        )  # fmt: skip
     row = np.zeros(size)
     half = 0.5 * math.exp(state[6])
     r = (state[2] - half - ground[0] * state[0] - ground[1] * state[1] - ground[2]) / ground[3]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.contour import with_contour
 from sim_perception.autolabel.fit_kernels import Evidence
 from sim_perception.autolabel.frame import LidarFrame, PreparedFrame
 from sim_perception.autolabel.initialise import Candidate, find_candidates, hypotheses
@@ -22,7 +25,14 @@ from sim_perception.autolabel.refine import (
     evenly,
     make_view,
 )
-from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
+from sim_perception.autolabel.tracks import Sighting, fit_track
+from sim_perception.geometry.transforms import (
+    BODY_T_OPTICAL,
+    from_euler,
+    invert,
+    make_transform,
+    transform_points,
+)
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.shape import ShapePca
 from sim_perception.types import Box3D, Camera, ShapeLabel
@@ -72,6 +82,7 @@ class ShapeLabeler:
         self.confidence = confidence or ConfidenceModel()
         self.timing = Timing()
         self._refiner = Refiner(model, self.config)
+        self._mask: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def load(cls, checkpoint: Path | str, config: LabelConfig | None = None) -> ShapeLabeler:
@@ -109,6 +120,7 @@ class ShapeLabeler:
         boxes: npt.NDArray[np.floating],
         budget: float = np.inf,
         image: npt.NDArray[np.uint8] | None = None,
+        masks: Sequence[npt.NDArray[np.bool_]] | None = None,
     ) -> list[ShapeLabel]:
         """Return one label per image box, rejected ones included.
 
@@ -117,6 +129,7 @@ class ShapeLabeler:
             boxes: (M, 4) x1 y1 x2 y2 of detected objects, pixels.
             budget: seconds after which no further box is begun; those left are rejected.
             image: of the frame; other modes look at it, this one does not.
+            masks: (H, W) pixels of each object, or None; shapes are fitted to their contours.
 
         Raises:
             LabelError: for a frame that cannot be labelled at all.
@@ -124,14 +137,81 @@ class ShapeLabeler:
         start, cpu = time.perf_counter(), time.process_time()
         prepared = PreparedFrame(frame, self.config.max_range)
         labels = []
-        for box in np.asarray(boxes, np.float64):
-            late = time.perf_counter() - start > budget
-            labels.append(self._rejected(box, 'no_time') if late else self._label(prepared, box))
+        for k, box in enumerate(np.asarray(boxes, np.float64)):
+            if time.perf_counter() - start > budget:
+                labels.append(self._rejected(box, 'no_time'))
+                continue
+            labels.append(self._label(prepared, box, None if masks is None else masks[k]))
         self.timing.whole += time.perf_counter() - start
         self.timing.cpu += time.process_time() - cpu
         return labels
 
-    def _label(self, prepared: PreparedFrame, box: F64) -> ShapeLabel:
+    def evidence(self, frame: LidarFrame, labels: Sequence[ShapeLabel]) -> list[Evidence | None]:
+        """Return what was measured of each label's object, None for labels without a fit.
+
+        Args:
+            frame: that was labelled.
+            labels: of it.
+        """
+        prepared = PreparedFrame(frame, self.config.max_range)
+        return [self._evidence(prepared, label) for label in labels]
+
+    def _evidence(self, prepared: PreparedFrame, label: ShapeLabel) -> Evidence | None:
+        if label.box3d is None or prepared.ground is None:
+            return None
+        box = np.asarray(label.box2d, np.float64)
+        found = find_candidates(prepared, box, self.config)
+        if not found.candidates:
+            return None
+        body_T_level = invert(label.box3d.parent_T_box)
+        half = 0.5 * np.array(label.box3d.size) + 0.2
+
+        def shared(candidate: Candidate) -> int:
+            places = transform_points(body_T_level, prepared.points[candidate.rows])
+            return int((np.abs(places) < half).all(1).sum())
+
+        best = max(found.candidates, key=shared)
+        ground = prepared.ground_near(np.median(prepared.points[best.rows], 0))
+        return gather(prepared, box, best, found.around, ground, self.config)
+
+    def label_track(self, sightings: Sequence[Sighting]) -> list[ShapeLabel]:
+        """Return the labels of an object's sightings with one shape and smooth motion.
+
+        Labels that do not agree with the others are returned as they are.
+
+        Args:
+            sightings: of one object, in order of time, whose labels have fits.
+        """
+        labels = [one.label for one in sightings]
+        refiner, config = self._refiner, self.config
+        scales = (config.middle_scale, config.last_scale)
+        fit = fit_track(sightings, refiner.space, refiner.weights, scales=scales)
+        if fit is None:
+            return labels
+        weights = refiner.weights
+        for k, number in enumerate(fit.used):
+            one = sightings[number]
+            single = ShapeFit(
+                fit.states[k],
+                float(fit.costs[k]),
+                np.asarray(np.linalg.inv(fit.covariances[k]), np.float64),
+                np.inf,
+                one.evidence,
+            )
+            view = make_view(one.camera, one.camera_T_level)
+            measures = measure(
+                single, refiner.space, view, one.camera, weights.prior, weights.precision
+            )
+            confidence = self.confidence(measures)
+            reason = verdict(measures, confidence, config)
+            box = np.asarray(one.label.box2d, np.float64)
+            made = self._labelled(box, single, measures, confidence, reason)
+            labels[number] = replace(made, id=one.label.id)
+        return labels
+
+    def _label(
+        self, prepared: PreparedFrame, box: F64, mask: npt.NDArray[np.bool_] | None = None
+    ) -> ShapeLabel:
         camera = prepared.frame.camera
         shown = (box[2] > 0) & (box[3] > 0) & (box[0] < camera.width) & (box[1] < camera.height)
         if not (np.isfinite(box).all() and shown and (box[2:] - box[:2] > 2).all()):
@@ -143,6 +223,7 @@ class ShapeLabeler:
             return self._rejected(box, found.reason)
         start = time.perf_counter()
         view = make_view(camera, prepared.frame.camera_T_level)
+        self._mask = mask
         fits = [self._fit(prepared, box, c, found.around) for c in found.candidates]
         self.timing.refine += time.perf_counter() - start
         self.timing.objects += 1
@@ -170,6 +251,8 @@ class ShapeLabeler:
         sensor = np.asarray(frame.sensor, np.float64)
         ground = prepared.ground_near(np.median(points, 0))
         evidence = gather(prepared, box, candidate, around, ground, config)
+        if self._mask is not None:
+            evidence = with_contour(evidence, prepared, self._mask, config)
         whole = evidence.sigma[1] > 0
         height = points[:, 2] - points[:, :2] @ ground[:2] - ground[2]
         top = float(np.percentile(height, 99)) if whole else None
@@ -232,7 +315,11 @@ def gather(
     reach = np.linalg.norm(beyond, axis=1)
     nearest = np.linalg.norm(points - sensor, axis=1).min()
     kept = np.flatnonzero(reach > nearest + 0.3)
-    kept = kept[evenly(len(kept), config.past_rays)]
+    if len(kept) > config.past_rays:
+        # Those that pass it closely bound it.
+        outline = cKDTree(prepared.pixels[candidate.rows])
+        near = outline.query(prepared.pixels[others[kept]])[0]
+        kept = np.sort(kept[np.argpartition(near, config.past_rays)[: config.past_rays]])
     camera = prepared.frame.camera
     side = float(max(box[2] - box[0], box[3] - box[1]))
     sigma = np.full(4, config.edge_sigma + config.edge_sigma_share * side)

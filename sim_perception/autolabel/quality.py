@@ -45,7 +45,9 @@ FEATURES = (
     'expected', 'box_gap', 'inlier_gap', 'distance', 'prior', 'past_violation', 'violation',
     'log_points', 'box_iou',
 )  # fmt: skip
-"""The measures that the confidence rests on."""
+"""The measures that the confidence rests on where a model does not name others."""
+ALL_FEATURES = (*FEATURES, 'spread_plan', 'spread_size', 'range')
+"""The measures that a confidence is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -53,32 +55,34 @@ class ConfidenceModel:
     """A logistic regression of the expected 3D IoU.
 
     Attributes:
-        mean, scale: of ``FEATURES`` where it was fitted.
-        weights: per standardised feature.
+        mean, scale: of the measures where it was fitted.
+        weights: per standardised measure.
         bias: of the logit.
+        names: of the measures.
     """
 
     mean: tuple[float, ...] = (0.0,) * len(FEATURES)
     scale: tuple[float, ...] = (1.0,) * len(FEATURES)
     weights: tuple[float, ...] = (0.0,) * len(FEATURES)
     bias: float = 1.5
+    names: tuple[str, ...] = FEATURES
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> ConfidenceModel:
         """Return the model of plain values, as ``dataclasses.asdict`` makes them.
 
         Raises:
-            ValueError: for values that do not fit ``FEATURES``.
+            ValueError: for values that do not fit each other.
         """
         parts = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         model = cls(**parts)  # type: ignore[arg-type]
-        if {len(model.mean), len(model.scale), len(model.weights)} != {len(FEATURES)}:
-            raise ValueError(f'the confidence needs {len(FEATURES)} weights: {FEATURES}')
+        if {len(model.mean), len(model.scale), len(model.weights)} != {len(model.names)}:
+            raise ValueError(f'the confidence needs {len(model.names)} weights: {model.names}')
         return model
 
     def __call__(self, measures: dict[str, float]) -> float:
         """Return the expected IoU of a fit with these measures."""
-        values = np.array([measures[name] for name in FEATURES])
+        values = np.array([measures[name] for name in self.names])
         standard = np.clip((values - self.mean) / np.array(self.scale), -4, 4)
         logit = float(standard @ np.array(self.weights)) + self.bias
         return float(1 / (1 + np.exp(-logit)))

@@ -16,6 +16,7 @@ from sim_perception.types import Camera
 F64 = npt.NDArray[np.float64]
 
 _DIRECTIONS = 500
+_CLEAR_COST = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,14 @@ class Refiner:
         self.config = config
         self.space = make_space(model)
         self.seeds = model.seeds.numpy().astype(np.float64)
+        self.seeds[:, :SIZE] += config.size_shift
         prior = model.prior_mean.numpy().astype(np.float64)
         prior[:SIZE] += config.size_shift
+        spread = model.prior_covariance()
+        spread[range(SIZE), range(SIZE)] += config.size_spread**2
         self.weights = Weights(
             prior=prior,
-            precision=np.asarray(np.linalg.inv(model.prior_covariance()), np.float64),
+            precision=np.asarray(np.linalg.inv(spread), np.float64),
             sigma=config.point_sigma,
             most_points=config.point_count,
             facing=config.facing,
@@ -71,23 +75,30 @@ class Refiner:
         All are fitted roughly to a few points, the best few then to all.
         """
         config, few = self.config, thinned(evidence, self.config.coarse_points)
-        states = np.array(first)
+        states, costs = np.array(first), np.full(len(first), np.inf)
         hessian = np.zeros((states.shape[1],) * 2)
-        costs = np.array(
-            [
-                minimise(
-                    self.space, view, few, self.weights, config.first_scale, config.middle_scale,
-                    config.coarse_iterations, state, hessian,
-                )
-                for state in states
-            ]
-        )  # fmt: skip
+        start, middle, last = config.first_scale, config.middle_scale, config.last_scale
+        # A short look tells which directions are hopeless.
+        for k, state in enumerate(states):
+            costs[k] = minimise(
+                self.space, view, few, self.weights, start, start, config.look_iterations, state,
+                hessian,
+            )  # fmt: skip
+        alive = np.argsort(costs)[: max(config.kept, (len(costs) + 1) // 2)]
+        states, costs = states[alive], costs[alive]
+        for k, state in enumerate(states):
+            costs[k] = minimise(
+                self.space, view, few, self.weights, start, middle, config.coarse_iterations,
+                state, hessian,
+            )  # fmt: skip
         ends = []
         for k in distinct(states, costs)[: config.kept]:
+            if costs[k] > config.clear * costs.min() + _CLEAR_COST:
+                continue
             state, normal = states[k], np.zeros_like(hessian)
             cost = minimise(
-                self.space, view, evidence, self.weights, config.middle_scale, config.last_scale,
-                config.iterations, state, normal,
+                self.space, view, evidence, self.weights, middle, last, config.iterations, state,
+                normal,
             )  # fmt: skip
             ends.append((cost, state, normal))
         ends.sort(key=lambda end: end[0])

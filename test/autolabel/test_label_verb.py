@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import iou_upright
 from training.datasets.sample import DatasetError
 from training.label import label, run_parts
-from training.label_frames import LabelJob, label_part, open_job
+from training.label_frames import LabelJob, label_part, open_job, write_files
+from training.label_tracks import group
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 6
@@ -88,6 +90,59 @@ def test_every_format_is_there_and_agrees(labelled):
     loaded = read_scene(out / 'kitti', names[0])
     assert loaded.objects[0].points > 100
     assert not list(out.rglob('.*.partial'))
+
+
+def test_what_is_seen_again_has_one_shape(bag, labelled, tmp_path):
+    out, _ = labelled
+    sizes = {frame.accepted[0].body_size for frame in read_frames(out / 'frames')}
+    assert len(sizes) == 1
+    (row,) = json.loads((out / 'tracks.json').read_text())
+    assert row['id'] == '7'
+    assert row['sightings'] == FRAMES
+    np.testing.assert_allclose(row['size'], sizes.pop())
+    assert not (out / 'evidence').exists()
+    assert not (out / 'tracked').exists()
+    job = job_of(bag, tmp_path, tracks=False, formats=('kitti',))
+    label(job, console=quiet())
+    single = {frame.accepted[0].body_size for frame in read_frames(tmp_path / 'frames')}
+    assert len(single) == FRAMES
+
+
+def test_boxes_without_id_are_tracked(bag, labelled):
+    out, _ = labelled
+    frames = [
+        replace(frame, labels=tuple(replace(one, id='') for one in frame.labels))
+        for frame in read_frames(out / 'frames')
+    ]
+    (places,) = group(frames).values()
+    assert [number for number, _ in places] == list(range(FRAMES))
+    assert all(frames[number].labels[k].accepted for number, k in places)
+    lost = [replace(frame, world_T_level=None) for frame in frames]
+    assert group(lost) == {}
+
+
+def test_a_run_that_stops_among_the_tracks_goes_on(bag, labelled, tmp_path, monkeypatch):
+    out, _ = labelled
+    job, left = job_of(bag, tmp_path), [2]
+
+    def stopping(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, 'No space left on device')
+        write_files(*arguments)
+
+    monkeypatch.setattr('training.label_tracks.write_files', stopping)
+    with pytest.raises(OSError, match='No space left'):
+        label(job, console=quiet())
+    monkeypatch.undo()
+    assert (tmp_path / 'tracked').exists()
+    assert len(list(read_frames(tmp_path / 'frames'))) == FRAMES
+    label(job, console=quiet())
+    for ours, theirs in zip(
+        read_frames(tmp_path / 'frames'), read_frames(out / 'frames'), strict=True
+    ):
+        assert ours.accepted[0].body_size == theirs.accepted[0].body_size
+    assert not (tmp_path / 'tracked').exists()
 
 
 def test_a_second_run_changes_nothing_and_other_settings_are_refused(bag, labelled):
@@ -168,8 +223,8 @@ def test_the_work_of_a_process_travels_as_plain_values(bag, tmp_path):
 
 
 def test_unusable_settings_are_refused(bag, tmp_path):
-    with pytest.raises(ValueError, match="unknown mode 'mono'; known: lidar"):
-        job_of(bag, tmp_path, mode='mono')
+    with pytest.raises(ValueError, match="unknown mode 'radar'; known: lidar"):
+        job_of(bag, tmp_path, mode='radar')
     with pytest.raises(ValueError, match='unknown formats pdf'):
         job_of(bag, tmp_path, formats=('pdf',))
     with pytest.raises(Exception, match='/boxes'):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sim_perception.autolabel.frame import LidarFrame
-from sim_perception.autolabel.quality import FEATURES
+from sim_perception.autolabel.quality import ALL_FEATURES
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
 from sim_perception.types import Box3D, Camera, ShapeLabel
@@ -18,7 +18,8 @@ from training.datasets.kitti_object import object_scenes, read_scene
 from training.datasets.kitti_tracking import from_vehicle
 from training.datasets.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
 from training.datasets.sample import DatasetError
-from training.evaluation.autolabel import Population, compare, open_scenes, scores
+from training.evaluation.autolabel import open_scenes
+from training.evaluation.autolabel_compare import Population, compare, scores
 from training.evaluation.autolabel_confidence import fit_confidence
 
 CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)
@@ -99,7 +100,7 @@ def test_confidence_learns_what_predicts_the_overlap() -> None:
     rng = np.random.default_rng(0)
     rows = []
     for _ in range(300):
-        measures = {name: float(rng.normal()) for name in FEATURES}
+        measures = {name: float(rng.normal()) for name in ALL_FEATURES}
         iou = 1 / (1 + np.exp(-(1.0 + 1.5 * measures['box_iou'])))
         shown = replace(label(box(10, 0)), measures=measures)
         row = compare(scene_of(()), shown, true(box(10, 0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from sim_perception.simulator.lidar import LidarScan
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
-from training.datasets.sample import DatasetError
 from training.evaluation.rendered import scenarios_of
 
 F64 = npt.NDArray[np.float64]
@@ -65,6 +64,7 @@ class LabelScene:
     objects: tuple[TrueObject, ...]
     time: float = 0.0
     world_T_level: F64 | None = None
+    sequence: str = ''
     regions: tuple[tuple[float, float, float, float], ...] = ()
 
 
@@ -119,32 +119,10 @@ def simulated_scenes(scenario: str, seeds: str, frames: int) -> Iterator[LabelSc
         simulation = Simulation(one)
         for number in range(frames):
             time = one.duration_s * (number + 0.5) / frames
-            yield simulated_scene(simulation, time, names, f'{one.name}_{one.seed}_{number:02d}')
-
-
-def simulated_sequences(
-    scenario: str, seeds: str, frames: int, step: float
-) -> Iterator[list[LabelScene]]:
-    """Yield one sequence of frames per seed, ``step`` seconds apart, amid the scenario.
-
-    Raises:
-        DatasetError: for an unknown scenario or malformed seeds, or a scenario that is too short.
-    """
-    names = load_taxonomy().names
-    for one in scenarios_of(scenario, seeds):
-        first = 0.5 * (one.duration_s - (frames - 1) * step)
-        if first < 0:
-            raise DatasetError(
-                f'{one.name} lasts {one.duration_s:g} s, too short for {frames} frames {step:g} s '
-                'apart; ask for fewer frames'
+            name = f'{one.name}_{one.seed}'
+            yield replace(
+                simulated_scene(simulation, time, names, f'{name}_{number:02d}'), sequence=name
             )
-        simulation = Simulation(one)
-        yield [
-            simulated_scene(
-                simulation, first + k * step, names, f'{one.name}_{one.seed}_track_{k:02d}'
-            )
-            for k in range(frames)
-        ]
 
 
 def simulated_scene(

@@ -24,7 +24,7 @@ def bag_scenes(path: Path | str) -> Iterator[LabelScene]:
         BagError: if there is no readable bag, or a topic or transform is missing.
         DatasetError: if the bag has no true objects or does not say where the robot was.
     """
-    bag = LabelBag(Path(path), 'car', detections=t_.OBJECTS_2D.name, min_visibility=0.0)
+    bag = _open(path)
     if not bag.reader.count(t_.OBJECTS.name):
         raise DatasetError(
             f'{path} has no {t_.OBJECTS.name}; simulate it with --layers rgb,objects,lidar'
@@ -42,7 +42,17 @@ def bag_scenes(path: Path | str) -> Iterator[LabelScene]:
             true_objects(bag, item, item.world_T_level),
             1e-9 * (item.stamp - first),
             np.asarray(item.world_T_level, np.float64),
+            Path(path).name,
         )
+
+
+def bag_length(path: Path) -> int:
+    """Return how many frames ``bag_scenes`` yields."""
+    return len(_open(path))
+
+
+def _open(path: Path | str) -> LabelBag:
+    return LabelBag(Path(path), 'car', detections=t_.OBJECTS_2D.name, min_visibility=0.0)
 
 
 def bag_folders(folder: Path | str) -> list[Path]:

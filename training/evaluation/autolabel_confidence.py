@@ -11,24 +11,28 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.labeler import ShapeLabeler
-from sim_perception.autolabel.quality import FEATURES, ConfidenceModel
+from sim_perception.autolabel.quality import ALL_FEATURES, ConfidenceModel
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.command import command_line
 from training.datasets.sample import DatasetError
-from training.evaluation.autolabel import Compared, Population, label_scenes, open_scenes
+from training.evaluation.autolabel import config_of, label_scenes, open_scenes
+from training.evaluation.autolabel_compare import Compared, Population
 
 F64 = npt.NDArray[np.float64]
 
 _RIDGE = 0.3
 _LEAST_LABELS = 30
+_IMPORTANCE = 3.0
 
 
-def fit_confidence(rows: Sequence[Compared]) -> ConfidenceModel:
+def fit_confidence(
+    rows: Sequence[Compared], names: tuple[str, ...] = ALL_FEATURES
+) -> ConfidenceModel:
     """Fit a logistic regression of the 3D IoU on the measures of fits, by cross-entropy.
 
-    The IoU is taken as a probability; few labels get weights that are pulled towards 0.
+    The IoU is taken as a probability; few labels get weights that are pulled towards 0. Objects
+    of the population count ``_IMPORTANCE`` times as much as others.
 
     Raises:
         DatasetError: for too few labels.
@@ -39,8 +43,9 @@ def fit_confidence(rows: Sequence[Compared]) -> ConfidenceModel:
             f'calibrating confidence needs at least {_LEAST_LABELS} fitted objects, got '
             f'{len(fitted)}; give more seeds or frames'
         )
-    table = np.array([[row.label.measures[name] for name in FEATURES] for row in fitted])
+    table = np.array([[row.label.measures[name] for name in names] for row in fitted])
     target = np.array([row.iou_3d for row in fitted])
+    importance = np.where([row.counts for row in fitted], _IMPORTANCE, 1.0)
     mean, scale = table.mean(0), np.maximum(table.std(0), 1e-3)
     standard = np.clip((table - mean) / scale, -4, 4)
 
@@ -48,13 +53,17 @@ def fit_confidence(rows: Sequence[Compared]) -> ConfidenceModel:
         weights, bias = parameters[:-1], parameters[-1]
         logit = standard @ weights + bias
         predicted = 1 / (1 + np.exp(-logit))
-        error = predicted - target
-        cost = np.sum(np.logaddexp(0, logit) - target * logit) + _RIDGE * weights @ weights
+        error = importance * (predicted - target)
+        cost = importance @ (np.logaddexp(0, logit) - target * logit) + _RIDGE * weights @ weights
         return float(cost), np.append(standard.T @ error + 2 * _RIDGE * weights, error.sum())
 
-    found = minimize(loss, np.zeros(len(FEATURES) + 1), jac=True, method='L-BFGS-B').x
+    found = minimize(loss, np.zeros(len(names) + 1), jac=True, method='L-BFGS-B').x
     return ConfidenceModel(
-        tuple(mean.tolist()), tuple(scale.tolist()), tuple(found[:-1].tolist()), float(found[-1])
+        tuple(mean.tolist()),
+        tuple(scale.tolist()),
+        tuple(found[:-1].tolist()),
+        float(found[-1]),
+        names,
     )
 
 
@@ -80,8 +89,7 @@ def calibrate_labels(
     """
     rows: list[Compared] = []
     for spec in specs:
-        config = LabelConfig(mirrors=spec.startswith('sim:'))
-        labeler = ShapeLabeler.load(checkpoint, config)
+        labeler = ShapeLabeler.load(checkpoint, config_of(spec))
         scenes = list(open_scenes(spec, limit)[0])
         for noise in (0.0, 0.05):
             rows += label_scenes(labeler, scenes, Population(), box_noise=noise)

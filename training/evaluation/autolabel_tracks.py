@@ -1,0 +1,95 @@
+"""What whole tracks bring: the same objects labelled frame by frame, and with one shape each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.tracks import Sighting
+from training.datasets.label_scenes import LabelScene
+from training.evaluation.autolabel_compare import Compared, compare
+
+_LEAST_SIGHTINGS = 3
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One sighting with its frame and its comparison with the truth."""
+
+    scene: LabelScene
+    row: Compared
+    sighting: Sighting
+
+
+class TrackCollector:
+    """Gathers the labels of sequences, and compares them alone and as whole tracks.
+
+    Args:
+        labeler: that made the labels.
+    """
+
+    def __init__(self, labeler: ShapeLabeler) -> None:
+        self._labeler = labeler
+        self._tracks: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
+
+    def add(self, scene: LabelScene, rows: Sequence[Compared]) -> None:
+        """Take the population's labels of a frame, where it is known who is who and where."""
+        chosen = [row for row in rows if row.counts and row.truth.id and row.label.box3d]
+        if scene.world_T_level is None or not chosen:
+            return
+        evidence = self._labeler.evidence(scene.frame, [row.label for row in chosen])
+        for row, measured in zip(chosen, evidence, strict=True):
+            if measured is None:
+                continue
+            frame = scene.frame
+            sighting = Sighting(
+                row.label,
+                measured,
+                frame.camera,
+                frame.camera_T_level,
+                scene.world_T_level,
+                scene.time,
+            )
+            self._tracks[scene.sequence, row.truth.id].append(_Seen(scene, row, sighting))
+
+    def scores(self) -> dict[str, float]:
+        """Return the figures of objects with three sightings or more; empty without any.
+
+        ``track_length_error_single`` and ``_whole`` are mean relative errors of the length over
+        all sightings, ``track_size_error_*`` of length, width and height, ``track_median_iou_*``
+        medians of the 3D IoU; ``length_error_ratio`` is whole over single, ``tracks`` and
+        ``track_sightings`` the counts.
+        """
+        single, whole = self.compared()
+        if not single:
+            return {}
+        figures = {'tracks': float(len(self._long())), 'track_sightings': float(len(single))}
+        for name, rows in (('single', single), ('whole', whole)):
+            errors = np.abs([row.size for row in rows])
+            figures[f'track_length_error_{name}'] = float(errors[:, 0].mean())
+            figures[f'track_size_error_{name}'] = float(errors.mean())
+            figures[f'track_median_iou_{name}'] = float(np.median([row.iou_3d for row in rows]))
+        figures['length_error_ratio'] = (
+            figures['track_length_error_whole'] / figures['track_length_error_single']
+        )
+        return figures
+
+    def compared(self) -> tuple[list[Compared], list[Compared]]:
+        """Return the same sightings alone and as parts of whole tracks."""
+        single, whole = [], []
+        for seen in self._long():
+            labels = self._labeler.label_track([one.sighting for one in seen])
+            single += [one.row for one in seen]
+            whole += [
+                compare(one.scene, label, one.row.truth)
+                for one, label in zip(seen, labels, strict=True)
+            ]
+        return single, whole
+
+    def _long(self) -> list[list[_Seen]]:
+        tracks = [sorted(seen, key=lambda one: one.scene.time) for seen in self._tracks.values()]
+        return [seen for seen in tracks if len(seen) >= _LEAST_SIGHTINGS]
