@@ -9,13 +9,25 @@ from sim_perception.inference.detector3d import Detector3dEngine
 from training.datasets.sample import DatasetError
 from training.evaluate import frames_of, report
 from training.evaluation.autolabel import open_scenes
-from training.evaluation.detector3d import score_scenes
+from training.evaluation.detector3d import Source, score_scenes
 from training.tasks.detector3d_data import cloud_source
 
 #: Low: average precision looks at all recalls.
 THRESHOLD = 0.05
 POINTS = ('trained', 'lidar', 'depth')
 DEPTH_CHECKPOINT = 'models/depth_segmentation'
+
+
+def source_of(engine: Detector3dEngine, points: str = 'trained') -> Source:
+    """Return what gives the points that a detector sees of a frame.
+
+    Args:
+        engine: the detector.
+        points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
+    """
+    settings = engine.metrics.get('training', {}).get('config', {}).get('data', {})
+    seen = settings.get('points', 'lidar') if points == 'trained' else points
+    return cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT))
 
 
 def evaluate_detector(
@@ -48,9 +60,7 @@ def evaluate_detector(
     if points not in POINTS:
         raise DatasetError(f'unknown --points {points!r}; choose one of {", ".join(POINTS)}')
     engine = Detector3dEngine.load(checkpoint, device=device, threshold=THRESHOLD)
-    settings = engine.metrics.get('training', {}).get('config', {}).get('data', {})
-    seen = settings.get('points', 'lidar') if points == 'trained' else points
-    source = cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT))
+    source = source_of(engine, points)
     scenes, count = open_scenes(data, limit)
     scores = score_scenes(engine, frames_of(data)(scenes, count), source, blind=blind)
     frames = int(scores.pop('frames'))
