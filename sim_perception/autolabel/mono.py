@@ -48,14 +48,18 @@ class MonoConfig:
         camera_height: of the camera above the ground; None for its height in the level frame
             where that is plausible, as in ``base_link``, else that of the predicted depth.
         ground_sigma: deviation of the wheels from the ground, plus ``ground_slope`` per metre.
+            Distances rest on it more than on anything else: hilly streets want more.
         ground_slope: see there.
+        edge_share: deviations of the image box's edges, of those that ``LabelConfig`` says;
+            without points they have more to tell.
         accept_confidence: labels below are rejected.
     """
 
     sight: SightConfig = field(default_factory=SightConfig)
     camera_height: float | None = None
-    ground_sigma: float = 0.05
-    ground_slope: float = 0.003
+    ground_sigma: float = 0.03
+    ground_slope: float = 0.001
+    edge_share: float = 0.6
     accept_confidence: float = 0.4
 
     def __post_init__(self) -> None:
@@ -63,6 +67,8 @@ class MonoConfig:
             raise ValueError(f'camera_height must be positive, got {self.camera_height}')
         if not (self.ground_sigma > 0 and self.ground_slope >= 0):
             raise ValueError('ground_sigma must be positive and ground_slope not negative')
+        if not self.edge_share > 0:
+            raise ValueError(f'edge_share must be positive, got {self.edge_share}')
         if not 0 <= self.accept_confidence <= 1:
             raise ValueError(f'accept_confidence must be in [0, 1], got {self.accept_confidence}')
 
@@ -163,7 +169,7 @@ class MonoLabeler(ShapeLabeler):
         sigma = self.mono.ground_sigma + self.mono.ground_slope * sight.crop.distance
         evidence = Evidence(
             _NO_POINTS, _NO_POINTS, _NO_POINTS, np.zeros(0), camera_place(frame.camera_T_level),
-            box, edge_sigmas(box, frame.camera, self.config), np.array([*ground.plane, sigma]),
+            box, self.mono.edge_share * edge_sigmas(box, frame.camera, self.config), np.array([*ground.plane, sigma]),
         )  # fmt: skip
         weights = with_size(self._refiner.weights, sight.crop, self.mono.sight)
         first = first_states(sight, ground.plane, sigma, view.camera_T_level, self.mono.sight)

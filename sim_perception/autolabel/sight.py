@@ -50,8 +50,8 @@ class SightConfig:
     share_error: float = 0.02
     pixel_error: float = 0.7
     depth_error: float = 0.12
-    distance_error: float = 0.06
-    size_error: float = 0.05
+    distance_error: float = 0.1
+    size_error: float = 0.08
     latent_error: float = 0.6
     angle_error: float = 0.2
     scanned: int = 72
