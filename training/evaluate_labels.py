@@ -51,7 +51,13 @@ def calibrate_any(checkpoint: Path, data: Sequence[str], *, limit: int | None = 
         DatasetError: for unusable data.
         CheckpointError: for an unusable checkpoint.
     """
-    if load_checkpoint(checkpoint).name == 'shape_pca':
+    name = load_checkpoint(checkpoint).name
+    if name == 'surface_coordinates':
+        from training.evaluation.mono_confidence import calibrate_coordinates
+
+        calibrate_coordinates(checkpoint, data, limit)
+        return
+    if name == 'shape_pca':
         from training.evaluation.autolabel_confidence import calibrate_labels
 
         calibrate_labels(checkpoint, data, limit)

@@ -131,7 +131,7 @@ def update_checkpoint(
     metrics: Mapping[str, Any] | None = None,
     card: str | None = None,
     extra: Mapping[str, bytes] | None = None,
-    calibration: Mapping[str, float] | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Path:
     """Replace parts of a checkpoint, keeping everything else byte for byte.
 
