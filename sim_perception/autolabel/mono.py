@@ -169,7 +169,8 @@ class MonoLabeler(ShapeLabeler):
         sigma = self.mono.ground_sigma + self.mono.ground_slope * sight.crop.distance
         evidence = Evidence(
             _NO_POINTS, _NO_POINTS, _NO_POINTS, np.zeros(0), camera_place(frame.camera_T_level),
-            box, self.mono.edge_share * edge_sigmas(box, frame.camera, self.config), np.array([*ground.plane, sigma]),
+            box, self.mono.edge_share * edge_sigmas(box, frame.camera, self.config),
+            np.array([*ground.plane, sigma]),
         )  # fmt: skip
         weights = with_size(self._refiner.weights, sight.crop, self.mono.sight)
         first = first_states(sight, ground.plane, sigma, view.camera_T_level, self.mono.sight)
