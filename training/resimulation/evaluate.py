@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,10 @@ def evaluate_resimulation(
     Returns:
         ``boxes`` compared; ``iou_median`` and ``iou_above_0.7`` of the labels' 3D boxes in the
         image with the nearest re-simulated object's of its class (none: 0); the same of
-        ``cars`` alone; ``depth_abs_rel`` and ``depth_within_10_percent`` of rendered depth
-        against the recording's LiDAR, else its true depth, on re-simulated objects, and
-        ``depth_abs_rel_all`` wherever both know depth.
+        ``cars`` alone; ``depth_abs_rel``, ``depth_median`` (relative error) and
+        ``depth_within_10_percent`` of rendered depth against the recording's LiDAR, else its
+        true depth, on re-simulated objects, the same of ``cars`` alone, and ``depth_abs_rel_all``
+        wherever both know depth.
     """
     simulation = Simulation(load_scenario(scenario), threads=1)
     if simulation.scenario.replay is None:
@@ -77,17 +78,15 @@ def evaluate_resimulation(
     if limit is not None and limit < len(numbers):
         numbers = np.unique(np.linspace(0, len(numbers) - 1, limit).astype(int))
     overlaps: list[tuple[str, float]] = []
-    errors: list[Array] = []
-    everywhere: list[Array] = []
+    errors: list[tuple[Array, Array, Array]] = []
     for number in numbers.tolist():
         shot = recording.shot(number)
         here = [item for item in found if item.frame == number]
         seconds = float(recording.seconds[number])
         overlaps += _overlaps(simulation, shot, here, seconds)
-        on_objects, all_over = _depth_errors(simulation, shot, seconds)
-        errors.append(on_objects)
-        everywhere.append(all_over)
-    scores = _summary(overlaps, np.concatenate(errors), np.concatenate(everywhere))
+        errors.append(_depth_errors(simulation, shot, seconds))
+    depth = [np.concatenate(parts) for parts in zip(*errors, strict=True)]
+    scores = _summary(overlaps, *depth)
     scores = {'frames': len(numbers), **scores}
     record = {'command': command_line(), **scores}
     if json_file is not None:
@@ -137,36 +136,46 @@ def _image_box(camera: Camera, camera_T_world: Array, box: Box3D) -> Array | Non
     return inside if area >= _LEAST_SEEN else None
 
 
-def _depth_errors(simulation: Simulation, shot: Shot, seconds: float) -> tuple[Array, Array]:
-    """Return relative errors of rendered depth, on objects and everywhere."""
-    sample = simulation.camera_frame(seconds, frozenset({'depth', 'instance'}))
+def _depth_errors(
+    simulation: Simulation, shot: Shot, seconds: float
+) -> tuple[Array, Array, Array]:
+    """Return relative errors of rendered depth: on cars, on all objects, everywhere."""
+    sample = simulation.camera_frame(seconds, frozenset({'depth', 'instance', 'semantic'}))
     assert sample.depth is not None
     assert sample.instance is not None
+    assert sample.semantic is not None
     truth = shot.lidar if np.isfinite(shot.lidar).any() else shot.depth
     if truth.shape != sample.depth.shape:
-        return np.zeros(0), np.zeros(0)
+        return np.zeros(0), np.zeros(0), np.zeros(0)
     both = np.isfinite(truth) & np.isfinite(sample.depth) & (truth > 0) & (truth < 80)
     error = np.abs(sample.depth / np.where(both, truth, 1.0) - 1)
-    return error[both & (sample.instance > 0)], error[both]
+    objects = both & (sample.instance > 0)
+    cars = objects & (sample.semantic == load_taxonomy().id_of('car'))
+    return error[cars], error[objects], error[both]
 
 
 def _summary(
-    overlaps: list[tuple[str, float]], objects: Array, everywhere: Array
+    overlaps: list[tuple[str, float]], on_cars: Array, on_objects: Array, everywhere: Array
 ) -> dict[str, Any]:
     """Return the scores; None where nothing could be compared."""
     cars = [iou for category, iou in overlaps if category == 'car']
     scores: dict[str, Any] = {'boxes': len(overlaps)}
     for prefix, values in (('', [iou for _, iou in overlaps]), ('cars_', cars)):
-        some = len(values) > 0
-        scores[f'{prefix}iou_median'] = round(float(np.median(values)), 4) if some else None
-        share = float((np.array(values) >= 0.7).mean()) if some else None
-        scores[f'{prefix}iou_above_0.7'] = None if share is None else round(share, 4)
-    some = len(objects) > 0
-    scores['depth_pixels'] = len(objects)
-    scores['depth_abs_rel'] = round(float(objects.mean()), 4) if some else None
-    scores['depth_within_10_percent'] = round(float((objects < 0.1).mean()), 4) if some else None
-    scores['depth_abs_rel_all'] = round(float(everywhere.mean()), 4) if len(everywhere) else None
+        found = np.array(values)
+        scores[f'{prefix}iou_median'] = _known(np.median, found)
+        scores[f'{prefix}iou_above_0.7'] = _known(np.mean, found >= 0.7)
+    scores['depth_pixels'] = len(on_objects)
+    for prefix, error in (('', on_objects), ('cars_', on_cars)):
+        scores[f'{prefix}depth_abs_rel'] = _known(np.mean, error)
+        scores[f'{prefix}depth_median'] = _known(np.median, error)
+        scores[f'{prefix}depth_within_10_percent'] = _known(np.mean, error < 0.1)
+    scores['depth_abs_rel_all'] = _known(np.mean, everywhere)
     return scores
+
+
+def _known(function: Callable[[Any], Any], values: npt.NDArray[Any]) -> float | None:
+    """Return a rounded statistic, or None without values."""
+    return round(float(function(values)), 4) if len(values) else None
 
 
 def _print(scores: dict[str, Any], console: Console) -> None:
