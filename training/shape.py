@@ -19,13 +19,10 @@ from sim_perception.taxonomy import load_taxonomy
 from training.command import command_line
 from training.datasets.shapes import MIRRORS, CarSample, Solid, draw_cars
 from training.evaluation.shape import F_SCORE_DISTANCE, score_shapes
-from training.shape_pictures import draw_members, draw_paths
+from training.shape_pictures import draw_members, draw_paths, pairs_of_families
 from training.tasks.shape_pca import fit_pca
 
 F64 = npt.NDArray[np.float64]
-
-PATHS = ((0, 1), (1, 4), (3, 5), (2, 3))
-"""Families between which shapes are drawn."""
 
 
 def learn_shape(
@@ -66,7 +63,7 @@ def learn_shape(
         components=components,
         spacing=spacing,
         seeds=len(FAMILIES),
-        **MIRRORS,
+        **MIRRORS,  # type: ignore[arg-type]
     )
     grids = distance_grids(learnt, config, 'learning from cars')
     sizes = np.array([car.size for car in learnt])
@@ -104,7 +101,8 @@ def draw_space(model: ShapeModel, folder: Path) -> None:
     seeds = model.seeds.numpy().astype(np.float64)
     families = np.concatenate([draw_members(model, seeds, turn) for turn in (0.0, 0.6, 2.4)])
     cv2.imwrite(str(folder / 'families.png'), families[..., ::-1])
-    cv2.imwrite(str(folder / 'interpolation.png'), draw_paths(model, seeds, PATHS)[..., ::-1])
+    paths = draw_paths(model, seeds, pairs_of_families())
+    cv2.imwrite(str(folder / 'interpolation.png'), paths[..., ::-1])
 
 
 def card(config: ShapeConfig, record: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from sim_perception.geometry.boxes import box_corners, box_edges
 from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import transform_points
 from sim_perception.models.shape import SIZE, ShapeModel, Surface, decode_mesh
+from sim_perception.simulator.meshes.vehicle import FAMILIES
 from sim_perception.types import ShapeLabel
 
 Image = npt.NDArray[np.uint8]
@@ -91,6 +92,12 @@ def draw_paths(
     return np.concatenate(
         [draw_members(model, (1 - share) * members[a] + share * members[b]) for a, b in pairs]
     )
+
+
+def pairs_of_families() -> tuple[tuple[int, int], ...]:
+    """Return numbers of the simulator's families that look least alike, by pairs."""
+    names = (('sedan', 'hatchback'), ('hatchback', 'van'), ('suv', 'pickup'), ('wagon', 'suv'))
+    return tuple((FAMILIES.index(a), FAMILIES.index(b)) for a, b in names)
 
 
 def draw_labels(

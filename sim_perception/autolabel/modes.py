@@ -9,13 +9,16 @@ from sim_perception.autolabel.fused import FusedLabeler
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
 from sim_perception.autolabel.quality import ConfidenceModel
+from sim_perception.autolabel.render_labeler import load_render_labeler
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine
-from sim_perception.models.checkpoint import CheckpointError
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 
 MODES = ('lidar', 'mono', 'fused')
 """``lidar``: points and image boxes; ``mono``: the image and predicted depth; ``fused``: points,
 and what the image says of mask, size and heading."""
+WAYS = {'sdflabel': ('lidar', 'fused'), 'photometric': ('mono',)}
+"""In which modes the ways to fit work that are not the default."""
 COORDINATES = 'models/surface_coordinates'
 DEPTH = 'models/depth_segmentation'
 
@@ -34,6 +37,7 @@ def load_labeler(
     config: LabelConfig | None = None,
     mono: MonoConfig | None = None,
     threads: int | None = None,
+    refine: str = 'fit',
 ) -> ShapeLabeler:
     """Read what a mode needs.
 
@@ -44,13 +48,25 @@ def load_labeler(
         depth: of depth and classes, read for ``mono`` alone; None to do without.
         config, mono: settings.
         threads: of PyTorch, one number for the whole process; None keeps it.
+        refine: of ``refiners.REFINERS``. ``sdflabel`` works in the modes ``lidar`` and ``fused``
+            (with coordinates), ``photometric`` in ``mono``.
 
     Raises:
-        ValueError: for an unknown mode.
+        ValueError: for an unknown mode, or a way to fit that it does not have.
         CheckpointError: if a checkpoint is unusable or they do not belong together.
     """
     if mode not in MODES:
         raise ValueError(f'unknown mode {mode!r}; known: {", ".join(MODES)}')
+    if refine != 'fit' or (mode == 'lidar' and load_checkpoint(shape).name == 'shape_sdf'):
+        if mode not in WAYS.get(refine, MODES):
+            raise ValueError(
+                f'the refinement {refine!r} does not work in mode {mode!r}, but in: '
+                + ', '.join(WAYS[refine])
+            )
+        maps = coordinates if mode == 'fused' else None
+        return load_render_labeler(
+            refine, shape, coordinates=maps, depth=depth, config=config, threads=threads
+        )
     base = ShapeLabeler.load(shape, config)
     if mode == 'lidar':
         return base

@@ -140,7 +140,8 @@ def object_points(frame: LidarFrame, seen: DepthSegmentation, mask: npt.NDArray[
     shown = mask & np.isfinite(seen.depth) & (seen.depth > 0)
     points = unproject(frame.camera, np.where(shown, seen.depth, 1.0).astype(np.float64))
     points = points[::_STEP, ::_STEP][shown[::_STEP, ::_STEP]]
-    return transform_points(invert(np.asarray(frame.camera_T_level, np.float64)), points)
+    level_T_camera = invert(np.asarray(frame.camera_T_level, np.float64))
+    return np.asarray(transform_points(level_T_camera, points), np.float64)
 
 
 def load_render_labeler(

@@ -90,14 +90,16 @@ class ShapeModel(Protocol):
     """What labelling asks of a shape space, whatever it is made of.
 
     Attributes:
-        config: what it is about.
         prior_mean: (3 + K,) of log length, width, height and latent.
         seeds: (S, 3 + K) typical members.
     """
 
-    config: ShapeConfig
     prior_mean: Tensor
     seeds: Tensor
+
+    @property
+    def config(self) -> ShapeConfig:
+        """Return what the space is about."""
 
     def prior_covariance(self) -> npt.NDArray[np.float64]:
         """Return the (3 + K, 3 + K) covariance of log size and latent."""

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from lidar_scenes import CAMERA, CAMERA_T_LEVEL, MadeScene, car_state, made_scene
+from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, MadeScene, car_state, made_scene
 from lidar_scenes import shape_model as cars
 
 from sim_perception.autolabel.config import LabelConfig
@@ -15,6 +15,7 @@ from sim_perception.autolabel.fit_kernels import Evidence
 from sim_perception.autolabel.frame import PreparedFrame
 from sim_perception.autolabel.initialise import find_candidates
 from sim_perception.autolabel.labeler import gather
+from sim_perception.autolabel.modes import load_labeler
 from sim_perception.autolabel.photometric import (
     PhotometricRefiner,
     colour_loss,
@@ -25,6 +26,7 @@ from sim_perception.autolabel.photometric import (
 from sim_perception.autolabel.refine import box_size, make_view
 from sim_perception.autolabel.refiners import make_refiner
 from sim_perception.autolabel.render_fit import Descent, Picture, RenderRefiner
+from sim_perception.autolabel.render_labeler import RenderLabeler
 from sim_perception.autolabel.rendering import Rendering, crop_pixels, render
 from sim_perception.autolabel.sdflabel import SdfLabelRefiner, coordinates_loss
 from sim_perception.geometry.boxes import iou_upright
@@ -167,3 +169,7 @@ def test_a_photometric_fit_without_a_picture_and_unknown_ways_are_refused() -> N
         refiner.refine(starts(state), evidence, make_view(CAMERA, CAMERA_T_LEVEL))
     with pytest.raises(ValueError, match="unknown refinement 'newton'; known: fit, sdflabel"):
         make_refiner('newton', cars(), LabelConfig())
+    with pytest.raises(ValueError, match="'photometric' does not work in mode 'lidar', but in"):
+        load_labeler('lidar', CHECKPOINT, refine='photometric')
+    labeler = load_labeler('lidar', CHECKPOINT, refine='sdflabel')
+    assert isinstance(labeler, RenderLabeler)
