@@ -66,7 +66,7 @@ def node_overhead(checkpoint: Path, *, frames: int = 100, domain: int) -> dict[s
     spent = _count_network(node, executor)
     deadline = time.monotonic() + _START_DEADLINE
     try:
-        begin = (0, 0.0, 0.0)
+        begin = (0.0, 0.0, 0.0)
         while spent[0] < _WARM_UP + frames:
             executor.spin_once(timeout_sec=0.2)
             if begin[0] < _WARM_UP <= spent[0]:

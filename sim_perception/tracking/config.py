@@ -36,6 +36,8 @@ class ClassMotion:
         size_memory: detections over which a track's size is averaged; boxes in the image grow
             and shrink, so that theirs is short.
         life: seconds that a track outlives its last detection.
+        least_score: a track with a smaller mean score is not reported, whatever
+            ``TrackerConfig.report_score`` is: for classes that are often seen where none are.
     """
 
     group: str = ''
@@ -50,6 +52,7 @@ class ClassMotion:
     turns: bool = False
     size_memory: float = 10.0
     life: float = 3.0
+    least_score: float = 0.0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -59,6 +62,8 @@ class ClassMotion:
         for name in ('position_noise', 'yaw_noise', 'start_speed', 'life'):
             if not getattr(self, name) > 0:
                 raise ValueError(f'{name} must be greater than 0')
+        if self.least_score > 1:
+            raise ValueError(f'least_score must lie in [0, 1], got {self.least_score}')
         if self.size_memory < 1:
             raise ValueError(f'size_memory must be at least 1, got {self.size_memory}')
 
@@ -122,6 +127,8 @@ class TrackerConfig:
             detectors that miss little of what is in plain view.
         report_lost: how long a lost track is still reported as a visible one; hidden ones are
             always listed among the occluded.
+        rival_overlap: of reported tracks of different groups that overlap by more (intersection
+            over union from above), only the surest is reported: one thing is of one class.
         duplicate_overlap: an unmatched detection that overlaps a matched track's box by more
             (intersection over union from above) starts no track.
         detection_chance: probability to detect an object that is in view, for the fading of
@@ -157,6 +164,7 @@ class TrackerConfig:
     hidden_noise: float = 3.0
     unseen_is_hidden: bool = False
     report_lost: float = 0.0
+    rival_overlap: float = 0.1
     duplicate_overlap: float = 0.3
     max_detections: int = 512
     max_tracks: int = 1024
@@ -226,7 +234,8 @@ def image_config(class_ids: Iterable[int], **changes: Any) -> TrackerConfig:
         class_ids: that it gives.
         **changes: fields of ``TrackerConfig`` that shall differ.
     """
-    settings: dict[str, Any] = {'reach': 1.5, **changes}
+    # in the image things of several classes do stand one before the other
+    settings: dict[str, Any] = {'reach': 1.5, 'rival_overlap': 1.0, **changes}
     return TrackerConfig(classes=dict.fromkeys(class_ids, IMAGE_OBJECT), **settings)
 
 
@@ -244,6 +253,7 @@ CLASS_DTYPE = np.dtype(
         ('turns', np.bool_),
         ('size_memory', float),
         ('life', float),
+        ('least_score', float),
     ]
 )
 

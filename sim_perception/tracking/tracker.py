@@ -15,14 +15,12 @@ from sim_perception.tracking.ego_motion import EgoMotion
 from sim_perception.tracking.occlusion import View
 from sim_perception.tracking.predict import predict, shift
 from sim_perception.tracking.prune import surviving
+from sim_perception.tracking.report import report
 from sim_perception.tracking.sources import Sources, outranked
 from sim_perception.tracking.spawn import spawn
 from sim_perception.tracking.tables import (
     EMPTY,
-    OCCLUDED,
-    OUTSIDE,
     UNKNOWN,
-    VISIBLE,
     Rows,
     logit,
     track_boxes,
@@ -76,8 +74,7 @@ class Tracker:
         self.next_id = first_id
         self._columns = 0  # of the boxes; 0 before the first
         c = self.config
-        scores = [c.high_score, c.spawn_score, c.report_score, c.instant_score]
-        self._high, self._spawn, self._report, self._instant = logit(scores).tolist()
+        self._high, self._spawn = logit([c.high_score, c.spawn_score]).tolist()
         self.reset()
 
     def reset(self) -> None:
@@ -143,9 +140,8 @@ class Tracker:
         if dt < 0:
             shift(self.tracks, -dt)
         assert self.stamp is not None
-        return TrackedFrame(
-            self.stamp, self.tracks.copy(), *self._reported(stamp), pose, rejected, restarted
-        )
+        shown = report(self.tracks, self.classes, self.config, stamp)
+        return TrackedFrame(self.stamp, self.tracks.copy(), *shown, pose, rejected, restarted)
 
     def _check_kind(self, arrays: DetectionArrays) -> None:
         """Refuse to mix 3D boxes with image boxes."""
@@ -237,18 +233,6 @@ class Tracker:
         self.tracks['empty_since'][rows] = np.where(
             places == EMPTY, np.where(since < 0, stamp, since), -1
         )
-
-    def _reported(self, stamp: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Return which tracks are sure enough to be shown, and which to be listed as hidden."""
-        tracks = self.tracks
-        sure = tracks['logit'] >= np.where(tracks['confirmed'], self._report, self._instant)
-        lost = stamp - tracks['seen']
-        hidden = (tracks['place'] == OCCLUDED) | (tracks['place'] == OUTSIDE)
-        if self.config.unseen_is_hidden:
-            hidden |= tracks['place'] == UNKNOWN
-        seen = (tracks['place'] == VISIBLE) | (lost <= round(1e9 * self.config.report_lost))
-        reported = sure & seen
-        return reported, sure & hidden & ~reported
 
 
 _NONE: Matches = np.empty((0, 2), np.int64)

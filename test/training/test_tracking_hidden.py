@@ -297,6 +297,9 @@ def test_a_video_shows_ids_and_ghosts(tmp_path: Path) -> None:
     dashed = (np.abs(middle.astype(int) - 90).max((1, 2)) > 60).mean()
     assert solid > 0.95
     assert 0.2 < dashed < 0.9
+    x, y = np.clip((box[:2] + box[2:]).round().astype(int), 0, [1279, 383])
+    assert np.ptp(pictures[15][y, x].astype(int)) > 3, 'a ghost is tinted'
+    assert (pictures[5][y, x] == 90).all() or y < 20, 'what is seen is not'
     with pytest.raises(DatasetError, match='were not kept'):
         next(draw_frames(clip(), frames, TAXONOMY))
 

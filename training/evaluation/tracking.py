@@ -57,9 +57,10 @@ pedestrians .68, of its cars .99)."""
 KITTI_CONFIG = TrackerConfig(
     classes=dict(
         enumerate(
-            # one network per class made the detections: it mistakes none for another
+            # one network per class made the detections: no detection is one of another class, but
+            # riders are detected as pedestrians as well, and so are poles
             replace(motion, group='')
-            for motion in (VEHICLE, PEDESTRIAN, CYCLIST)
+            for motion in (VEHICLE, replace(PEDESTRIAN, least_score=0.9), CYCLIST)
         )
     ),
     min_score=0.25,

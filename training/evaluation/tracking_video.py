@@ -27,6 +27,8 @@ LEAST_WIDTH = 960
 """Smaller images are enlarged, so that ids can be read."""
 DASH = 6
 """Length of dashes and of their gaps, pixels."""
+TINT = 0.15
+"""How much of its colour a hidden object's box has inside."""
 
 
 def id_color(identity: int) -> Color:
@@ -38,13 +40,17 @@ def id_color(identity: int) -> Color:
 
 
 def draw_box(image: Image, box: Array, color: Color, *, dashed: bool = False) -> None:
-    """Draw an image box x1 y1 x2 y2 into an RGB image, in place."""
+    """Draw an image box x1 y1 x2 y2 into an RGB image, in place; a dashed one is tinted inside."""
     x1, y1, x2, y2 = (float(v) for v in np.clip(box, -1e4, 1e4))
+    if dashed:
+        left, top = (max(round(v), 0) for v in (x1, y1))
+        inside = image[top : max(round(y2), 0) + 1, left : max(round(x2), 0) + 1]
+        inside[:] = ((1 - TINT) * inside + TINT * np.array(color)).astype(np.uint8)
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
     for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
         for start, stop in _dashes(a, b) if dashed else [(a, b)]:
             ends = [(round(x), round(y)) for x, y in (start, stop)]
-            cv2.line(image, ends[0], ends[1], color, 1 if dashed else 2, cv2.LINE_AA)
+            cv2.line(image, ends[0], ends[1], color, 2, cv2.LINE_AA)
 
 
 def _dashes(
@@ -59,7 +65,11 @@ def _dashes(
 
 
 def _label(image: Image, text: str, x: float, y: float, color: Color) -> None:
-    place = round(float(np.clip(x, 0, image.shape[1] - 30))), round(max(y - 4, 12))
+    width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
+    place = (
+        round(float(np.clip(x, 0, max(image.shape[1] - width, 0)))),
+        round(float(np.clip(y - 4, 30, image.shape[0] - 4))),  # below the caption
+    )
     for shade, width in (((0, 0, 0), 3), (color, 1)):
         cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, shade, width, cv2.LINE_AA)
 
@@ -84,22 +94,31 @@ def draw_frames(clip: Clip, frames: Sequence[ClipFrame], taxonomy: Taxonomy) -> 
         size = (image.shape[1] * scale, image.shape[0] * scale)
         picture = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
         tracked = frame.tracked
+        boxes = (frame.box2d + 0.5) * scale - 0.5
+        drawn = np.asarray(np.isfinite(boxes).all(1))
         shown = np.flatnonzero(tracked.reported | tracked.occluded)
         feet = track_boxes(tracked.tracks)[:, [0, 1, 2, 6]]
         feet[:, 2] -= feet[:, 3] / 2
         camera_T_tracking = _camera_T_tracking(clip, frame, n)
-        for row in shown.tolist():
+        # ghosts over what is seen, ids over all
+        for row in shown[np.argsort(tracked.occluded[shown], kind='stable')].tolist():
             identity = int(tracked.tracks['id'][row])
-            color = id_color(identity)
             trails[identity].append(feet[row, :3])
-            _trail(picture, clip, camera_T_tracking, trails[identity], scale, color)
-            box = frame.box2d[row]
-            if np.isfinite(box).all():
-                box = (box + 0.5) * scale - 0.5
-                draw_box(picture, box, color, dashed=bool(tracked.occluded[row]))
-                _label(picture, str(identity), box[0], box[1], color)
-        hidden = int(tracked.occluded.sum())
+            _trail(picture, clip, camera_T_tracking, trails[identity], scale, id_color(identity))
+            if drawn[row]:
+                dashed = bool(tracked.occluded[row])
+                draw_box(picture, boxes[row], id_color(identity), dashed=dashed)
+        for row in shown[drawn[shown]].tolist():
+            identity = int(tracked.tracks['id'][row])
+            text, place = str(identity), boxes[row, :2]
+            if tracked.occluded[row]:  # below its box, with the seconds that it is hidden
+                lost = 1e-9 * (tracked.stamp - int(tracked.tracks['seen'][row]))
+                text, place = f'{identity} {lost:.1f} s', boxes[row, [0, 3]] + [0, 18]
+            _label(picture, text, float(place[0]), float(place[1]), id_color(identity))
+        hidden = int((tracked.occluded & drawn).sum())
         text = f'{clip.name}  {1e-9 * (clip.stamps[n] - clip.stamps[0]):.1f} s  hidden {hidden}'
+        if beyond := int((tracked.occluded & ~drawn).sum()):
+            text += f'  out of view {beyond}'
         yield caption(picture, text)
 
 
@@ -127,9 +146,11 @@ def _trail(
     if len(points) < 2:
         return
     pixels, depth = project(clip.camera, transform_points(camera_T_tracking, np.array(points)))
-    use = np.flatnonzero(depth > 0.5)
-    line = ((pixels[use] + 0.5) * scale - 0.5).clip(-1e4, 1e4).round().astype(np.int32)
-    cv2.polylines(picture, [line.reshape(-1, 1, 2)], False, color, 1, cv2.LINE_AA)
+    line = ((pixels + 0.5) * scale - 0.5).clip(-1e4, 1e4).round()
+    ahead = depth > 0.5
+    for n in np.flatnonzero(ahead[1:] & ahead[:-1]):  # a piece from behind the camera is none
+        a, b = line[n : n + 2].astype(int).tolist()
+        cv2.line(picture, a, b, color, 1, cv2.LINE_AA)
 
 
 def write_pictures(
