@@ -85,6 +85,13 @@ def test_scans_without_anything_to_match_move_on() -> None:
     assert match_scans(scans)[-1][0, 3] == pytest.approx(0.8 * 4, abs=0.15)
 
 
+def test_poses_stay_rigid_for_long() -> None:
+    rng = np.random.default_rng(2)
+    scans = [street(rng, np.eye(4)), *[np.zeros((0, 3))] * 120]
+    turns = match_scans(scans, from_euler(0, 0, 0.3, np.zeros(3)))[:, :3, :3]
+    assert np.allclose(turns @ turns.swapaxes(1, 2), np.eye(3), atol=1e-12)
+
+
 def test_depth_follows_the_points() -> None:
     rng = np.random.default_rng(0)
     truth = np.tile(np.linspace(5, 30, 80, dtype=np.float32), (60, 1))

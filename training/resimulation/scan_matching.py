@@ -50,10 +50,9 @@ def match_scans(scans: Iterable[Array], start: Array | None = None) -> Array:
         else:
             first = len(poses) == 1
             step = np.eye(4) if first else invert(poses[-2]) @ poses[-1]
+            guess = _rigid(poses[-1] @ step)
             known = np.concatenate(kept[-_MAP_SCANS:])
-            pose = _laid_on(
-                points, known, poses[-1] @ step, 3.0 * _FARTHEST if first else _FARTHEST
-            )
+            pose = _laid_on(points, known, guess, 3.0 * _FARTHEST if first else _FARTHEST)
         poses.append(pose)
         kept.append(transform_points(pose, points))
     return np.stack(poses)
@@ -93,9 +92,17 @@ def _laid_on(points: Array, world: Array, guess: Array, farthest: float) -> Arra
         way += change
         turn = Rotation.from_euler('z', change[2]).as_matrix()
         place = pose[:3, 3] + np.array([change[0], change[1], 0.0])
-        pose = make_transform(turn @ pose[:3, :3], place)
+        pose = _rigid(make_transform(turn @ pose[:3, :3], place))
     wrong = np.linalg.norm(way[:2]) > farthest or abs(way[2]) > _MOST_TURN
     return guess if wrong else pose
+
+
+def _rigid(pose: Array) -> Array:
+    """Return a pose without rounding errors in its rotation, which would grow from step to step.
+
+    Uniform motion multiplies the last two poses: errors follow Fibonacci's numbers.
+    """
+    return make_transform(Rotation.from_matrix(pose[:3, :3]).as_matrix(), pose[:3, 3])
 
 
 def _planes(world: Array, tree: cKDTree) -> tuple[Array, npt.NDArray[np.bool_]]:
