@@ -210,9 +210,30 @@ def detector3d(
     )
 
 
+@app.command('surface_coordinates')
+def surface_coordinates(
+    data: Annotated[Path, typer.Option(help='Folder of crops, made by the verb crops.')],
+    checkpoint: Checkpoint = Path('models/surface_coordinates'),
+    json_file: Json = None,
+    limit: Limit = None,
+    record: Record = False,
+) -> None:
+    """Score masks, object coordinates, size, distance and heading on crops with truth."""
+    from training.evaluate import print_scores
+    from training.evaluation.surface_coordinates import evaluate_surface_coordinates as run
+
+    report = run(checkpoint, data, limit=limit or 1000, json_file=json_file, record=record)
+    print_scores(str(data), {k: v for k, v in report.items() if isinstance(v, float)})
+
+
 @app.command()
 def autolabel(
-    data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS] or kitti_object:DIR.')],
+    data: Annotated[
+        str,
+        typer.Option(
+            help='sim:SCENARIO[:SEEDS], bag:DIR, kitti_object:DIR or kitti_like:SCENARIO[:SEEDS].'
+        ),
+    ],
     checkpoint: Annotated[
         Path | None, typer.Option(help='Shape space; default: the shipped one of cars.')
     ] = None,
