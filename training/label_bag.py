@@ -47,6 +47,7 @@ class ToLabel:
         stamp: nanoseconds.
         boxes: (M, 4) image boxes within the image.
         ids: of the boxes, '' where not known.
+        regions: (H, W) number of the box that a pixel belongs to, or -1; None where not known.
         world_T_level: pose of the level frame in ``world_frame``, or None.
         level_frame, camera_frame, world_frame: names.
     """
@@ -61,6 +62,14 @@ class ToLabel:
     level_frame: str
     camera_frame: str
     world_frame: str
+    regions: npt.NDArray[np.int64] | None = None
+
+    @property
+    def masks(self) -> list[npt.NDArray[np.bool_]] | None:
+        """The pixels of each box's object, or None where not known."""
+        if self.regions is None:
+            return None
+        return [self.regions == k for k in range(len(self.boxes))]
 
 
 class LabelBag:
@@ -75,6 +84,7 @@ class LabelBag:
         level_frame: a frame with z up that moves with the robot; where the recording does not
             have it the camera is taken as level.
         min_visibility: detections that say they are less visible are left out.
+        points: whether frames need a scan; without, their clouds are empty.
 
     Attributes:
         reader: of the bag.
@@ -94,6 +104,7 @@ class LabelBag:
         checkpoint: Path | None = None,
         level_frame: str = t_.BASE_FRAME,
         min_visibility: float = 0.3,
+        points: bool = True,
     ) -> None:
         self.reader = self._bag = bag = BagReader(path)
         self._name = path.name
@@ -101,7 +112,7 @@ class LabelBag:
         self._class_id = self._taxonomy.id_of(category)
         self._min_visibility = min_visibility
         self._image = image_topic(bag)
-        self._points = only_topic(bag, 'points', 'sensor_msgs/msg/PointCloud2')
+        self._points = only_topic(bag, 'points', 'sensor_msgs/msg/PointCloud2') if points else None
         self._info = only_topic(bag, 'camera_info', 'sensor_msgs/msg/CameraInfo')
         bag.require(self._info)
         self.detections = detections or (
@@ -110,7 +121,7 @@ class LabelBag:
         self._checkpoint = checkpoint
         self._category = category
         self._engine: DepthSegmentationEngine | None = None
-        topics = [self._image, self._points]
+        topics = [self._image] if self._points is None else [self._image, self._points]
         if self.detections != SEGMENTATION:
             topics.append(self.detections)
         self._rows = bag.synchronized(topics, _TOLERANCE_NS)
@@ -140,8 +151,8 @@ class LabelBag:
             CorruptBagError: if that part of the bag is damaged.
             TransformError: if the sensors' mounting is not known.
         """
-        bag, (image, points, *_) = self._bag, (int(n) for n in self._rows[number])
-        raw = bag.frame(self._image, image, self._info)
+        bag = self._bag
+        raw = bag.frame(self._image, int(self._rows[number, 0]), self._info)
         assert raw.camera is not None
         camera_frame = raw.frame_id
         sample = Sample(image=raw.image, camera=raw.camera, depth=None, semantic=None, name='')
@@ -152,13 +163,14 @@ class LabelBag:
         else:
             camera_T_level = bag.transforms.lookup(camera_frame, self._level, raw.stamp)
         fixed, world_T_level = self._world(camera_frame, camera_T_level, raw.stamp)
-        cloud, sensor = self._cloud(points, camera_frame, camera_T_level, raw.stamp, world_T_level)
+        cloud, sensor = self._cloud(number, camera_frame, camera_T_level, raw.stamp, world_T_level)
         found: Array = np.zeros((0, 4))
         ids: tuple[str, ...] = ()
+        regions = None
         if boxes:
             straight = replace(raw, image=sample.image, camera=sample.camera)
             lidar = LidarFrame(sample.camera, camera_T_level, cloud, sensor)
-            found, ids = self._boxes(number, straight, raw, lidar)
+            found, ids, regions = self._boxes(number, straight, raw, lidar)
         return ToLabel(
             name=self.name(number),
             frame=LidarFrame(sample.camera, camera_T_level, cloud, sensor),
@@ -170,6 +182,7 @@ class LabelBag:
             level_frame=self._level,
             camera_frame=camera_frame,
             world_frame=fixed,
+            regions=regions,
         )
 
     def _world(
@@ -193,18 +206,21 @@ class LabelBag:
         world_T_level: Array | None,
     ) -> tuple[Array, Array]:
         """Return the points in the level frame, the robot's motion removed, and the sensor."""
-        bag = self._bag
-        lidar_frame = bag.message(self._points, number).header.frame_id
+        bag, topic = self._bag, self._points
+        if topic is None:
+            return np.zeros((0, 3)), invert(camera_T_level)[:3, 3]
+        number = int(self._rows[number, 1])
+        lidar_frame = bag.message(topic, number).header.frame_id
         level_T_lidar = invert(camera_T_level) @ bag.transforms.lookup(
             camera_frame, lidar_frame, stamp
         )
-        cloud = bag.cloud(self._points, number)
+        cloud = bag.cloud(topic, number)
         places = xyz(cloud).astype(np.float64)
         sensor = level_T_lidar[:3, 3]
         names = [name for name in _TIME_COLUMNS if name in (cloud.dtype.names or ())]
         if world_T_level is None or not names or not len(cloud):
             return transform_points(level_T_lidar, places), sensor
-        first = int(bag.stamps(self._points)[number])
+        first = int(bag.stamps(topic)[number])
         still = self._still(
             places, cloud[names[0]].astype(np.float64), first, lidar_frame, world_T_level
         )
@@ -229,18 +245,19 @@ class LabelBag:
 
     def _boxes(
         self, number: int, frame: Frame, raw: Frame, lidar: LidarFrame
-    ) -> tuple[Array, tuple[str, ...]]:
+    ) -> tuple[Array, tuple[str, ...], npt.NDArray[np.int64] | None]:
         if self.detections == SEGMENTATION:
             seen = self._segmenter().infer(frame)
             class_id = self._segmenter().taxonomy.id_of(self._category)
             config = LabelConfig()
             prepared = PreparedFrame(lidar, config.max_range)
+            regions = None
             if prepared.ground is not None:
-                boxes = boxes_from_clusters(seen.segmentation, prepared, class_id, config)
+                boxes, regions = boxes_from_clusters(seen.segmentation, prepared, class_id, config)
             else:
                 boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
-            return boxes, ('',) * len(boxes)
-        found = self._bag.detections(self.detections, int(self._rows[number, 2]), self._taxonomy)
+            return boxes, ('',) * len(boxes), regions
+        found = self._bag.detections(self.detections, int(self._rows[number, -1]), self._taxonomy)
         chosen = [
             item
             for item in found
@@ -253,7 +270,7 @@ class LabelBag:
         straight = undistort_boxes(raw.camera, found_boxes)
         height, width = frame.image.shape[:2]
         limit = np.array([width, height, width, height]) - 1.0
-        return np.clip(straight, 0, limit), tuple(item.id for item in chosen)
+        return np.clip(straight, 0, limit), tuple(item.id for item in chosen), None
 
     def _segmenter(self) -> DepthSegmentationEngine:
         if self._engine is None:

@@ -18,7 +18,7 @@ from sim_perception.autolabel.export_coco import encode_mask
 from sim_perception.autolabel.export_kitti import scan_bytes, write_kitti
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.meshes import Mask, frame_masks, surface_of, write_meshes
-from sim_perception.autolabel.modes import COORDINATES, MODES, load_labeler
+from sim_perception.autolabel.modes import COORDINATES, MODES, load_labeler, needs_points
 from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapePca
@@ -97,6 +97,7 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
         checkpoint=Path(job.segmentation),
         level_frame=job.level_frame,
         min_visibility=job.min_visibility,
+        points=needs_points(job.mode),
     )
     if bag.detections == SEGMENTATION:
         config = replace(
@@ -129,7 +130,11 @@ def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
         if job.record(bag.name(number)).exists():
             continue
         item = bag[number]
-        labels = labeler.label(item.frame, item.boxes, image=item.image)
+        masks = item.masks if job.mode == 'lidar' else None  # other modes make their own
+        if masks is not None:
+            labels = labeler.label_masked(item.frame, item.boxes, masks)
+        else:
+            labels = labeler.label(item.frame, item.boxes, image=item.image)
         named = [replace(label, id=own) for label, own in zip(labels, item.ids, strict=True)]
         frame = LabelledFrame(
             name=item.name,

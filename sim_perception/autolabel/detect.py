@@ -84,8 +84,8 @@ def boxes_from_clusters(
     config: LabelConfig,
     *,
     least_side: int = 12,
-) -> F64:
-    """Return (M, 4) boxes x1 y1 x2 y2 of a class's LiDAR clusters, the largest first.
+) -> tuple[F64, npt.NDArray[np.int64]]:
+    """Return boxes and regions of a class's LiDAR clusters, the largest first.
 
     What stands above the ground and projects onto the class is parted in plan view, so that
     objects that touch in the image do not become one. A cluster's box is that of the pixels of
@@ -98,6 +98,9 @@ def boxes_from_clusters(
         class_id: the class.
         config: settings of clusters.
         least_side: smaller boxes are left out, pixels.
+
+    Returns:
+        (M, 4) boxes x1 y1 x2 y2, and (H, W) the number of the box that a pixel belongs to, or -1.
     """
     height, width = segmentation.shape
     mask = segmentation == class_id
@@ -107,7 +110,7 @@ def boxes_from_clusters(
     rows = np.flatnonzero(shown)
     rows = rows[mask[v[rows], u[rows]]]
     if len(rows) < config.least_points:
-        return np.zeros((0, 4))
+        return np.zeros((0, 4)), np.full(mask.shape, -1, np.int64)
     sensor = np.asarray(prepared.frame.sensor, np.float64)
     label = cluster(prepared.points[rows], sensor, config)
     # Farther points first, so that nearer ones stay where several share a pixel.
@@ -116,7 +119,28 @@ def boxes_from_clusters(
     owner[v[rows[order]], u[rows[order]]] = label[order]
     nearest = distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
     owner = np.where(mask, owner[tuple(nearest)], -1)
-    boxes: list[F64] = []
+    found = _cluster_boxes(prepared, rows, label, owner, config, least_side)
+    boxes = np.array([box for _, box in found], np.float64).reshape(-1, 4)
+    order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(1))
+    regions = np.full(mask.shape, -1, np.int64)
+    for place, k in enumerate(order):
+        x1, y1, x2, y2 = np.round(boxes[k]).astype(np.int64)
+        window = (slice(max(y1, 0), y2 + 1), slice(max(x1, 0), x2 + 1))
+        regions[window][owner[window] == found[k][0]] = place
+    return boxes[order], regions
+
+
+def _cluster_boxes(
+    prepared: PreparedFrame,
+    rows: npt.NDArray[np.int64],
+    label: npt.NDArray[np.integer],
+    owner: npt.NDArray[np.int64],
+    config: LabelConfig,
+    least_side: int,
+) -> list[tuple[int, F64]]:
+    """Return numbers and boxes of the clusters that are objects, the nearest first."""
+    found: list[tuple[int, F64]] = []
+    sensor = np.asarray(prepared.frame.sensor, np.float64)
     reach = np.linalg.norm(prepared.points[rows] - sensor, axis=1)
     depth = [float(np.median(reach[label == number])) for number in range(label.max() + 1)]
     for number in np.argsort(depth):
@@ -135,9 +159,7 @@ def boxes_from_clusters(
             [max(left, xs[inside].min()), top, min(right, xs[inside].max()), min(foot, low)]
         )
         # What is seen through a nearer one's windows, or over it, is no object to label.
-        hidden = any(_shared(box, nearer) > _INSIDE for nearer in boxes)
+        hidden = any(_shared(box, nearer) > _INSIDE for _, nearer in found)
         if not hidden and (box[2:] - box[:2]).min() >= least_side:
-            boxes.append(box)
-    found = np.array(boxes, np.float64).reshape(-1, 4)
-    sides = found[:, 2:] - found[:, :2]
-    return found[np.argsort(-sides.prod(1))]
+            found.append((int(number), box))
+    return found

@@ -20,7 +20,7 @@ def write_evidence(path: Path, items: Sequence[Evidence | None]) -> None:
         if item is not None:
             arrays |= {f'{k}_{name}': value for name, value in item._asdict().items()}
     data = io.BytesIO()
-    np.savez_compressed(data, **arrays)
+    np.savez_compressed(data, **arrays)  # type: ignore[arg-type]
     write_atomically(path, data.getvalue())
 
 

@@ -82,6 +82,7 @@ class ShapeLabeler:
         self.confidence = confidence or ConfidenceModel()
         self.timing = Timing()
         self._refiner = Refiner(model, self.config)
+        self._masks: Sequence[npt.NDArray[np.bool_]] | None = None
         self._mask: npt.NDArray[np.bool_] | None = None
 
     @classmethod
@@ -120,7 +121,6 @@ class ShapeLabeler:
         boxes: npt.NDArray[np.floating],
         budget: float = np.inf,
         image: npt.NDArray[np.uint8] | None = None,
-        masks: Sequence[npt.NDArray[np.bool_]] | None = None,
     ) -> list[ShapeLabel]:
         """Return one label per image box, rejected ones included.
 
@@ -129,7 +129,6 @@ class ShapeLabeler:
             boxes: (M, 4) x1 y1 x2 y2 of detected objects, pixels.
             budget: seconds after which no further box is begun; those left are rejected.
             image: of the frame; other modes look at it, this one does not.
-            masks: (H, W) pixels of each object, or None; shapes are fitted to their contours.
 
         Raises:
             LabelError: for a frame that cannot be labelled at all.
@@ -141,10 +140,37 @@ class ShapeLabeler:
             if time.perf_counter() - start > budget:
                 labels.append(self._rejected(box, 'no_time'))
                 continue
-            labels.append(self._label(prepared, box, None if masks is None else masks[k]))
+            self._mask = None if self._masks is None else self._masks[k]
+            labels.append(self._label(prepared, box))
         self.timing.whole += time.perf_counter() - start
         self.timing.cpu += time.process_time() - cpu
         return labels
+
+    def label_masked(
+        self,
+        frame: LidarFrame,
+        boxes: npt.NDArray[np.floating],
+        masks: Sequence[npt.NDArray[np.bool_]],
+        budget: float = np.inf,
+    ) -> list[ShapeLabel]:
+        """Return one label per image box as ``label`` does, fitted to contours of masks as well.
+
+        Args:
+            frame: camera and cloud.
+            boxes: (M, 4), see ``label``.
+            masks: (H, W) pixels of each object.
+            budget: see ``label``.
+
+        Raises:
+            ValueError: for masks of another size than the image, or too few.
+        """
+        if len(masks) != len(boxes):
+            raise ValueError(f'{len(boxes)} boxes but {len(masks)} masks')
+        self._masks = masks
+        try:
+            return self.label(frame, boxes, budget)
+        finally:
+            self._masks = self._mask = None
 
     def evidence(self, frame: LidarFrame, labels: Sequence[ShapeLabel]) -> list[Evidence | None]:
         """Return what was measured of each label's object, None for labels without a fit.
@@ -209,9 +235,7 @@ class ShapeLabeler:
             labels[number] = replace(made, id=one.label.id)
         return labels
 
-    def _label(
-        self, prepared: PreparedFrame, box: F64, mask: npt.NDArray[np.bool_] | None = None
-    ) -> ShapeLabel:
+    def _label(self, prepared: PreparedFrame, box: F64) -> ShapeLabel:
         camera = prepared.frame.camera
         shown = (box[2] > 0) & (box[3] > 0) & (box[0] < camera.width) & (box[1] < camera.height)
         if not (np.isfinite(box).all() and shown and (box[2:] - box[:2] > 2).all()):
@@ -223,7 +247,6 @@ class ShapeLabeler:
             return self._rejected(box, found.reason)
         start = time.perf_counter()
         view = make_view(camera, prepared.frame.camera_T_level)
-        self._mask = mask
         fits = [self._fit(prepared, box, c, found.around) for c in found.candidates]
         self.timing.refine += time.perf_counter() - start
         self.timing.objects += 1

@@ -24,10 +24,11 @@ def scene():
     return made_scene(car_state(0))
 
 
-def write_recording(path, frames=6, boxes=True):
+def write_recording(path, frames=6, boxes=True, truth=False):
     """The car drives ahead of the robot at its speed, so it is at the same place in all frames.
 
-    Besides the car, the boxes name one that cannot be seen and one in the sky.
+    Besides the car, the boxes name one that cannot be seen and one in the sky. ``truth`` adds the
+    car's true box in ``odom``.
     """
     taxonomy, made = load_taxonomy(), scene()
     rng = np.random.default_rng(0)
@@ -58,6 +59,15 @@ def write_recording(path, frames=6, boxes=True):
             write(t.POINTS, stamp, m.cloud_message(cloud, stamp, t.LIDAR_FRAME))
             if boxes:
                 write(t.OBJECTS_2D, stamp, boxes_message(made.box2d, taxonomy, stamp))
+            if truth:
+                real = SimpleNamespace(
+                    id=np.array([7]),
+                    class_id=np.array([taxonomy.id_of('car')]),
+                    visibility=np.array([1.0]),
+                    world_T_object=(place @ made.box.parent_T_box)[None],
+                    size=np.array([made.box.size]),
+                )
+                write(t.OBJECTS, stamp, m.objects_message(real, taxonomy, stamp, t.ODOM_FRAME))
     return path
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from sim_perception.autolabel.records import read_frame, read_frames
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import iou_upright
+from training.datasets.labelled_bags import bag_folders, bag_scenes
 from training.datasets.sample import DatasetError
 from training.label import label, run_parts
 from training.label_frames import LabelJob, label_part, open_job, write_files
@@ -229,6 +230,23 @@ def test_unusable_settings_are_refused(bag, tmp_path):
         job_of(bag, tmp_path, formats=('pdf',))
     with pytest.raises(Exception, match='/boxes'):
         open_job(job_of(bag, tmp_path, detections='/boxes'))
+
+
+def test_a_recording_with_true_objects_is_data_to_score_on(bag, tmp_path):
+    made = write_recording(tmp_path / 'true', 3, truth=True)
+    assert bag_folders(tmp_path) == bag_folders(made) == [made]
+    scenes = list(bag_scenes(made))
+    assert [one.sequence for one in scenes] == ['true'] * 3
+    np.testing.assert_allclose([one.time for one in scenes], [0.0, 0.1, 0.2], atol=1e-6)
+    for one in scenes:
+        (thing,) = one.objects
+        assert thing.id == '7'
+        np.testing.assert_allclose(thing.box3d.parent_T_box, scene().box.parent_T_box, atol=1e-5)
+        assert thing.points > 100
+    with pytest.raises(DatasetError, match='simulate it with --layers'):
+        next(bag_scenes(bag))
+    with pytest.raises(DatasetError, match='has none in it'):
+        bag_folders(tmp_path / 'true' / 'nowhere')
 
 
 def test_segmentation_needs_a_network(tmp_path):

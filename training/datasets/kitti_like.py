@@ -50,11 +50,12 @@ def kitti_like(scene: LabelScene) -> LabelScene:
     camera_T_level = np.array(frame.camera_T_level, np.float64)
     camera_T_level[:3, 3] *= SHRINK
     # The labels' level frame is the camera's; the street is tilted against it.
-    tilt = from_euler(*(_TILT * rng.normal(size=2)), 0.0, (0.0, 0.0, 0.0))
+    roll, pitch = _TILT * rng.normal(size=2)
+    tilt = from_euler(float(roll), float(pitch), 0.0, np.zeros(3))
     about = np.eye(4)
     about[:3, 3] = sensor
     tilted_T_level = about @ tilt @ invert(about)
-    points = transform_points(tilted_T_level, points)
+    points = np.asarray(transform_points(tilted_T_level, points), np.float64)
     objects = tuple(
         _as_labelled(thing, box, tilted_T_level, points, scene.frame, rng)
         for thing, box in zip(scene.objects, boxes, strict=True)

@@ -37,8 +37,11 @@ class TrackCollector:
         self._tracks: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
 
     def add(self, scene: LabelScene, rows: Sequence[Compared]) -> None:
-        """Take the population's labels of a frame, where it is known who is who and where."""
-        chosen = [row for row in rows if row.counts and row.truth.id and row.label.box3d]
+        """Take the labels of a frame, where it is known who is who and where.
+
+        Those outside of the population count, too: a track is seen from far away first.
+        """
+        chosen = [row for row in rows if row.truth.id and row.label.box3d]
         if scene.world_T_level is None or not chosen:
             return
         evidence = self._labeler.evidence(scene.frame, [row.label for row in chosen])
@@ -57,7 +60,8 @@ class TrackCollector:
             self._tracks[scene.sequence, row.truth.id].append(_Seen(scene, row, sighting))
 
     def scores(self) -> dict[str, float]:
-        """Return the figures of objects with three sightings or more; empty without any.
+        """Return the figures of objects with three sightings or more, one of them in the
+        population; empty without any.
 
         ``track_length_error_single`` and ``_whole`` are mean relative errors of the length over
         all sightings, ``track_size_error_*`` of length, width and height, ``track_median_iou_*``
@@ -92,4 +96,8 @@ class TrackCollector:
 
     def _long(self) -> list[list[_Seen]]:
         tracks = [sorted(seen, key=lambda one: one.scene.time) for seen in self._tracks.values()]
-        return [seen for seen in tracks if len(seen) >= _LEAST_SIGHTINGS]
+        return [
+            seen
+            for seen in tracks
+            if len(seen) >= _LEAST_SIGHTINGS and any(one.row.counts for one in seen)
+        ]
