@@ -71,7 +71,7 @@ def write_animation(frames: list[Image], path: Path, seconds: float, quality: in
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures[0].save(
         path, save_all=True, append_images=pictures[1:], duration=round(1000 * seconds), loop=0,
-        quality=quality, method=6,
+        quality=quality, method=4,
     )  # fmt: skip
 
 
