@@ -22,7 +22,7 @@ from sim_perception.geometry.transforms import (
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapePca
 from sim_perception.simulator.camera_sensor import develop
-from sim_perception.simulator.drive import read_drive
+from sim_perception.simulator.drive import DriveObject, Motion, read_drive
 from sim_perception.simulator.materials import Slot
 from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scenario import load_scenario
@@ -37,7 +37,7 @@ from training.resimulation.evaluate import evaluate_resimulation
 from training.resimulation.ground import HeightField, to_srgb
 from training.resimulation.light import radiance, weather_of
 from training.resimulation.motions import headings, motion_of, size_of, weighted_median
-from training.resimulation.resimulate import ResimulateJob, resimulate
+from training.resimulation.resimulate import ResimulateJob, resimulate, without_doubles
 from training.resimulation.scan_matching import match_scans
 from training.resimulation.sightings import Sighting, plausible_category
 from training.resimulation.surroundings import sheet, standing_view
@@ -146,6 +146,17 @@ def test_median_of_sizes_ignores_one_wrong_fit() -> None:
     assert size_of(items) == (4.4, 1.8, 1.5)
     weights = np.array([1.0, 1, 5])
     assert weighted_median([[1.0], [2.0], [3.0]], weights) == pytest.approx([3.0])
+
+
+def standing(name: str, x: float) -> DriveObject:
+    pose = from_euler(0, 0, 0.2, np.array([x, 2.0, 0.8]))[None]
+    return DriveObject(name, 'car', (4.4, 1.8, 1.5), (0.2, 0.2, 0.2), Motion(np.zeros(1), pose),
+                       body_mesh('truck', (4.4, 1.8, 1.5), 0))  # fmt: skip
+
+
+def test_one_object_found_twice_is_one() -> None:
+    found = [(3, standing('a', 10.4)), (9, standing('b', 10.0)), (4, standing('c', 20.0))]
+    assert [item.id for item in without_doubles(found)] == ['b', 'c']
 
 
 GOOD = {'inliers': 0.95, 'log_points': 5.4, 'violation': 0.0, 'past_violation': 0.0,

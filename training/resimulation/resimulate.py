@@ -18,12 +18,14 @@ from scipy.spatial.transform import Rotation
 
 from sim_perception.autolabel.meshes import silhouette_mask
 from sim_perception.bags import topics as t_
+from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapePca, Surface
 from sim_perception.simulator.drive import Drive, DriveObject, Motion, write_drive
 from sim_perception.simulator.trajectory import Trajectory
 from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Box3D
 from training.command import command_line
 from training.datasets.sample import DatasetError
 from training.resimulation.bodies import body_mesh, car_mesh
@@ -44,7 +46,8 @@ Array = npt.NDArray[np.floating]
 _LIGHT = {'sun_elevation_deg': 40.0, 'sun_azimuth_deg': 60.0, 'cloud_cover': 0.7}
 _GREY = (0.2, 0.2, 0.2)
 _GROUND_VIEWS = 10
-_PEOPLE = ('pedestrian', 'cyclist')
+_SAME_PLACE = 0.3
+"""Boxes that share more in plan view are of one object."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def make_objects(
     tracks: dict[tuple[str, str], list[Sighting]] = defaultdict(list)
     for item in found:
         tracks[item.category, item.id].append(item)
-    objects = []
+    objects: list[tuple[int, DriveObject]] = []
     for number, ((category, name), items) in enumerate(sorted(tracks.items())):
         weights = np.array([item.weight for item in items])
         size = size_of(items)
@@ -179,9 +182,35 @@ def make_objects(
             mesh = car_mesh(model, latent, outer)
         else:
             mesh = body_mesh(category, size, number)
-        motion = motion_of(items, recording.seconds, all(i.exact for i in items))
-        objects.append(DriveObject(name, category, size, _GREY, motion, mesh))
-    return objects
+        exact = all(i.exact for i in items)
+        motion = motion_of(items, recording.seconds, exact)
+        support = len(recording) if exact else len(items)
+        objects.append((support, DriveObject(name, category, size, _GREY, motion, mesh)))
+    return without_doubles(objects)
+
+
+def without_doubles(objects: Sequence[tuple[int, DriveObject]]) -> list[DriveObject]:
+    """Return objects without those that stand where a better supported one stands.
+
+    A track that was lost and found again is one object twice.
+
+    Args:
+        objects: with how many sightings each rests on.
+    """
+    kept: list[DriveObject] = []
+    for _, item in sorted(objects, key=lambda pair: -pair[0]):
+        box = Box3D(item.motion.poses[0], item.size)
+        time = float(item.motion.times[0])
+        for other in kept:
+            times = other.motion.times
+            known = len(times) == 1 or times[0] <= time <= times[-1]
+            pose = Trajectory(times, other.motion.poses).at(time).pose
+            if known and iou_upright(box, Box3D(pose, other.size))[0] > _SAME_PLACE:
+                break
+        else:
+            kept.append(item)
+    names = [item.id for _, item in objects]
+    return sorted(kept, key=lambda item: names.index(item.id))
 
 
 def key_frames(recording: Recording, spacing: float, most: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -189,10 +189,10 @@ def identified(recording: Recording, found: list[Sighting], least: int = 3) -> l
         )
         rows = tracker.step(int(stamp), arrays, tracking_T_sensor=base).tracks
         for track in rows[rows['detection'] >= 0]:
-            named.append(replace(items[int(track['detection'])], id=str(track['id'])))
-    counts: dict[str, int] = defaultdict(int)
-    for item in named:
-        counts[item.id] += 1
+            item = items[int(track['detection'])]
+            # A car and a truck are two things, even if the tracker took one for the other.
+            named.append(replace(item, id=f'{item.category}_{track["id"]}'))
+    counts = Counter(item.id for item in named)
     least = min(least, len(recording))
     return [item for item in named if counts[item.id] >= least]
 
