@@ -70,8 +70,16 @@ def image_peer(
     return run
 
 
-def kept_alive(taxonomy: Taxonomy, classes: Sequence[str]) -> ClipRunner:
-    """Return the constant-velocity tracker that keeps lost objects alive in the world."""
+def kept_alive(
+    taxonomy: Taxonomy, classes: Sequence[str], least_score: float = LEAST_SCORE
+) -> ClipRunner:
+    """Return the constant-velocity tracker that keeps lost objects alive in the world.
+
+    Args:
+        taxonomy: names the classes.
+        classes: to track.
+        least_score: of the detections it is shown.
+    """
 
     def run(clip: Clip) -> ClipTracks:
         seen: list[tuple[int, int, str, Array, Array]] = []
@@ -81,7 +89,7 @@ def kept_alive(taxonomy: Taxonomy, classes: Sequence[str]) -> ClipRunner:
         for number, kind in enumerate(classes):
             tracker, class_id = Ab3dmot(life=round(LIFE / period)), taxonomy.id_of(kind)
             for frame, detections in enumerate(shown.detections):
-                own = [d for d in detections if d.class_id == class_id and d.score >= LEAST_SCORE]
+                own = [d for d in detections if d.class_id == class_id and d.score >= least_score]
                 ids, boxes, rows = tracker.step(_in_world(clip, frame, own))
                 for identity, box, row in zip(ids.tolist(), boxes, rows.tolist(), strict=True):
                     image = np.array(own[row].box2d, float)

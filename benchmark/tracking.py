@@ -133,6 +133,7 @@ def run_streets(source: str, checkpoint: Path | None, specs: list[str]) -> dict[
     clips = [clip for spec in specs for clip in watch_all(spec, detect)]
     runners = {'ours': clip_runner(taxonomy, network_config(taxonomy))}
     runners['kept_alive'] = kept_alive(taxonomy, STREET_CLASSES)
+    runners['kept_alive_all'] = kept_alive(taxonomy, STREET_CLASSES, least_score=0.0)
     for name in ('bytetrack', 'ocsort'):
         for suffix, hidden in (('', False), ('_hidden', True)):
             runners[name + suffix] = image_peer(

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from sim_perception.inference.backend import choose_device, choose_precision, set_threads
-from sim_perception.inference.object_peaks import Peaks, apart, boxes_3d, find_peaks
+from sim_perception.inference.object_peaks import (
+    Peaks,
+    apart,
+    boxes_3d,
+    find_peaks,
+    with_apparent_size,
+)
 from sim_perception.inference.preprocess import PreprocessConfig, frame_camera, preprocess
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.permanence import PermanenceNet
@@ -182,7 +188,7 @@ class PermanenceEngine:
                 None if memory is None else memory.state,
             )
         self._memories[frame.frame_id] = _Memory(frame.stamp, size, state)
-        peaks = find_peaks(output, self.threshold)
+        peaks = with_apparent_size(find_peaks(output, self.threshold), inputs.cameras[0])
         peaks = peaks._replace(depth=peaks.depth.clip(*self._limits))
         return self._detections(peaks, inputs.cameras[0], frame_camera(frame, self.preprocess))
 

@@ -107,6 +107,8 @@ class TrackerConfig:
         spawn_score: an unmatched detection from here on starts a track.
         report_score: a confirmed track is reported while its mean score, weighed towards the
             present, is at least this.
+        hidden_score: a confirmed track that is hidden or out of view is listed while that mean is
+            at least this: what was seen rather surely is better expected than forgotten.
         instant_score: a tentative track is reported if its mean score is at least this.
         score_memory: time constant of that mean.
         confirm_hits: detections after which a track is confirmed; tracks below it die when
@@ -150,6 +152,7 @@ class TrackerConfig:
     high_score: float = 0.5
     spawn_score: float = 0.5
     report_score: float = 0.5
+    hidden_score: float = 0.5
     instant_score: float = 0.9
     score_memory: float = 0.5
     confirm_hits: int = 3
@@ -179,7 +182,14 @@ class TrackerConfig:
     def __post_init__(self) -> None:
         if not self.classes:
             raise ValueError('classes is empty: name at least one class to track')
-        for name in ('min_score', 'high_score', 'spawn_score', 'report_score', 'instant_score'):
+        for name in (
+            'min_score',
+            'high_score',
+            'spawn_score',
+            'report_score',
+            'hidden_score',
+            'instant_score',
+        ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f'{name} must lie in [0, 1], got {value}')
@@ -222,6 +232,7 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
         # its scores of objects that are there are often low: a track earns its report
         'spawn_score': 0.3,
         'report_score': 0.4,
+        'hidden_score': 0.3,
         **changes,
     }
     return TrackerConfig(classes=classes, **settings)

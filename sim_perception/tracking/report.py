@@ -29,12 +29,17 @@ def report(tracks: Rows, classes: Rows, config: TrackerConfig, stamp: int) -> tu
         config: thresholds.
         stamp: of the frame, nanoseconds.
     """
-    least, instant = logit([config.report_score, config.instant_score]).tolist()
-    sure = tracks['logit'] >= np.where(tracks['confirmed'], least, instant)
-    sure &= tracks['logit'] >= logit(classes['least_score'])[tracks['kind']]
+    scores = [config.report_score, config.hidden_score, config.instant_score]
+    shown, kept, instant = logit(scores).tolist()
+    least = logit(classes['least_score'])[tracks['kind']]
+
+    def sure(limit: float) -> Mask:
+        enough = np.where(tracks['confirmed'], limit, instant)
+        return np.asarray(tracks['logit'] >= np.maximum(enough, least))
+
     lost = stamp - tracks['seen']
     seen = (tracks['place'] == VISIBLE) | (lost <= round(1e9 * config.report_lost))
-    reported = sure & seen
+    reported = sure(shown) & seen
     hidden = (tracks['place'] == OCCLUDED) | (tracks['place'] == OUTSIDE)
     if config.unseen_is_hidden:
         hidden |= tracks['place'] == UNKNOWN
@@ -43,7 +48,7 @@ def report(tracks: Rows, classes: Rows, config: TrackerConfig, stamp: int) -> tu
         chosen = tracks[rows]
         group = classes['group'][chosen['kind']]
         reported[rows] = _surest(track_boxes(chosen), group, chosen['logit'], config.rival_overlap)
-    return reported, sure & hidden & ~seen
+    return reported, sure(kept) & hidden & ~seen
 
 
 @kernel

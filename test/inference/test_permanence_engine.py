@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from sim_perception.geometry.boxes import project_box
-from sim_perception.inference.object_peaks import apart, boxes_3d, find_peaks, rays_at, upright
+from sim_perception.inference.object_peaks import (
+    apart,
+    boxes_3d,
+    find_peaks,
+    rays_at,
+    upright,
+    with_apparent_size,
+)
 from sim_perception.inference.permanence import MAX_GAP_S, PermanenceEngine
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, save_checkpoint
@@ -94,6 +101,24 @@ def test_perfect_maps_give_the_box_back(azimuth, place):
     (found,) = boxes_3d(peaks, CAMERA)
     np.testing.assert_allclose(found.parent_T_box, pose, atol=1e-4)
     np.testing.assert_allclose(found.size, box.size, rtol=1e-5)
+
+
+@pytest.mark.parametrize('azimuth', [0.0, 0.7, 1.6])
+@pytest.mark.parametrize('place', [(0.0, 1.0, 12.0), (-2.0, 0.3, 10.0), (1.0, 1.4, 15.0)])
+def test_a_wrong_depth_is_mended_halfway_by_the_apparent_size(azimuth, place):
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = upright(azimuth), place
+    maps = empty_maps()
+    write(maps, 1, Box3D(pose, (4.2, 1.8, 1.5)), CAMERA, 0.8)
+    maps.visibility[:] = 3.0
+    right = with_apparent_size(find_peaks(maps, 0.3), CAMERA)
+    assert right.depth[0] == pytest.approx(place[2], rel=1e-3)
+    maps.log_depth[:] += np.log(1.2)
+    mended = with_apparent_size(find_peaks(maps, 0.3), CAMERA)
+    assert mended.depth[0] == pytest.approx(place[2] * np.sqrt(1.2), rel=0.02)
+    maps.visibility[:] = -3.0  # hidden: where its edges appear is a guess
+    kept = with_apparent_size(find_peaks(maps, 0.3), CAMERA)
+    assert kept.depth[0] == pytest.approx(place[2] * 1.2, rel=1e-4)
 
 
 def test_rotations_are_rep_103_boxes_in_an_optical_frame():

@@ -82,3 +82,25 @@ def test_a_class_can_ask_for_more(score: float, expected: list[int]) -> None:
 def test_impossible_least_scores_are_refused() -> None:
     with pytest.raises(ValueError, match='least_score'):
         ClassMotion(least_score=1.5)
+
+
+@pytest.mark.parametrize(('hidden_score', 'listed'), [(0.3, 1), (0.7, 0)])
+def test_what_was_seen_not_surely_enough_to_show_may_be_expected_once_hidden(
+    hidden_score: float, listed: int
+) -> None:
+    config = replace(
+        CONFIG,
+        spawn_score=0.3,
+        report_score=0.6,
+        hidden_score=hidden_score,
+        unseen_is_hidden=True,
+    )
+    tracker = Tracker(config)
+    car = DetectionArrays(np.array([CAR]), np.array([0.5]), at(20, CAR_SIZE))
+    nothing = DetectionArrays(np.empty(0, int), np.empty(0), np.empty((0, 7)))
+    for n in range(10):
+        frame = tracker.step(n * 10**8, car)
+    assert not frame.reported.any() and not frame.occluded.any()
+    frame = tracker.step(10**9, nothing)
+    assert not frame.reported.any()
+    assert frame.occluded.sum() == listed
