@@ -100,7 +100,8 @@ def test_what_was_seen_not_surely_enough_to_show_may_be_expected_once_hidden(
     nothing = DetectionArrays(np.empty(0, int), np.empty(0), np.empty((0, 7)))
     for n in range(10):
         frame = tracker.step(n * 10**8, car)
-    assert not frame.reported.any() and not frame.occluded.any()
+    assert not frame.reported.any()
+    assert not frame.occluded.any()
     frame = tracker.step(10**9, nothing)
     assert not frame.reported.any()
     assert frame.occluded.sum() == listed
