@@ -53,8 +53,9 @@ class Ablation(Section):
     """Options of ``python -m training simulate`` for those rows."""
     data: dict[str, str] = Field(default_factory=dict)
     """Column group -> evaluation SPEC. Groups called ``odometry...`` are scored as visual
-    odometry, ``tracking...`` as tracking by the network, ``translation...`` as images made by
-    the row's translator if it has one, others as depth and segmentation."""
+    odometry, ``tracking...`` as tracking by the network, ``permanence...`` as what the network
+    finds by itself, ``translation...`` as images made by the row's translator if it has one,
+    others as depth and segmentation."""
     judge: Path | None = None
     """Checkpoint that looks at the translated images."""
     real: str | None = None
@@ -170,7 +171,8 @@ def _translate(patterns: Sequence[str], translator: Path, folder: Path) -> Path:
 
 def _evaluate(ablation: Ablation, checkpoint: Path, spec: str, file: Path) -> None:
     """Score a checkpoint unless that is done."""
-    kinds = {'odometry': 'visual_odometry', 'tracking': 'tracking', 'translation': 'translation'}
+    kinds = {name: name for name in ('tracking', 'permanence', 'translation')}
+    kinds['odometry'] = 'visual_odometry'
     kind = kinds.get(file.stem.split('_')[0], 'depth_segmentation')
     if kind == 'translation':
         checkpoint = checkpoint.parent / 'translator'
