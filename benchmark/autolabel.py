@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.evaluation.autolabel import CHECKPOINT, evaluate_autolabel
+from training.evaluation.refiners import compare_refiners
 
 KEYS = (
     'seconds_per_object', 'refine_seconds_per_object', 'median_iou_3d', 'precision_bev_50',
@@ -41,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='lidar,mono',
         help='besides lidar: mono, fused',
     )
+    parser.add_argument(
+        '--refiners',
+        type=int,
+        default=0,
+        help='also fit so many cars in the ways of SDFLabel and MonoDR, seconds each; try 20',
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -56,10 +63,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                   'rank correlation', title=f'cars of {options.data}')  # fmt: skip
     for mode, report in reports.items():
         table.add_row(f'ours, {mode}', *(f'{report[key]:.3g}' for key in KEYS))
+    ways = compare_refiners(options.data, objects=options.refiners) if options.refiners else []
+    for way in ways:
+        name = f'{way["name"]} ({way["objects"]:.0f} cars, CPU s)'
+        table.add_row(name, f'{way["seconds_per_object"]:.3g}', '', f'{way["median_iou_3d"]:.3g}')
     table.add_row('SDFLabel (recorded)', '119', '', '.778', '', '', '.37')
     Console().print(table)
     lidar = reports.pop('lidar')
     figures = {key: lidar[key] for key in (*KEYS, *MORE) if key in lidar}
     for mode, report in reports.items():
         figures |= {f'{mode}_{key}': report[key] for key in KEYS}
+    for way in ways:
+        for key in ('objects', 'median_iou_3d', 'seconds_per_object'):
+            figures[f'{way["key"]}_{key}'] = way[key]
     return {**figures, **SDFLABEL, 'command': lidar['command']}

@@ -210,9 +210,7 @@ class RenderRefiner(Refiner):
         def of(points: Tensor, codes: Tensor) -> Tensor:
             if not torch.is_grad_enabled():
                 return self._near.sample(volumes, points)
-            if isinstance(self.model, ShapeSdf):
-                return self.model.distance(points, codes)
-            return self.model.sdf(points, codes)[0]
+            return self.model.distance(points, codes)
 
         return of
 

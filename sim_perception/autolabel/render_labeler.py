@@ -12,9 +12,11 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.frame import LabelError, LidarFrame, PreparedFrame
 from sim_perception.autolabel.fused import cells_at
 from sim_perception.autolabel.image_ground import ground_of_image, ground_points
+from sim_perception.autolabel.initialise import Candidate
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.mono import is_box
 from sim_perception.autolabel.quality import ConfidenceModel
+from sim_perception.autolabel.refine import ShapeFit
 from sim_perception.autolabel.refiners import make_refiner
 from sim_perception.autolabel.render_fit import Picture, RenderRefiner
 from sim_perception.autolabel.sight import camera_place
@@ -117,10 +119,17 @@ class RenderLabeler(ShapeLabeler):
         )
         return replace(frame, points=points, sensor=camera_place(frame.camera_T_level))
 
-    def _label(self, prepared: PreparedFrame, box: F64) -> ShapeLabel:
+    def _fit(
+        self,
+        prepared: PreparedFrame,
+        box: F64,
+        candidate: Candidate,
+        around: npt.NDArray[np.int64],
+    ) -> ShapeFit:
+        """Fit one cluster, looking at the picture of its box."""
         if isinstance(self._refiner, RenderRefiner):
             self._refiner.picture = self._pictures.get(tuple(box), Picture())
-        return super()._label(prepared, box)
+        return super()._fit(prepared, box, candidate, around)
 
 
 def crop_picture(crop: SurfaceCrop, camera: Camera) -> Picture:

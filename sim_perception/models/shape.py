@@ -116,6 +116,9 @@ class ShapeModel(Protocol):
             points; and (B, N, 3) the gradient by points.
         """
 
+    def distance(self, points: Tensor, latent: Tensor) -> Tensor:
+        """Return the distances of ``sdf`` alone."""
+
     def jacobian(
         self, points: npt.NDArray[np.floating], latent: npt.NDArray[np.floating]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -250,6 +253,10 @@ class ShapePca(ShapePrior):
         gradient = torch.where(away[..., None], gradient + direction, gradient)
         return value + torch.where(away, beyond, 0.0), gradient
 
+    def distance(self, points: Tensor, latent: Tensor) -> Tensor:
+        """Return the distances of ``sdf`` alone."""
+        return self.sdf(points, latent)[0]
+
     def volumes(self, latent: Tensor) -> Tensor:
         """Return the (B, X, Y, Z) distances of (B, K) latents at the grid's nodes."""
         coefficients = torch.cat([torch.ones_like(latent[:, :1]), latent], 1)
@@ -342,7 +349,7 @@ def decode_mesh(
     with torch.no_grad():
         z = torch.as_tensor(np.asarray(latent, np.float32))[None]
         flat = torch.as_tensor(points.reshape(1, -1, 3).astype(np.float32))
-        values = model.sdf(flat, z)[0][0].numpy().reshape(points.shape[:3])
+        values = model.distance(flat, z)[0].numpy().reshape(points.shape[:3])
     if values.min() >= 0 or values.max() <= 0:
         raise ValueError(f'latent {np.asarray(latent).tolist()} has no surface')
     vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(step,) * 3)

@@ -26,21 +26,23 @@ class Way:
     """One row of the comparison.
 
     Attributes:
+        key: for figures.
         name: of the row.
         refine: see ``autolabel.refiners``.
         shape: checkpoint of the shape space.
     """
 
+    key: str
     name: str
     refine: str
     shape: Path
 
 
 WAYS = (
-    Way('fit, linear space', 'fit', SHAPE_PCA),
-    Way('fit, DeepSDF', 'fit', SHAPE_SDF),
-    Way('sdflabel, DeepSDF', 'sdflabel', SHAPE_SDF),
-    Way('photometric, DeepSDF', 'photometric', SHAPE_SDF),
+    Way('way_fit_pca', 'fit, linear space', 'fit', SHAPE_PCA),
+    Way('way_fit_sdf', 'fit, DeepSDF', 'fit', SHAPE_SDF),
+    Way('way_sdflabel', 'as SDFLabel, DeepSDF', 'sdflabel', SHAPE_SDF),
+    Way('way_photometric', 'as MonoDR, DeepSDF', 'photometric', SHAPE_SDF),
 )
 """Second order in both spaces, SDFLabel's way, MonoDR's way."""
 
@@ -64,9 +66,10 @@ def compare_refiners(
         depth: checkpoint of depth and classes for ``photometric``.
 
     Returns:
-        Per way ``name``, ``objects``, ``median_iou_3d`` and ``median_iou_bev`` over all objects
-        (0 without a fit), ``median_translation_m``, ``share_3d_50``, ``seconds_per_object`` and
-        ``refine_seconds_per_object`` (processor time), and ``reads``, what it looks at.
+        Per way ``key``, ``name``, ``objects``, ``median_iou_3d`` and ``median_iou_bev`` over all
+        objects (0 without a fit), ``median_translation_m``, ``share_3d_50``,
+        ``seconds_per_object`` (processor time of the whole, detection to label), and ``reads``,
+        what it looks at.
 
     Raises:
         DatasetError: for unusable data.
@@ -90,8 +93,8 @@ def compare_refiners(
         start = time.process_time()
         results = fit_objects(labeler, chosen)
         spent = (time.process_time() - start) / max(len(chosen), 1)
-        rows.append({'name': way.name, 'reads': reads[way.refine], **summary(results)})
-        rows[-1]['seconds_per_object'] = spent
+        row = {'key': way.key, 'name': way.name, 'reads': reads[way.refine], **summary(results)}
+        rows.append({**row, 'seconds_per_object': spent})
     return rows
 
 
