@@ -80,7 +80,7 @@ def label(
         for count, found in run_parts(job, parts, workers, ray):
             done, accepted = done + count, accepted + found
             bar.update(task, completed=done, accepted=accepted)
-        if job.tracks:
+        if job.shares_shapes:
             share_shapes(job, names, workers, ray, bar)
     frames = [read_frame(job.record(name)) for name in names]
     collect(job, frames, Path(job.bag).name)

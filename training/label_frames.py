@@ -46,8 +46,8 @@ class LabelJob:
         coordinates: checkpoint of the coordinates network, for ``mono`` and ``fused``.
         level_frame, min_visibility: see ``LabelBag``.
         mirrors: whether boxes are as wide as a car with its mirrors.
-        tracks: whether what was seen in several frames gets one shape and smooth motion; needs to
-            know where the robot was.
+        tracks: whether what was seen in several frames gets one shape and smooth motion; needs
+            points, and to know where the robot was.
         formats: of ``FORMATS``, what to write besides the frames.
     """
 
@@ -79,6 +79,11 @@ class LabelJob:
             manifest = Path(getattr(self, name)) / MANIFEST
             facts[name] = manifest.read_text() if manifest.is_file() else ''
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def shares_shapes(self) -> bool:
+        """Whether tracks are fitted as wholes: where points are seen."""
+        return self.tracks and needs_points(self.mode)
 
     def record(self, name: str) -> Path:
         """Return where a frame's labels are; the file is there when the frame is finished."""
@@ -147,7 +152,7 @@ def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
             camera_frame=item.camera_frame,
             world_frame=item.world_frame,
         )
-        if job.tracks:
+        if job.shares_shapes:
             measured = labeler.evidence(item.frame, frame.labels)
             write_evidence(evidence_file(job, frame.name), measured)
         write_files(job, item, frame, labeler.model)

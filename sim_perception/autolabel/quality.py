@@ -46,7 +46,10 @@ FEATURES = (
     'log_points', 'box_iou',
 )  # fmt: skip
 """The measures that the confidence rests on where a model does not name others."""
-ALL_FEATURES = (*FEATURES, 'spread_plan', 'spread_size', 'range')
+ALL_FEATURES = (
+    'expected', 'log_yaw', 'log_size', 'box_gap', 'inlier_gap', 'distance', 'past_violation',
+    'box_iou',
+)  # fmt: skip
 """The measures that a confidence is fitted to."""
 
 
@@ -102,6 +105,7 @@ def measure(
     next best pose; ``prior``: Mahalanobis distance of size and shape from the category's mean;
     ``range``: m; ``expected``: logit of the IoU with the truth if the covariance is right;
     ``size_excess``: deviations by which length, width or height is off the category's at most;
+    ``log_yaw`` and ``log_size``: logarithms of ``spread_yaw`` and ``spread_size``;
     ``box_gap`` and ``inlier_gap``: how far ``box_iou`` and ``inliers`` are below good values.
     """
     state, evidence = fit.state, fit.evidence
@@ -118,11 +122,15 @@ def measure(
     size_spread = np.sqrt(np.diag(np.linalg.inv(precision))[:3])
     squared = max(float(offset @ precision @ offset), 0.0)
     gap = fit.runner_up - fit.cost
+    plan, size = np.sqrt([spread[0, 0] + spread[1, 1], spread[4, 4] + spread[5, 5]])
+    yaw = np.sqrt(spread[3, 3])
     return {
         'log_points': float(np.log(max(len(evidence.points), 1))),
-        'spread_plan': float(np.sqrt(spread[0, 0] + spread[1, 1])),
-        'spread_size': float(np.sqrt(spread[4, 4] + spread[5, 5])),
-        'spread_yaw': float(np.sqrt(spread[3, 3])),
+        'spread_plan': float(plan),
+        'spread_size': float(size),
+        'spread_yaw': float(yaw),
+        'log_yaw': float(np.log(yaw)),
+        'log_size': float(np.log(size)),
         'inliers': inliers,
         'distance': distance,
         'violation': violation,

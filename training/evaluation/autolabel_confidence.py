@@ -23,7 +23,7 @@ F64 = npt.NDArray[np.float64]
 
 _RIDGE = 0.3
 _LEAST_LABELS = 30
-_IMPORTANCE = 3.0
+_IMPORTANCE = 15.0
 
 
 def fit_confidence(
