@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -66,8 +65,7 @@ def iou_upright(a: Box3D, b: Box3D) -> tuple[float, float]:
     Both have the same parent frame, whose z axis is up; any tilt of the boxes is ignored.
     """
     centre = 0.5 * (a.parent_T_box[:2, 3] + b.parent_T_box[:2, 3])
-    first, second = ((_plan(box) - centre).astype(np.float32) for box in (a, b))
-    shared, _ = cv2.intersectConvexConvex(first, second)
+    shared = _shared_area(_plan(a) - centre, _plan(b) - centre)
     areas = [box.size[0] * box.size[1] for box in (a, b)]
     plan_iou = shared / max(sum(areas) - shared, np.finfo(float).tiny)
     tops = [box.parent_T_box[2, 3] + box.size[2] / 2 for box in (a, b)]
@@ -75,6 +73,31 @@ def iou_upright(a: Box3D, b: Box3D) -> tuple[float, float]:
     shared *= max(0.0, min(tops) - max(floors))
     volumes = [area * box.size[2] for area, box in zip(areas, (a, b), strict=True)]
     return float(plan_iou), float(shared / max(sum(volumes) - shared, np.finfo(float).tiny))
+
+
+def _shared_area(first: Array, second: Array) -> float:
+    """Return the area that two convex counter-clockwise polygons of (N, 2) corners share.
+
+    Sutherland and Hodgman's clipping. (``cv2.intersectConvexConvex`` fails for polygons that
+    nearly coincide.)
+    """
+    corners = first
+    for start, end in zip(second, np.roll(second, -1, axis=0), strict=True):
+        along = end - start
+        inside = along[0] * (corners[:, 1] - start[1]) - along[1] * (corners[:, 0] - start[0])
+        kept = []
+        for k in range(len(corners)):
+            after = (k + 1) % len(corners)
+            if inside[k] >= 0:
+                kept.append(corners[k])
+            if (inside[k] >= 0) != (inside[after] >= 0):
+                share = inside[k] / (inside[k] - inside[after])
+                kept.append(corners[k] + share * (corners[after] - corners[k]))
+        if len(kept) < 3:
+            return 0.0
+        corners = np.array(kept)
+    x, y = corners.T
+    return 0.5 * float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
 
 
 def _plan(box: Box3D) -> Array:

@@ -54,6 +54,16 @@ def test_intersection_over_union_of_turned_boxes() -> None:
     assert iou_upright(box(0, 0), box(9, 0)) == (0.0, 0.0)
 
 
+def test_intersection_of_boxes_that_nearly_coincide() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        placed = box(*rng.uniform(-30, 30, 3))
+        near = placed.parent_T_box.copy()
+        near[:3, 3] += 10.0 ** rng.uniform(-12, -4) * rng.normal(size=3)
+        plan, space = iou_upright(placed, replace(placed, parent_T_box=near))
+        assert 0.998 < space <= plan <= 1 + 1e-9
+
+
 def test_comparison_measures_what_was_changed() -> None:
     thing = true(box(10, 2, 0.5))
     moved = replace(box(10, 2, 0.5 + np.pi), size=(4.4, 1.8, 1.5))
