@@ -28,8 +28,8 @@ from training.shape_pictures import draw_labels
 
 FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', 'pictures')
 
-_REGION_EDGE_SIGMA, _REGION_EDGE_SHARE = 4.0, 0.06
-"""How far the edges of regions are from those of objects; see ``LabelConfig``."""
+_REGION_EDGE_SIGMA, _REGION_EDGE_SHARE, _REGION_CONTOUR_SIGMA = 4.0, 0.06, 10.0
+"""How far edges and contours of regions are from those of objects; see ``LabelConfig``."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,10 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
     )
     if bag.detections == SEGMENTATION:
         config = replace(
-            config, edge_sigma=_REGION_EDGE_SIGMA, edge_sigma_share=_REGION_EDGE_SHARE
+            config,
+            edge_sigma=_REGION_EDGE_SIGMA,
+            edge_sigma_share=_REGION_EDGE_SHARE,
+            contour_sigma=_REGION_CONTOUR_SIGMA,
         )
         labeler = _labeler(job, config)
     return bag, labeler
