@@ -22,6 +22,7 @@ _GOOD_BOX, _GOOD_INLIERS = 0.9, 0.95
 _LEAST_BOX_IOU, _LEAST_INLIERS = 0.65, 0.7
 _MOST_CROSSED, _MOST_BEFORE = 0.12, 0.2
 _MOST_SIZE_EXCESS = 3.5
+_MOST_CUT = 0.6
 _DRAWS = np.random.default_rng(0).normal(size=(128, SHAPE))
 
 REASONS = {
@@ -105,6 +106,7 @@ def measure(
     next best pose; ``prior``: Mahalanobis distance of size and shape from the category's mean;
     ``range``: m; ``expected``: logit of the IoU with the truth if the covariance is right;
     ``size_excess``: deviations by which length, width or height is off the category's at most;
+    ``cut``: share of the outline beyond the image's border;
     ``log_yaw`` and ``log_size``: logarithms of ``spread_yaw`` and ``spread_size``;
     ``box_gap`` and ``inlier_gap``: how far ``box_iou`` and ``inliers`` are below good values.
     """
@@ -112,10 +114,12 @@ def measure(
     spread = covariance(fit)
     inliers, distance, violation, crossed = point_shares(space, evidence, state, 0.15)
     touch, pixel = np.empty((4, 3)), np.empty(4)
-    outline_iou = 0.0
+    outline_iou, cut = 0.0, 0.0
     if silhouette(space, state, view, touch, pixel):
         limit = np.array([camera.width, camera.height] * 2) - 0.5
         outline = np.clip(pixel, -0.5, limit)[None]
+        sides, whole = outline[0, 2:] - outline[0, :2], pixel[2:] - pixel[:2]
+        cut = 1.0 - float(sides.prod() / max(whole.prod(), 1e-9))
         outline_iou = float(iou_2d(outline, np.clip(evidence.box, -0.5, limit)[None])[0, 0])
     expected = min(max(expected_iou(state, spread), 1e-3), 1 - 1e-3)
     offset = state[4:] - prior
@@ -136,6 +140,7 @@ def measure(
         'violation': violation,
         'past_violation': crossed,
         'box_iou': outline_iou,
+        'cut': cut,
         'ambiguity': float(np.exp(-min(max(gap, 0.0), 50.0) / 10.0)),
         'prior': float(np.sqrt(squared / len(offset))),
         'range': float(np.linalg.norm(state[:3] - evidence.origin)),
@@ -170,6 +175,8 @@ def expected_iou(state: F64, spread: F64) -> float:
 
 def verdict(measures: dict[str, float], confidence: float, config: LabelConfig) -> str:
     """Return the reason to reject a fit, or ''."""
+    if measures['cut'] > _MOST_CUT:
+        return 'cut_off'
     if measures['box_iou'] < _LEAST_BOX_IOU:
         return 'box_mismatch'
     if measures['prior'] > 2.6 or measures['size_excess'] > _MOST_SIZE_EXCESS:

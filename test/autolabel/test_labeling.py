@@ -123,7 +123,7 @@ def test_wrong_image_box(labeler: ShapeLabeler) -> None:
     scene = made_scene(car_state(0))
     x1, _, x2, y2 = scene.box2d
     tall = np.array([x1 - 1.5 * (x2 - x1), 5.0, x2 + 1.5 * (x2 - x1), y2])
-    assert not only(labeler, scene.frame, tall).accepted
+    assert only(labeler, scene.frame, tall).reason == 'box_mismatch'
     for broken in ([np.nan, 1, 2, 3], [300, 90, 280, 120], [-80, 10, -20, 60]):
         assert only(labeler, scene.frame, np.array(broken, float)).reason == 'bad_box'
 
@@ -133,7 +133,7 @@ def test_a_truck_is_no_car(labeler: ShapeLabeler) -> None:
     state[4:7] = np.log([9.0, 2.5, 3.4])
     state[2] = 1.7
     scene = made_scene(state)
-    assert not only(labeler, scene.frame, scene.box2d).accepted
+    assert only(labeler, scene.frame, scene.box2d).reason == 'other_class'
 
 
 def test_nan_points_are_ignored(labeler: ShapeLabeler) -> None:
@@ -146,11 +146,19 @@ def test_nan_points_are_ignored(labeler: ShapeLabeler) -> None:
     np.testing.assert_allclose(label.box3d.parent_T_box, clean.box3d.parent_T_box)
 
 
-def test_mostly_beyond_the_border(labeler: ShapeLabeler) -> None:
-    scene = made_scene(car_state(0, place=(5.0, 3.6), yaw=0.0))
-    cut = np.clip(scene.box2d, 0, [CAMERA.width - 1, CAMERA.height - 1] * 2)
-    label = only(labeler, scene.frame, np.array([0, cut[1], 14, cut[3]]))
-    assert not label.accepted
+@pytest.mark.parametrize(('width', 'kept'), [(400, True), (260, False)])
+def test_mostly_beyond_the_border(labeler: ShapeLabeler, width: int, kept: bool) -> None:
+    scene = made_scene(car_state(0, place=(9.0, 3.2), yaw=0.0))
+    # The middle of the image alone: the car at its left is cut, slightly or by two thirds.
+    shift = 0.5 * (CAMERA.width - width)
+    frame = replace(scene.frame, camera=replace(CAMERA, width=width, cx=CAMERA.cx - shift))
+    limit = np.array([width, CAMERA.height, width, CAMERA.height]) - 1.0
+    box = np.clip(scene.box2d - [shift, 0, shift, 0], 0, limit)
+    label = only(labeler, frame, box)
+    assert label.reason == ('' if kept else 'cut_off')
+    unseen = made_scene(car_state(0, place=(5.0, 3.6), yaw=0.0))
+    x1, y1, _, y2 = np.clip(unseen.box2d, 0, [CAMERA.width - 1, CAMERA.height - 1] * 2)
+    assert only(labeler, unseen.frame, np.array([x1, y1, x1 + 14, y2])).reason == 'no_points'
 
 
 def test_mirrored_calibration_is_an_error() -> None:
