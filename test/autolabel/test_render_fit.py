@@ -23,14 +23,18 @@ from sim_perception.autolabel.photometric import (
     mask_loss,
     paint,
 )
+from sim_perception.autolabel.posed_shape import sample
 from sim_perception.autolabel.refine import box_size, make_view
 from sim_perception.autolabel.refiners import make_refiner
 from sim_perception.autolabel.render_fit import Descent, Picture, RenderRefiner
 from sim_perception.autolabel.render_labeler import RenderLabeler
 from sim_perception.autolabel.rendering import Rendering, crop_pixels, render
+from sim_perception.autolabel.sdf_fit import SdfRefiner
 from sim_perception.autolabel.sdflabel import SdfLabelRefiner, coordinates_loss
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.transforms import from_euler
+from sim_perception.models.checkpoint import load_checkpoint
+from sim_perception.models.shape_sdf import ShapeSdf
 from sim_perception.types import Box3D
 
 QUICK = Descent(first=4, rest=20, kept=1, width=20, height=12)
@@ -173,3 +177,25 @@ def test_a_photometric_fit_without_a_picture_and_unknown_ways_are_refused() -> N
         load_labeler('lidar', CHECKPOINT, refine='photometric')
     labeler = load_labeler('lidar', CHECKPOINT, refine='sdflabel')
     assert isinstance(labeler, RenderLabeler)
+
+
+@pytest.mark.slow
+def test_the_second_order_fit_works_in_the_shipped_networks_space() -> None:
+    model = load_checkpoint(CHECKPOINT.parent / 'shape_car_sdf', network='shape_sdf').net
+    assert isinstance(model, ShapeSdf)
+    made, evidence, state = scene()
+    refiner = make_refiner('fit', model, LabelConfig())
+    assert isinstance(refiner, SdfRefiner)
+    first = starts(state)
+    first[:, 4:] = model.prior_mean.numpy()
+    fit = refiner.refine(first, evidence, make_view(CAMERA, CAMERA_T_LEVEL))
+    assert overlap(fit.state, made.box) > 0.85
+    # Near the member that was found, the tangent's distances are the network's.
+    points = np.random.default_rng(0).uniform(-1, 1, (200, 3)) * [2.2, 0.9, 0.75]
+    exact, _ = model.jacobian(points, fit.state[7:])
+    space = refiner.space_about(fit.state)
+    slope, basis = np.empty(3), np.empty(5)
+    tangent = [
+        sample(space.grid, space.spacing, point, fit.state[7:], slope, basis) for point in points
+    ]
+    assert np.median(np.abs(np.array(tangent) - exact)) < 0.02
