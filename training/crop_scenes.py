@@ -21,6 +21,7 @@ from training.datasets.label_scenes import cut_box
 from training.datasets.shapes import joined, sample_surface
 
 F64 = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.uint8]
 
 _LAYERS = frozenset({'rgb', 'depth', 'instance'})
@@ -132,7 +133,7 @@ def body_size(size: npt.ArrayLike, model: ShapePca) -> F64:
     return np.array([length, (width - config.mirror_offset) / config.mirror_scale, height])
 
 
-def observation_angle(camera_T_box: F64, camera_T_level: F64) -> float:
+def observation_angle(camera_T_box: Array, camera_T_level: Array) -> float:
     """Return the angle from the line of sight to the x axis, to the right seen from above.
 
     Args:
@@ -146,8 +147,8 @@ def observation_angle(camera_T_box: F64, camera_T_level: F64) -> float:
 
 
 def object_shares(
-    camera: Camera, box_T_camera: F64, window: F64, depth: npt.NDArray[np.floating]
-) -> F64:
+    camera: Camera, box_T_camera: Array, window: F64, depth: npt.NDArray[np.floating]
+) -> Array:
     """Return the (h, w, 3) places in a box's frame, metres, of a raster of depths."""
     places = cell_places(window, depth.shape[1], depth.shape[0])
     # The nearest pixel's depth belongs to that pixel's ray.
@@ -157,7 +158,7 @@ def object_shares(
 
 
 def silhouette_mask(
-    camera: Camera, vertices: F64, faces: npt.NDArray[np.int32], window: F64, width: int,
+    camera: Camera, vertices: Array, faces: npt.NDArray[np.int32], window: F64, width: int,
     height: int,
 ) -> Mask:  # fmt: skip
     """Return the (height, width) mask of a mesh over a window, whatever hides it.

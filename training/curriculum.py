@@ -162,7 +162,8 @@ def run_round(job: CurriculumJob, number: int) -> dict[str, Any]:
 
 def score_round(job: CurriculumJob, number: int) -> dict[str, Any]:
     """Score the network after a round on crops with truth, and the labels it leads to."""
-    folder, row = job.checkpoint(number), {}
+    folder = job.checkpoint(number)
+    row: dict[str, Any] = {}
     if job.validation:
         loaded = load_checkpoint(folder, network='surface_coordinates')
         assert isinstance(loaded.net, SurfaceCoordinatesNet)

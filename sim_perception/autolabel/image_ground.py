@@ -86,4 +86,4 @@ def ground_points(frame: LidarFrame, seen: DepthSegmentation, taxonomy: Taxonomy
     x = (columns[shown] - camera.cx) / camera.fx * z
     y = (rows[shown] - camera.cy) / camera.fy * z
     level_T_camera = invert(np.asarray(frame.camera_T_level, np.float64))
-    return transform_points(level_T_camera, np.stack([x, y, z], 1))
+    return np.asarray(transform_points(level_T_camera, np.stack([x, y, z], 1)), np.float64)

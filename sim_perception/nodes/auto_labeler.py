@@ -79,13 +79,14 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
     def setup(self) -> None:
         """Load the shape space, compile the fit and make publishers and services."""
         p = self.parameters
-        networks = {}
-        if p.mode != 'lidar':
-            networks['coordinates'] = _folder(p.coordinates_checkpoint, 'surface_coordinates')
-            networks['depth'] = _folder(p.depth_checkpoint, 'depth_segmentation')
-        config = LabelConfig(mirrors=p.mirrors)
-        shape = _folder(p.shape_checkpoint, 'shape_car')
-        self._labeler = load_labeler(p.mode, shape, config=config, **networks)
+        config, image = LabelConfig(mirrors=p.mirrors), p.mode != 'lidar'
+        self._labeler = load_labeler(
+            p.mode,
+            _folder(p.shape_checkpoint, 'shape_car'),
+            coordinates=_folder(p.coordinates_checkpoint, 'surface_coordinates') if image else '',
+            depth=_folder(p.depth_checkpoint, 'depth_segmentation') if image else None,
+            config=config,
+        )
         self._labeler.warm_up()
         self._taxonomy = load_taxonomy()
         self._class_ids = parse_class_map(p.class_map, self._taxonomy)

@@ -161,6 +161,8 @@ def read_input(
     boxes, ids = chosen_boxes(array, class_ids, class_id, parameters, camera)
     level = parameters.level_frame
     camera_T_level = np.asarray(lookup(array.header.frame_id, level, stamp), float)
+    points: Array
+    sensor: Array
     if cloud is None:
         points, sensor = np.zeros((0, 3)), invert(camera_T_level)[:3, 3]
         world_T_level = fixed_pose(lookup, parameters.fixed_frame, level, stamp)
