@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.contour import with_contour
+from sim_perception.autolabel.evidence import gather
 from sim_perception.autolabel.fit_kernels import Evidence
 from sim_perception.autolabel.frame import LidarFrame, PreparedFrame
 from sim_perception.autolabel.initialise import Candidate, find_candidates, hypotheses
@@ -22,7 +22,6 @@ from sim_perception.autolabel.refine import (
     ShapeFit,
     box_size,
     covariance,
-    evenly,
     make_view,
 )
 from sim_perception.autolabel.tracks import Sighting, fit_track
@@ -307,55 +306,3 @@ class ShapeLabeler:
             covariance=covariance(fit),
             measures=measures,
         )
-
-
-def gather(
-    prepared: PreparedFrame,
-    box: F64,
-    candidate: Candidate,
-    around: npt.NDArray[np.int64],
-    ground: F64,
-    config: LabelConfig,
-) -> Evidence:
-    """Collect what was measured of one object.
-
-    Args:
-        prepared: the frame.
-        box: (4,) image box.
-        candidate: the cluster that may be the object.
-        around: rows of all points in and about the box.
-        ground: (3,) plane near the object.
-        config: settings.
-    """
-    sensor = np.asarray(prepared.frame.sensor, np.float64)
-    rows = candidate.rows[evenly(len(candidate.rows), config.most_points)]
-    points = prepared.points[rows]
-    rays = points - sensor
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    # Rays past the object: they ended beyond its nearest points, not on it.
-    others = np.setdiff1d(around, candidate.rows)
-    beyond = prepared.points[others] - sensor
-    reach = np.linalg.norm(beyond, axis=1)
-    nearest = np.linalg.norm(points - sensor, axis=1).min()
-    kept = np.flatnonzero(reach > nearest + 0.3)
-    if len(kept) > config.past_rays:
-        # Those that pass it closely bound it.
-        outline = cKDTree(prepared.pixels[candidate.rows])
-        near = outline.query(prepared.pixels[others[kept]])[0]
-        kept = np.sort(kept[np.argpartition(near, config.past_rays)[: config.past_rays]])
-    camera = prepared.frame.camera
-    side = float(max(box[2] - box[0], box[3] - box[1]))
-    sigma = np.full(4, config.edge_sigma + config.edge_sigma_share * side)
-    limit = np.array([0.0, 0.0, camera.width - 1.0, camera.height - 1.0])
-    inner = np.array([box[0], box[1], limit[2] - box[2], limit[3] - box[3]])
-    sigma[inner < config.border] = 0.0
-    return Evidence(
-        points=np.ascontiguousarray(points),
-        rays=np.ascontiguousarray(rays),
-        past=np.ascontiguousarray(beyond[kept] / reach[kept, None]).reshape(-1, 3),
-        reach=np.ascontiguousarray(reach[kept]),
-        origin=sensor,
-        box=box,
-        sigma=sigma,
-        ground=np.array([*ground, config.ground_sigma]),
-    )
