@@ -344,7 +344,7 @@ def test_the_largest_objects_come_first_when_time_is_short(ros, boxes_checkpoint
         monkeypatch.setattr(labeler, '_label', lambda *a: (pause.wait(0.01), one(*a))[1])
         prepared = labeler.label
         # However slow the machine is, the first box is begun in time.
-        monkeypatch.setattr(labeler, 'label', lambda f, b, _: prepared(f, b, 0.2))
+        monkeypatch.setattr(labeler, 'label', lambda f, b, *_: prepared(f, b, 0.2))
         monkeypatch.setattr(labeler, '_label', lambda *a: (pause.wait(0.25), one(*a))[1])
         (item,) = bench.label([far, detection(BOX, identity='near')]).detections
         assert item.id == 'near'
