@@ -24,6 +24,8 @@ I64 = npt.NDArray[np.int64]
 _LIKELY = 0.3
 """Probability of the mask from which on a point may be the object's."""
 _NO_DEPTHS = np.zeros(4)
+BESIDE_POINTS = SightConfig(pixel_count=1.0, size_error=0.2, latent_error=1.5)
+"""How much is believed of the image beside points, which know place and size better."""
 
 
 class FusedLabeler(MonoLabeler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.fused import FusedLabeler
+from sim_perception.autolabel.fused import BESIDE_POINTS, FusedLabeler
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
 from sim_perception.autolabel.quality import ConfidenceModel
@@ -77,6 +77,8 @@ def load_labeler(
     if mode == 'mono' and depth is not None:
         engine = DepthSegmentationEngine.load(depth, threads=threads)
     kind = MonoLabeler if mode == 'mono' else FusedLabeler
+    if mode == 'fused' and mono is None:
+        mono = MonoConfig(sight=BESIDE_POINTS)
     try:
         return kind(
             base.model, base.class_id, network, engine, base.config, mono,
