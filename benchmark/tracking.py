@@ -150,9 +150,11 @@ def run_streets(source: str, checkpoint: Path | None, specs: list[str]) -> dict[
         figures[key] = figures.get(f'{key}_ours', float('nan'))
     images = [name for name in runners if name.startswith(('bytetrack', 'ocsort'))]
     best = max(figures.get(f'id_kept_{name}', 0.0) for name in images)
+    events = scores['occlusion_events']
     figures['id_kept_best_peer'] = best
-    figures['id_kept_ratio_vs_best_peer'] = figures['id_kept'] / max(best, 1e-9)
-    figures['occlusion_events'] = scores['occlusion_events']
+    # a peer that kept none is taken to have kept one
+    figures['id_kept_ratio_vs_best_peer'] = figures['id_kept'] / max(best, 1 / max(events, 1))
+    figures['occlusion_events'] = events
     figures['hidden_frames'] = scores['hidden_frames']
     Console().print(table)
     return figures
