@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.detect import boxes_from_clusters, boxes_from_segmentation
-from sim_perception.autolabel.frame import LidarFrame, PreparedFrame
 from sim_perception.autolabel.motion import still_points
 from sim_perception.bags import topics as t_
 from sim_perception.bags.decode import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.cameras import undistort_boxes
+from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy

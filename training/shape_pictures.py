@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.geometry.boxes import box_corners, box_edges
 from sim_perception.geometry.cameras import project
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import transform_points
 from sim_perception.models.shape import SIZE, ShapeModel, Surface, decode_mesh
 from sim_perception.simulator.meshes.vehicle import FAMILIES

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit_kernels import Evidence
-from sim_perception.autolabel.frame import PreparedFrame
+from sim_perception.geometry.lidar_frame import PreparedFrame
 from sim_perception.geometry.transforms import invert
 
 _FOOT = 0.15

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.frame import PreparedFrame
 from sim_perception.autolabel.initialise import cluster
+from sim_perception.geometry.lidar_frame import PreparedFrame
 
 F64 = npt.NDArray[np.float64]
 

@@ -13,10 +13,10 @@ from scipy.spatial import cKDTree
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit_kernels import Evidence
-from sim_perception.autolabel.frame import PreparedFrame
 from sim_perception.autolabel.initialise import Candidate
 from sim_perception.autolabel.records import RecordError, write_atomically
 from sim_perception.autolabel.refine import evenly
+from sim_perception.geometry.lidar_frame import PreparedFrame
 
 F64 = npt.NDArray[np.float64]
 

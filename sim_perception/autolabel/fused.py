@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import LabelError, LidarFrame, PreparedFrame
 from sim_perception.autolabel.initialise import Candidate, hypotheses
 from sim_perception.autolabel.labeler import ShapeLabeler, gather
 from sim_perception.autolabel.mono import MonoLabeler, is_box
 from sim_perception.autolabel.refine import ShapeFit, make_view
 from sim_perception.autolabel.sight import Sight, SightConfig, angle_odds, look, with_size
 from sim_perception.autolabel.upright_pose import basins, centres_on_points, yaws
+from sim_perception.geometry.lidar_frame import FrameError, LidarFrame, PreparedFrame
 from sim_perception.inference.surface_coordinates import SurfaceCrop
 from sim_perception.types import ShapeLabel
 
@@ -46,10 +46,10 @@ class FusedLabeler(MonoLabeler):
         """Return one label per image box, rejected ones included; see ``MonoLabeler.label``.
 
         Raises:
-            LabelError: without an image, or for a frame that cannot be labelled at all.
+            FrameError: without an image, or for a frame that cannot be labelled at all.
         """
         if image is None:
-            raise LabelError('labels from image and LiDAR need the image of the frame')
+            raise FrameError('labels from image and LiDAR need the image of the frame')
         start, cpu = time.perf_counter(), time.process_time()
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         good = [is_box(box, frame.camera) for box in boxes]

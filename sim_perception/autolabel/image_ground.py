@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import LidarFrame, fit_ground
 from sim_perception.autolabel.sight import camera_place
+from sim_perception.geometry.lidar_frame import LidarFrame, fit_ground
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import DepthSegmentation

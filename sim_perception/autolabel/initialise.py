@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.frame import PreparedFrame
 from sim_perception.geometry.boxes import iou_2d
+from sim_perception.geometry.lidar_frame import PreparedFrame
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]

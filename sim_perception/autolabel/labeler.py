@@ -14,7 +14,6 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.contour import with_contour
 from sim_perception.autolabel.evidence import gather
 from sim_perception.autolabel.fit_kernels import Evidence
-from sim_perception.autolabel.frame import LidarFrame, PreparedFrame
 from sim_perception.autolabel.initialise import Candidate, find_candidates, hypotheses
 from sim_perception.autolabel.quality import ConfidenceModel, measure, verdict
 from sim_perception.autolabel.refine import (
@@ -25,6 +24,7 @@ from sim_perception.autolabel.refine import (
     make_view,
 )
 from sim_perception.autolabel.tracks import Sighting, fit_track
+from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
     from_euler,
@@ -130,7 +130,7 @@ class ShapeLabeler:
             image: of the frame; other modes look at it, this one does not.
 
         Raises:
-            LabelError: for a frame that cannot be labelled at all.
+            FrameError: for a frame that cannot be labelled at all.
         """
         start, cpu = time.perf_counter(), time.process_time()
         prepared = PreparedFrame(frame, self.config.max_range)

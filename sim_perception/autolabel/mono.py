@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit_kernels import Evidence, Weights
-from sim_perception.autolabel.frame import LabelError, LidarFrame
 from sim_perception.autolabel.image_ground import ImageGround, ground_of_image
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.posed_shape import View
@@ -26,6 +25,7 @@ from sim_perception.autolabel.sight import (
     look,
     with_size,
 )
+from sim_perception.geometry.lidar_frame import FrameError, LidarFrame
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine
 from sim_perception.models.shape import ShapePca
@@ -126,10 +126,10 @@ class MonoLabeler(ShapeLabeler):
             image: (H, W, 3) uint8 RGB, undistorted.
 
         Raises:
-            LabelError: without an image.
+            FrameError: without an image.
         """
         if image is None:
-            raise LabelError('labels from images need the image of the frame')
+            raise FrameError('labels from images need the image of the frame')
         start, cpu = time.perf_counter(), time.process_time()
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         good = [is_box(box, frame.camera) for box in boxes]

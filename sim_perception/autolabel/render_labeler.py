@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.frame import LabelError, LidarFrame, PreparedFrame
 from sim_perception.autolabel.fused import cells_at
 from sim_perception.autolabel.image_ground import ground_of_image, ground_points
 from sim_perception.autolabel.initialise import Candidate
@@ -21,6 +20,7 @@ from sim_perception.autolabel.refiners import make_refiner
 from sim_perception.autolabel.render_fit import Picture, RenderRefiner
 from sim_perception.autolabel.sight import camera_place
 from sim_perception.geometry.cameras import unproject
+from sim_perception.geometry.lidar_frame import FrameError, LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine, SurfaceCrop
@@ -86,7 +86,7 @@ class RenderLabeler(ShapeLabeler):
         """Return one label per image box, rejected ones included; see ``ShapeLabeler.label``.
 
         Raises:
-            LabelError: without the image that the way needs.
+            FrameError: without the image that the way needs.
         """
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         self._pictures = {}
@@ -104,7 +104,7 @@ class RenderLabeler(ShapeLabeler):
     ) -> LidarFrame:
         """Keep what the image shows of every box; return the frame with points of its depth."""
         if image is None:
-            raise LabelError('photometric labels need the image of the frame')
+            raise FrameError('photometric labels need the image of the frame')
         assert self._depth is not None
         seen = self._depth.infer(Frame(0, image, frame.camera), mask_sky=True)
         taxonomy = self._depth.taxonomy

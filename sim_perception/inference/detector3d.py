@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.backend import choose_device, set_threads
 from sim_perception.inference.object_peaks import apart
 from sim_perception.inference.plan import BOX_COLUMNS, plan_points

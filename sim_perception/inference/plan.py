@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import LidarFrame, PreparedFrame
+from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
     from_euler,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.plan import depth_frame
 from sim_perception.ros.conversions import (
     check_camera_fits,

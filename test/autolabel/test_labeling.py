@@ -9,11 +9,11 @@ import pytest
 from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, SENSOR, car_state, made_scene
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.frame import LabelError, LidarFrame, fit_ground
 from sim_perception.autolabel.initialise import rectangle
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.quality import REASONS
 from sim_perception.geometry.boxes import iou_upright
+from sim_perception.geometry.lidar_frame import FrameError, LidarFrame, fit_ground
 from sim_perception.types import ShapeLabel
 
 
@@ -162,9 +162,9 @@ def test_mostly_beyond_the_border(labeler: ShapeLabeler, width: int, kept: bool)
 
 
 def test_mirrored_calibration_is_an_error() -> None:
-    with pytest.raises(LabelError, match='mirrors'):
+    with pytest.raises(FrameError, match='mirrors'):
         LidarFrame(CAMERA, np.diag([1, -1, 1, 1.0]) @ CAMERA_T_LEVEL, np.zeros((1, 3)), SENSOR)
-    with pytest.raises(LabelError, match='undistorted'):
+    with pytest.raises(FrameError, match='undistorted'):
         LidarFrame(replace(CAMERA, distortion=(0.1,)), CAMERA_T_LEVEL, np.zeros((1, 3)), SENSOR)
 
 

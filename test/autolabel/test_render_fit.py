@@ -12,7 +12,6 @@ from lidar_scenes import shape_model as cars
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit_kernels import Evidence
-from sim_perception.autolabel.frame import PreparedFrame
 from sim_perception.autolabel.initialise import find_candidates
 from sim_perception.autolabel.labeler import gather
 from sim_perception.autolabel.modes import load_labeler
@@ -32,6 +31,7 @@ from sim_perception.autolabel.rendering import Rendering, crop_pixels, render
 from sim_perception.autolabel.sdf_fit import SdfRefiner
 from sim_perception.autolabel.sdflabel import SdfLabelRefiner, coordinates_loss
 from sim_perception.geometry.boxes import iou_upright
+from sim_perception.geometry.lidar_frame import PreparedFrame
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape_sdf import ShapeSdf

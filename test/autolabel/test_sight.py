@@ -10,7 +10,6 @@ import torch
 from lidar_scenes import CAMERA, CAMERA_T_LEVEL, car_state, made_scene, shape_model
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.frame import LabelError
 from sim_perception.autolabel.fused import FusedLabeler, masked
 from sim_perception.autolabel.image_ground import ground_of_image
 from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
@@ -25,6 +24,7 @@ from sim_perception.autolabel.upright_pose import (
     yaws,
 )
 from sim_perception.geometry.boxes import iou_upright
+from sim_perception.geometry.lidar_frame import FrameError
 from sim_perception.geometry.transforms import make_transform
 from sim_perception.geometry.windows import window_about
 from sim_perception.inference.surface_coordinates import SurfaceCrop
@@ -178,7 +178,7 @@ def test_mono_needs_no_points_but_an_image() -> None:
     assert label.box3d is not None
     assert same.box3d is not None
     np.testing.assert_array_equal(label.box3d.parent_T_box, same.box3d.parent_T_box)
-    with pytest.raises(LabelError, match='image'):
+    with pytest.raises(FrameError, match='image'):
         ours.label(bare, scene.box2d[None])
 
 

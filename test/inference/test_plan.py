@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.geometry.cameras import project
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
     from_euler,

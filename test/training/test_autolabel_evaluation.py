@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.autolabel.quality import ALL_FEATURES
 from sim_perception.geometry.boxes import iou_upright
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
 from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.datasets.kitti_object import object_scenes, read_scene

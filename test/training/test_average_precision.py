@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.geometry.boxes import project_box
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
 from sim_perception.types import Box3D, Camera, Detection
 from training.datasets.label_scenes import LabelScene, TrueObject, cut_box

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.autolabel.records import LabelledFrame, write_frame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
 from sim_perception.inference.detector3d import decode
 from sim_perception.inference.plan import Plan

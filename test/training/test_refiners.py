@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.datasets.label_scenes import LabelScene, TrueObject

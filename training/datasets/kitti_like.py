@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import from_euler, invert, transform_points
 from sim_perception.types import Box3D
 from training.datasets.label_scenes import LabelScene, TrueObject, points_in_box

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
     from_euler,

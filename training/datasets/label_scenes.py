@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.simulator.lidar import LidarScan
 from sim_perception.simulator.simulation import Simulation

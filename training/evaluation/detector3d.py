@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.detector3d import Detector3dEngine
 from training.datasets.label_scenes import LabelScene
 from training.evaluation.average_precision import (

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.frame import fit_ground
 from sim_perception.bags import topics as t_
 from sim_perception.bags.decode import xyz
 from sim_perception.bags.errors import BagError, TransformError
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.cameras import project, unproject
 from sim_perception.geometry.lidar import project_cloud
+from sim_perception.geometry.lidar_frame import fit_ground
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
     from_euler,

@@ -13,7 +13,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import Progress
 
-from sim_perception.autolabel.frame import LidarFrame
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.plan import depth_frame
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess

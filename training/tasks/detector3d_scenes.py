@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sim_perception.autolabel.frame import LidarFrame
 from sim_perception.autolabel.records import LabelledFrame, read_frame
 from sim_perception.bags import topics as t_
+from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.plan import Plan, plan_points
 from sim_perception.types import Camera
 from training.datasets.label_scenes import LabelScene

@@ -1,4 +1,4 @@
-"""One frame as labelling sees it: points that project into the image, and the ground."""
+"""A camera and a cloud of one moment: points that project into the image, and the ground."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _STEEPEST = 0.15
 _NEIGHBOURHOOD = 8.0
 
 
-class LabelError(ValueError):
-    """The input of a frame cannot be labelled; the message says why and what to do."""
+class FrameError(ValueError):
+    """A camera and a cloud cannot be used together; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class LidarFrame:
 
     def __post_init__(self) -> None:
         if self.camera.distortion and any(self.camera.distortion):
-            raise LabelError('labelling needs an undistorted camera; rectify the image first')
+            raise FrameError('need an undistorted camera; rectify the image first')
         if self.points.ndim != 2 or self.points.shape[1] != 3:
-            raise LabelError(f'points must be (N, 3), got {self.points.shape}')
+            raise FrameError(f'points must be (N, 3), got {self.points.shape}')
         pose = np.asarray(self.camera_T_level)
         rotation = pose[:3, :3]
         if pose.shape != (4, 4) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
-            raise LabelError('camera_T_level must be a rigid 4x4 transform')
+            raise FrameError('camera_T_level must be a rigid 4x4 transform')
         if np.linalg.det(rotation) < 0:
-            raise LabelError(
+            raise FrameError(
                 'camera_T_level mirrors (its rotation has determinant -1); check the calibration: '
                 'is an axis of the LiDAR or the camera flipped?'
             )
