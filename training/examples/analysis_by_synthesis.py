@@ -135,7 +135,7 @@ def strip(synthesis: Synthesis, course: Descent, shown: int = 7) -> Image:
         colors = to_srgb(np.clip(linear, 0, 1))
         return caption(cv2.resize(colors, (_SHOWN, height), interpolation=cv2.INTER_AREA), text)
 
-    tiles = [picture(target.image, 'photograph')]
+    tiles = [picture(target.image, 'image')]
     for step in steps.tolist():
         with torch.no_grad():
             made = synthesis.draw(course.guesses[step][None], 100)[0].permute(1, 2, 0).numpy()
