@@ -223,9 +223,10 @@ class TrackerParameters:
         high=1.0,
     )
     confirm_hits: int = parameter(
-        3,
-        'detections that confirm a track; one of very high score is shown at once',
-        low=1,
+        -1,
+        'detections that confirm a track; one of very high score is shown at once; -1 keeps the '
+        "input's own",
+        low=-1,
         high=100,
     )
     max_gap: float = parameter(

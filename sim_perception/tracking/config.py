@@ -229,10 +229,14 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
     settings: dict[str, Any] = {
         'unseen_is_hidden': True,
         'gate': 25.0,
-        # its scores of objects that are there are often low: a track earns its report
-        'spawn_score': 0.3,
+        # its scores of objects that are there are often low: few detections start a track, and
+        # weak ones, too, find again what was hidden
+        'high_score': 0.45,
+        'low_score_reach': 2.0,
+        'spawn_score': 0.4,
         'report_score': 0.4,
         'hidden_score': 0.3,
+        'confirm_hits': 2,
         **changes,
     }
     return TrackerConfig(classes=classes, **settings)
