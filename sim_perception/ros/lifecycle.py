@@ -27,12 +27,8 @@ from rclpy.utilities import remove_ros_args
 
 from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.diagnostics import Diagnostics
-from sim_perception.ros.parameters import (
-    ParameterError,
-    declare_parameters,
-    parameter_help,
-    read_parameters,
-)
+from sim_perception.ros.parameter_fields import ParameterError, declare_parameters, read_parameters
+from sim_perception.ros.parameter_text import parameter_help
 
 T = TypeVar('T')
 P = TypeVar('P')

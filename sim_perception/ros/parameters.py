@@ -5,6 +5,8 @@ The dataclass declares the ROS parameters with descriptors, validates them, writ
 
     python -m sim_perception.ros.parameters              print the tables
     python -m sim_perception.ros.parameters --write DIR  write the YAML files
+
+``parameter_fields`` has what declares and checks, ``parameter_text`` what writes.
 """
 
 from __future__ import annotations
@@ -12,50 +14,59 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-import yaml
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
-
-T = TypeVar('T')
-_TYPE_NAMES = {
-    bool: 'bool', int: 'integer', float: 'double', str: 'string', tuple: 'string array',
-}  # fmt: skip
+from sim_perception.ros.parameter_fields import parameter
+from sim_perception.ros.parameter_text import parameter_table, parameter_yaml
 
 
-class ParameterError(ValueError):
-    """A parameter with a value that cannot be used; names the parameter and what is allowed."""
+def _autostart() -> Any:
+    return parameter(True, 'configure and activate without a lifecycle manager')
 
 
-def parameter(
-    default: Any,
-    description: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: Sequence[str] = (),
-) -> Any:
-    """Return a dataclass field for one parameter.
+def _precision() -> Any:
+    return parameter(
+        'auto', 'number type of the network', choices=('auto', 'float32', 'bfloat16', 'float16')
+    )
 
-    Args:
-        default: a bool, int, float, str or tuple of str; its type is the parameter's.
-        description: one sentence, with the unit.
-        low, high: allowed range of a number, ends included; give both or none.
-        choices: allowed values of a string.
-    """
-    metadata = {'description': description, 'low': low, 'high': high, 'choices': tuple(choices)}
-    return dataclasses.field(default=default, metadata=metadata)
+
+def _threads() -> Any:
+    return parameter(0, "CPU threads of the network; 0 keeps PyTorch's choice", low=0, high=256)
+
+
+def _class_map(default: str) -> Any:
+    return parameter(
+        default,
+        "classes of the detector by the taxonomy's names, 'theirs=ours, ...'; names that are "
+        'equal need no entry',
+    )
+
+
+def _tf_timeout() -> Any:
+    return parameter(0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0)
+
+
+def _jump_threshold() -> Any:
+    return parameter(
+        1.0,
+        'stamps that go back by more than this start afresh, by less are dropped, seconds',
+        low=0.0,
+        high=3600.0,
+    )
+
+
+def _input_timeout() -> Any:
+    return parameter(
+        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class SimulatorParameters:
     """Parameters of the ``simulator`` node."""
 
-    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    autostart: bool = _autostart()
     scenario: str = parameter(
         'target', 'name of a scenario in config/scenarios, or the path of a YAML file'
     )
@@ -93,7 +104,7 @@ class SimulatorParameters:
 class DepthSegmentationParameters:
     """Parameters of the ``depth_segmentation`` node."""
 
-    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    autostart: bool = _autostart()
     checkpoint: str = parameter('', 'checkpoint folder; empty is the one that is shipped')
     device: str = parameter('auto', "'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'")
     backend: str = parameter(
@@ -101,12 +112,8 @@ class DepthSegmentationParameters:
         "what runs the network; 'onnxruntime' needs a checkpoint with model.onnx",
         choices=('torch', 'onnxruntime'),
     )
-    precision: str = parameter(
-        'auto', 'number type of the network', choices=('auto', 'float32', 'bfloat16', 'float16')
-    )
-    threads: int = parameter(
-        0, "CPU threads of the network; 0 keeps PyTorch's choice", low=0, high=256
-    )
+    precision: str = _precision()
+    threads: int = _threads()
     image_transport: str = parameter(
         'raw',
         "'raw' takes camera/image_raw, 'compressed' takes camera/image_raw/compressed",
@@ -123,22 +130,15 @@ class DepthSegmentationParameters:
         'publish ~/odometry even while nobody subscribes; needs a checkpoint with an ego-motion '
         "head and the backend 'torch'",
     )
-    jump_threshold: float = parameter(
-        1.0,
-        'stamps that go back by more than this start afresh, by less are dropped, seconds',
-        low=0.0,
-        high=3600.0,
-    )
-    input_timeout: float = parameter(
-        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
-    )
+    jump_threshold: float = _jump_threshold()
+    input_timeout: float = _input_timeout()
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackerParameters:
     """Parameters of the ``tracker`` node."""
 
-    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    autostart: bool = _autostart()
     input: str = parameter(
         'detections_3d',
         "'detections_3d' takes vision_msgs/Detection3DArray on detections, 'detections_2d' takes "
@@ -152,12 +152,8 @@ class TrackerParameters:
     device: str = parameter(
         'auto', "device of the network: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1'"
     )
-    precision: str = parameter(
-        'auto', 'number type of the network', choices=('auto', 'float32', 'bfloat16', 'float16')
-    )
-    threads: int = parameter(
-        0, "CPU threads of the network; 0 keeps PyTorch's choice", low=0, high=256
-    )
+    precision: str = _precision()
+    threads: int = _threads()
     image_transport: str = parameter(
         'raw',
         "images of input 'network': 'raw' takes camera/image_raw, 'compressed' takes "
@@ -197,10 +193,8 @@ class TrackerParameters:
         'frame of the sensor that saw the detections, if they come in another frame such as odom; '
         'empty is their own',
     )
-    class_map: str = parameter(
-        'person=pedestrian, bicycle=cyclist, motorcycle=cyclist, bus=truck, van=car',
-        "classes of the detector by the taxonomy's names, 'theirs=ours, ...'; names that are "
-        'equal need no entry',
+    class_map: str = _class_map(
+        'person=pedestrian, bicycle=cyclist, motorcycle=cyclist, bus=truck, van=car'
     )
     min_score: float = parameter(0.1, 'weaker detections are not used', low=0.0, high=1.0)
     min_visibility: float = parameter(
@@ -238,18 +232,9 @@ class TrackerParameters:
         low=1,
         high=1000,
     )
-    tf_timeout: float = parameter(
-        0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0
-    )
-    jump_threshold: float = parameter(
-        1.0,
-        'stamps that go back by more than this start afresh, by less are dropped, seconds',
-        low=0.0,
-        high=3600.0,
-    )
-    input_timeout: float = parameter(
-        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
-    )
+    tf_timeout: float = _tf_timeout()
+    jump_threshold: float = _jump_threshold()
+    input_timeout: float = _input_timeout()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'cameras', tuple(self.cameras))
@@ -259,7 +244,7 @@ class TrackerParameters:
 class AutoLabelerParameters:
     """Parameters of the ``auto_labeler`` node."""
 
-    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    autostart: bool = _autostart()
     shape_checkpoint: str = parameter(
         '', 'checkpoint folder of the shape space; empty is the shipped models/shape_car'
     )
@@ -282,11 +267,7 @@ class AutoLabelerParameters:
     image_transport: str = parameter(
         'raw', 'which image topic mono and fused take', choices=('raw', 'compressed')
     )
-    class_map: str = parameter(
-        'van=car',
-        "classes of the detector by the taxonomy's names, 'theirs=ours, ...'; names that are "
-        'equal need no entry',
-    )
+    class_map: str = _class_map('van=car')
     min_score: float = parameter(0.3, 'weaker detections are not labelled', low=0.0, high=1.0)
     min_visibility: float = parameter(
         0.3,
@@ -321,25 +302,16 @@ class AutoLabelerParameters:
     keep_frames: int = parameter(
         600, 'the newest labelled frames that are kept for ~/export', low=1, high=100000
     )
-    tf_timeout: float = parameter(
-        0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0
-    )
-    jump_threshold: float = parameter(
-        1.0,
-        'stamps that go back by more than this start afresh, by less are dropped, seconds',
-        low=0.0,
-        high=3600.0,
-    )
-    input_timeout: float = parameter(
-        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
-    )
+    tf_timeout: float = _tf_timeout()
+    jump_threshold: float = _jump_threshold()
+    input_timeout: float = _input_timeout()
 
 
 @dataclasses.dataclass(frozen=True)
 class Detector3dParameters:
     """Parameters of the ``detector_3d`` node."""
 
-    autostart: bool = parameter(True, 'configure and activate without a lifecycle manager')
+    autostart: bool = _autostart()
     points: str = parameter(
         'lidar',
         "what shows where things are: 'lidar' takes lidar/points, 'depth' takes depth/image of "
@@ -352,9 +324,7 @@ class Detector3dParameters:
         "for points 'depth'",
     )
     device: str = parameter('auto', "'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'")
-    threads: int = parameter(
-        0, "CPU threads of the network; 0 keeps PyTorch's choice", low=0, high=256
-    )
+    threads: int = _threads()
     image_transport: str = parameter(
         'raw',
         "'raw' takes camera/image_raw, 'compressed' takes camera/image_raw/compressed, 'none' "
@@ -376,18 +346,9 @@ class Detector3dParameters:
         low=0.0,
         high=1.0,
     )
-    tf_timeout: float = parameter(
-        0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0
-    )
-    jump_threshold: float = parameter(
-        1.0,
-        'stamps that go back by more than this start afresh, by less are dropped, seconds',
-        low=0.0,
-        high=3600.0,
-    )
-    input_timeout: float = parameter(
-        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
-    )
+    tf_timeout: float = _tf_timeout()
+    jump_threshold: float = _jump_threshold()
+    input_timeout: float = _input_timeout()
 
 
 #: The parameters of every node, by the node's default name.
@@ -398,161 +359,6 @@ NODES: dict[str, type] = {
     'auto_labeler': AutoLabelerParameters,
     'detector_3d': Detector3dParameters,
 }
-
-
-def check(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
-    """Return a value as its field's type; an integer is a valid double.
-
-    Raises:
-        ParameterError: for a wrong type, a value out of range or not among the choices.
-    """
-    wanted = type(field.default)
-    if wanted is float and type(value) is int:
-        value = float(value)
-    fits = type(value) is wanted
-    if wanted is tuple and isinstance(value, Sequence) and not isinstance(value, str):
-        fits = all(isinstance(entry, str) for entry in value)
-        value = tuple(value)
-    if not fits:
-        raise ParameterError(
-            f'parameter {name} must be of type {_TYPE_NAMES[wanted]}, got {value!r} '
-            f'({_TYPE_NAMES.get(type(value), type(value).__name__)})'
-        )
-    low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
-    if low is not None and not low <= value <= high:
-        raise ParameterError(f'parameter {name} must lie within {low} and {high}, got {value}')
-    if choices and value not in choices:
-        raise ParameterError(
-            f'parameter {name} must be one of {", ".join(choices)}; got {value!r}'
-        )
-    return value
-
-
-def _descriptor(field: dataclasses.Field[Any]) -> Any:
-    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-
-    low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
-    descriptor = ParameterDescriptor(
-        description=field.metadata['description'],
-        additional_constraints=f'one of: {", ".join(choices)}' if choices else '',
-        # `rate:=1` on a command line is an integer; it is meant as a double.
-        dynamic_typing=isinstance(field.default, float),
-    )
-    if low is not None and isinstance(field.default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    elif low is not None:
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
-    return descriptor
-
-
-def declare_parameters(node: Node, cls: type) -> None:
-    """Declare the parameters of a dataclass on a node and refuse invalid changes later on.
-
-    Raises:
-        ParameterError: for an override of wrong type, out of range or not among the choices.
-    """
-    from rcl_interfaces.msg import SetParametersResult
-    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    for name, field in fields.items():
-        try:
-            default: Any = field.default
-            if isinstance(default, tuple):
-                default = list(default)
-            declared = node.declare_parameter(name, default, _descriptor(field))
-        except InvalidParameterTypeException as error:
-            raise ParameterError(
-                f'parameter {name} must be of type {_TYPE_NAMES[type(field.default)]}: {error}'
-            ) from error
-        except InvalidParameterValueException as error:
-            raise ParameterError(
-                f'parameter {name} must lie within {_allowed(field)}: {error}'
-            ) from error
-        check(name, declared.value, field)
-
-    def validate(changes: list[Any]) -> Any:
-        for change in changes:
-            if change.name in fields:
-                try:
-                    check(change.name, change.value, fields[change.name])
-                except ParameterError as error:
-                    return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
-
-    node.add_on_set_parameters_callback(validate)
-
-
-def read_parameters(node: Node, cls: type[T]) -> T:
-    """Return the node's parameters as an instance of their dataclass.
-
-    Raises:
-        ParameterError: for a value of wrong type, out of range or not among the choices.
-    """
-    values = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        values[field.name] = check(field.name, node.get_parameter(field.name).value, field)
-    return cls(**values)
-
-
-def _range_text(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return ''
-    return ' to '.join(f'{x:.0f}' if float(x).is_integer() else f'{x:g}' for x in (low, high))
-
-
-def _allowed(field: dataclasses.Field[Any]) -> str:
-    choices = field.metadata['choices']
-    if choices:
-        return ', '.join(f'`{choice}`' for choice in choices)
-    return _range_text(field.metadata['low'], field.metadata['high'])
-
-
-def _yaml_value(field: dataclasses.Field[Any]) -> str:
-    text: str = yaml.safe_dump(field.default, width=1000, default_flow_style=True)
-    return text.splitlines()[0]
-
-
-def parameter_table(cls: type) -> str:
-    """Return the Markdown table of a node's parameters."""
-    lines = ['| parameter | type | default | allowed | meaning |', '|---|---|---|---|---|']
-    for field in dataclasses.fields(cls):
-        default = _yaml_value(field)
-        lines.append(
-            f'| `{field.name}` | {_TYPE_NAMES[type(field.default)]} | `{default}` '
-            f'| {_allowed(field)} | {field.metadata["description"]} |'
-        )
-    return '\n'.join(lines) + '\n'
-
-
-def parameter_help(cls: type) -> str:
-    """Return the parameters as plain text for ``--help``."""
-    lines = ['ROS parameters (--ros-args -p NAME:=VALUE):']
-    for field in dataclasses.fields(cls):
-        allowed = _allowed(field).replace('`', '')
-        lines.append(
-            f'  {field.name}: {_TYPE_NAMES[type(field.default)]} = {field.default!r}'
-            + (f' [{allowed}]' if allowed else '')
-        )
-        lines.append(f'      {field.metadata["description"]}')
-    return '\n'.join(lines)
-
-
-def parameter_yaml(node_name: str, cls: type) -> str:
-    """Return the text of a node's ``.param.yaml``: every default with its description."""
-    lines = [
-        f'# Parameters of the {node_name} node, in any namespace.',
-        '# Written by: python -m sim_perception.ros.parameters --write config',
-        f'/**/{node_name}:',
-        '  ros__parameters:',
-    ]
-    for field in dataclasses.fields(cls):
-        allowed = _allowed(field).replace('`', '')
-        comment = field.metadata['description'] + (f' [{allowed}]' if allowed else '')
-        lines.append(f'    # {comment}')
-        value = _yaml_value(field)
-        lines.append(f'    {field.name}: {value}')
-    return '\n'.join(lines) + '\n'
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,17 +11,14 @@ pytest.importorskip('rclpy', reason='no ROS 2 installed')
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from sim_perception.ros.parameter_fields import ParameterError, declare_parameters, read_parameters
+from sim_perception.ros.parameter_text import parameter_table, parameter_yaml
 from sim_perception.ros.parameters import (
     NODES,
     DepthSegmentationParameters,
-    ParameterError,
     SimulatorParameters,
     TrackerParameters,
-    declare_parameters,
     main,
-    parameter_table,
-    parameter_yaml,
-    read_parameters,
 )
 
 ROOT = Path(__file__).parents[2]
