@@ -43,6 +43,21 @@ def write_card(metrics: Mapping[str, Any]) -> str:
     return '\n'.join(lines)
 
 
+def score_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the sections of a card that show every evaluation's numbers and its command.
+
+    Args:
+        metrics: as in ``write_card``.
+    """
+    lines = []
+    for data, scores in metrics.get('evaluations', {}).items():
+        numbers = {k: v for k, v in scores.items() if isinstance(v, int | float)}
+        lines += [f'## `{data}`', '', '| score | value |', '|---|---|']
+        lines += [f'| {key} | {value:.4g} |' for key, value in numbers.items()]
+        lines += ['', *(['```', scores['command'], '```', ''] if 'command' in scores else [])]
+    return lines
+
+
 def training_lines(training: Mapping[str, Any], seen: str) -> list[str]:
     """Return the section of a card that tells how a checkpoint was trained, run by run.
 

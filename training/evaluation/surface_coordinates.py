@@ -11,7 +11,7 @@ from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
 from training.command import command_line
 from training.datasets.crops import CropFolder
-from training.tasks.surface_coordinates import card
+from training.tasks.surface_coordinates_card import surface_coordinates_card
 from training.tasks.surface_coordinates_scores import score_crops
 
 
@@ -51,5 +51,5 @@ def evaluate_surface_coordinates(
     if record:
         metrics = dict(loaded.metrics)
         metrics['evaluations'] = {**metrics.get('evaluations', {}), report['data']: report}
-        update_checkpoint(checkpoint, metrics=metrics, card=card(metrics))
+        update_checkpoint(checkpoint, metrics=metrics, card=surface_coordinates_card(metrics))
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from training.config import OptimizerConfig, TrainConfig
+from sim_perception.inference.preprocess import PreprocessConfig
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from sim_perception.taxonomy import Taxonomy
+from training.config import ConfigError, OptimizerConfig, TrainConfig
 from training.engine.sampler import TrainingData
 
 Batch = dict[str, Any]
@@ -69,6 +73,67 @@ class Task(nn.Module, ABC):
 
         ``record`` says how the weights were made: command, data, steps, scores.
         """
+
+
+class NetworkTask(Task):
+    """A task that trains one network and ships it as a checkpoint folder.
+
+    Attributes:
+        model: the network.
+        taxonomy: its class list.
+        preprocess: how images become its inputs.
+    """
+
+    model: nn.Module
+    taxonomy: Taxonomy
+    preprocess: PreprocessConfig
+    _earlier: dict[str, Any] | None = None
+
+    @staticmethod
+    @abstractmethod
+    def card(metrics: Mapping[str, Any]) -> str:
+        """Return the checkpoint's Markdown card from its ``metrics.json``."""
+
+    def go_on_from(self, folder: Path, network: str) -> None:
+        """Take all weights of an earlier checkpoint of this network (``model.init``).
+
+        Raises:
+            ConfigError: if there is none that fits.
+        """
+        try:
+            earlier = load_checkpoint(folder, network=network, taxonomy=self.taxonomy)
+            self.model.load_state_dict(earlier.net.state_dict())
+        except (CheckpointError, RuntimeError) as error:
+            raise ConfigError(f'model.init: {error}') from error
+        self._earlier = earlier.metrics.get('training')
+
+    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
+        """Write the deployable checkpoint folder with its card."""
+        metrics = training_metrics(self.model, config, record, self._earlier)
+        save_checkpoint(
+            folder,
+            self.model,
+            taxonomy=self.taxonomy,
+            preprocess=self.preprocess.to_dict(),
+            metrics=metrics,
+            card=self.card(metrics),
+        )
+
+
+def take_encoder(encoder: nn.Module, folder: Path) -> None:
+    """Give an image encoder the weights of a depth and segmentation checkpoint (``model.start``).
+
+    The encoder may lack the other's last stages.
+
+    Raises:
+        ConfigError: if there is none that fits.
+    """
+    try:
+        other: Any = load_checkpoint(folder, network='depth_segmentation').net
+        weights = other.encoder.state_dict()
+        encoder.load_state_dict({key: weights[key] for key in encoder.state_dict()})
+    except (CheckpointError, RuntimeError, KeyError) as error:
+        raise ConfigError(f'model.start: {error}') from error
 
 
 def with_slow_encoder(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.depth_segmentation import (
     DepthSegmentationNet,
     DepthSegmentationOutput,
@@ -28,7 +28,7 @@ from training.evaluation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
 from training.pictures import picture_grid
-from training.tasks.base import Batch, Task, training_metrics, with_slow_encoder
+from training.tasks.base import Batch, NetworkTask, with_slow_encoder
 from training.tasks.labelled_data import BagImages, DataConfig, LabelledData
 
 
@@ -47,7 +47,7 @@ class LossConfig(Section):
     """Losses are taken on every stride-th pixel of truth."""
 
 
-class DepthSegmentationTask(Task):
+class DepthSegmentationTask(NetworkTask):
     """SILog and gradient matching on log depth, bootstrapped cross-entropy on classes.
 
     The section ``model`` of its config holds the fields of ``DepthSegmentationConfig`` and
@@ -57,6 +57,8 @@ class DepthSegmentationTask(Task):
     """
 
     name: ClassVar[str] = 'depth_segmentation'
+    model: DepthSegmentationNet
+    card = staticmethod(write_card)
     network: ClassVar[str] = 'depth_segmentation'
     data_settings: ClassVar[type[DataConfig]] = DataConfig
     loss_settings: ClassVar[type[LossConfig]] = LossConfig
@@ -82,7 +84,6 @@ class DepthSegmentationTask(Task):
             self.model = cast(DepthSegmentationNet, net)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'bad configuration in section model: {error}') from error
-        self._earlier: dict[str, Any] | None = None
         if start is not None:
             self._start_from(Path(start))
         for part, folder in parts.items():
@@ -211,15 +212,3 @@ class DepthSegmentationTask(Task):
             for key, value in evaluate_engine(engine, open_spec(spec, limit)).items():
                 scores[f'{name}/{key}'] = value
         return scores
-
-    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
-        """Write the deployable checkpoint folder with its card."""
-        metrics = training_metrics(self.model, config, record, self._earlier)
-        save_checkpoint(
-            folder,
-            self.model,
-            taxonomy=self.taxonomy,
-            preprocess=self.preprocess.to_dict(),
-            metrics=metrics,
-            card=write_card(metrics),
-        )

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from sim_perception.inference.detector3d import Detector3dEngine
 from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from sim_perception.models.detector3d import GEOMETRY, Detector3dNet, Detector3dOutput
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
@@ -23,7 +22,7 @@ from training.config import ConfigError, Section, TrainConfig, validated
 from training.evaluation.autolabel import open_scenes
 from training.evaluation.detector3d import score_scenes
 from training.losses import centre_focal, weighted_l1
-from training.tasks.base import Batch, Task, training_metrics
+from training.tasks.base import Batch, NetworkTask, take_encoder
 from training.tasks.detector3d_card import detector3d_card
 from training.tasks.detector3d_data import (
     Detector3dData,
@@ -43,7 +42,7 @@ class Detector3dLossConfig(Section):
     heading: float = Field(default=0.3, ge=0)
 
 
-class Detector3dTask(Task):
+class Detector3dTask(NetworkTask):
     """Boxes of objects from points and image.
 
     The section ``model`` of its config holds the fields of ``Detector3dConfig`` and ``start``
@@ -52,6 +51,8 @@ class Detector3dTask(Task):
     """
 
     name: ClassVar[str] = 'detector3d'
+    model: Detector3dNet
+    card = staticmethod(detector3d_card)
 
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
@@ -70,37 +71,16 @@ class Detector3dTask(Task):
         except (ValueError, TypeError) as error:
             raise ConfigError(f'bad configuration in section model: {error}') from error
         self.model = cast(Detector3dNet, net)
-        self._earlier: dict[str, Any] | None = None
         if start is not None and self.model.encoder is not None:
-            self._start_from(Path(start))
+            take_encoder(self.model.encoder, Path(start))
         if init is not None:
-            self._go_on_from(Path(init))
+            self.go_on_from(Path(init), self.name)
         encoder = self.model.encoder
         self.preprocess = (
             PreprocessConfig()
             if encoder is None
             else PreprocessConfig(mean=encoder.mean, std=encoder.std)
         )
-
-    def _start_from(self, folder: Path) -> None:
-        """Take the image encoder of a depth and segmentation checkpoint."""
-        assert self.model.encoder is not None
-        try:
-            other = load_checkpoint(folder, network='depth_segmentation').net
-            weights = cast(Any, other).encoder.state_dict()
-            own = self.model.encoder.state_dict()
-            self.model.encoder.load_state_dict({key: weights[key] for key in own})
-        except (CheckpointError, RuntimeError, KeyError) as error:
-            raise ConfigError(f'model.start: {error}') from error
-
-    def _go_on_from(self, folder: Path) -> None:
-        """Take all weights of an earlier checkpoint of this network."""
-        try:
-            earlier = load_checkpoint(folder, network='detector3d', taxonomy=self.taxonomy)
-            self.model.load_state_dict(earlier.net.state_dict())
-        except (CheckpointError, RuntimeError) as error:
-            raise ConfigError(f'model.init: {error}') from error
-        self._earlier = earlier.metrics.get('training')
 
     def training_data(self) -> Detector3dData:
         """Open the configured bags and their labels."""
@@ -145,15 +125,3 @@ class Detector3dTask(Task):
             found = score_scenes(self.engine(), scenes, source)
             scores.update({f'{name}/{key}': value for key, value in found.items()})
         return scores
-
-    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
-        """Write the deployable checkpoint folder with its card."""
-        metrics = training_metrics(self.model, config, record, self._earlier)
-        save_checkpoint(
-            folder,
-            self.model,
-            taxonomy=self.taxonomy,
-            preprocess=self.preprocess.to_dict(),
-            metrics=metrics,
-            card=detector3d_card(metrics),
-        )

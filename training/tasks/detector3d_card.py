@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.card import training_lines
+from training.card import score_lines, training_lines
 
 
 def detector3d_card(metrics: Mapping[str, Any]) -> str:
@@ -32,10 +32,6 @@ def detector3d_card(metrics: Mapping[str, Any]) -> str:
         'The weights are the exponential moving average over the run.',
         '',
     ]
-    for name, scores in metrics.get('evaluations', {}).items():
-        numbers = {k: v for k, v in scores.items() if isinstance(v, int | float)}
-        lines += [f'## `{name}`', '', '| score | value |', '|---|---|']
-        lines += [f'| {key} | {value:.4g} |' for key, value in numbers.items()]
-        lines += ['', *(['```', scores['command'], '```', ''] if 'command' in scores else [])]
+    lines += score_lines(metrics)
     lines += training_lines(training, 'frames out of {samples}')
     return '\n'.join(lines)

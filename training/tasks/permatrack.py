@@ -19,13 +19,13 @@ from torch import Tensor
 
 from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.permanence import PermanenceNet, PermanenceOutput
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.losses import centre_focal, visibility_focal, weighted_l1
-from training.tasks.base import Batch, Task, training_metrics, with_slow_encoder
+from training.tasks.base import Batch, NetworkTask, with_slow_encoder
 from training.tasks.permatrack_card import permatrack_card
 from training.tasks.permatrack_data import TrackData, TrackDataConfig
 from training.tasks.permatrack_maps import COLUMNS
@@ -60,7 +60,7 @@ class TrackLossConfig(Section):
     walks: WalkConfig = WalkConfig()
 
 
-class PermaTrackTask(Task):
+class PermaTrackTask(NetworkTask):
     """Centres, boxes and visibility of seen and hidden objects, from clips.
 
     The section ``model`` of its config holds the fields of ``PermanenceConfig`` and ``pretrained``
@@ -70,6 +70,8 @@ class PermaTrackTask(Task):
     """
 
     name: ClassVar[str] = 'permatrack'
+    model: PermanenceNet
+    card = staticmethod(permatrack_card)
 
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
@@ -90,13 +92,12 @@ class PermaTrackTask(Task):
         except (ValueError, TypeError) as error:
             raise ConfigError(f'bad configuration in section model: {error}') from error
         self.model = cast(PermanenceNet, net)
-        self._earlier: dict[str, Any] | None = None
         if start is not None:
             self._start_from(Path(start), decoder)
         elif decoder is not None:
             raise ConfigError('model.start_decoder needs model.start')
         if init is not None:
-            self._go_on_from(Path(init))
+            self.go_on_from(Path(init), 'permanence')
         self.walk: MemoryWalk | None = None
         if self.data_config.rules.hidden == 'random_walk':
             channels = self.model.config.memory_channels
@@ -121,15 +122,6 @@ class PermaTrackTask(Task):
             self.model.load_state_dict(own | taken)
         except (CheckpointError, RuntimeError) as error:
             raise ConfigError(f'model.start: {error}') from error
-
-    def _go_on_from(self, folder: Path) -> None:
-        """Take all weights of an earlier checkpoint of this network."""
-        try:
-            earlier = load_checkpoint(folder, network='permanence', taxonomy=self.taxonomy)
-            self.model.load_state_dict(earlier.net.state_dict())
-        except (CheckpointError, RuntimeError) as error:
-            raise ConfigError(f'model.init: {error}') from error
-        self._earlier = earlier.metrics.get('training')
 
     def training_data(self) -> TrackData:
         """Open the configured bags."""
@@ -203,18 +195,6 @@ class PermaTrackTask(Task):
             found = score_bags(self.engine(), [pattern], self.data_config.rules, limit)
             scores.update({f'{name}/{key}': value for key, value in found.items()})
         return scores
-
-    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
-        """Write the deployable checkpoint folder with its card."""
-        metrics = training_metrics(self.model, config, record, self._earlier)
-        save_checkpoint(
-            folder,
-            self.model,
-            taxonomy=self.taxonomy,
-            preprocess=self.preprocess.to_dict(),
-            metrics=metrics,
-            card=permatrack_card(metrics),
-        )
 
 
 def at_centres(maps: Tensor, place: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.card import training_lines
+from training.card import score_lines, training_lines
 
 
 def permatrack_card(metrics: Mapping[str, Any]) -> str:
@@ -24,10 +24,6 @@ def permatrack_card(metrics: Mapping[str, Any]) -> str:
         'exact truth alone. The weights are the exponential moving average over the run.',
         '',
     ]
-    for data, scores in metrics.get('evaluations', {}).items():
-        numbers = {k: v for k, v in scores.items() if isinstance(v, int | float)}
-        lines += [f'## `{data}`', '', '| score | value |', '|---|---|']
-        lines += [f'| {key} | {value:.4g} |' for key, value in numbers.items()]
-        lines += ['', *(['```', scores['command'], '```', ''] if 'command' in scores else [])]
+    lines += score_lines(metrics)
     lines += training_lines(training, 'clips out of {samples}')
     return '\n'.join(lines)

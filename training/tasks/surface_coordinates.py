@@ -17,17 +17,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from sim_perception.models.registry import build_model
 from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesNet,
     SurfaceCoordinatesOutput,
 )
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.card import training_lines
 from training.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.datasets.crops import CropFolder
-from training.tasks.base import Batch, Task, training_metrics, with_slow_encoder
+from training.tasks.base import (
+    Batch,
+    NetworkTask,
+    take_encoder,
+    with_slow_encoder,
+)
+from training.tasks.surface_coordinates_card import surface_coordinates_card
 from training.tasks.surface_coordinates_data import CropData, CropDataConfig
 from training.tasks.surface_coordinates_scores import crop_picture, score_crops
 
@@ -45,7 +49,7 @@ class SurfaceCoordinatesLossConfig(Section):
     distance: float = Field(default=0.5, ge=0)
 
 
-class SurfaceCoordinatesTask(Task):
+class SurfaceCoordinatesTask(NetworkTask):
     """The coordinates network from crops.
 
     The section ``model`` of its config holds the fields of ``SurfaceCoordinatesConfig`` and
@@ -55,6 +59,8 @@ class SurfaceCoordinatesTask(Task):
     """
 
     name: ClassVar[str] = 'surface_coordinates'
+    model: SurfaceCoordinatesNet
+    card = staticmethod(surface_coordinates_card)
 
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
@@ -75,34 +81,14 @@ class SurfaceCoordinatesTask(Task):
         except (ValueError, TypeError) as error:
             raise ConfigError(f'bad configuration in section model: {error}') from error
         self.model = cast(SurfaceCoordinatesNet, net)
-        self._earlier: dict[str, Any] | None = None
         if start is not None:
-            self._start_from(Path(start))
+            take_encoder(self.model.encoder, Path(start))
         if init is not None:
-            self._go_on_from(Path(init))
+            self.go_on_from(Path(init), self.name)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocess = PreprocessConfig(
             mean=self.model.encoder.mean, std=self.model.encoder.std
         )
-
-    def _start_from(self, folder: Path) -> None:
-        """Take the encoder of a depth and segmentation checkpoint."""
-        own = self.model.state_dict()
-        try:
-            other = load_checkpoint(folder, network='depth_segmentation').net.state_dict()
-            taken = {k: v for k, v in other.items() if k.startswith('encoder.') and k in own}
-            self.model.load_state_dict(own | taken)
-        except (CheckpointError, RuntimeError) as error:
-            raise ConfigError(f'model.start: {error}') from error
-
-    def _go_on_from(self, folder: Path) -> None:
-        """Take all weights of an earlier checkpoint of this network."""
-        try:
-            earlier = load_checkpoint(folder, network=self.name, taxonomy=self.taxonomy)
-            self.model.load_state_dict(earlier.net.state_dict())
-        except (CheckpointError, RuntimeError) as error:
-            raise ConfigError(f'model.init: {error}') from error
-        self._earlier = earlier.metrics.get('training')
 
     def training_data(self) -> CropData:
         """Open the configured crops."""
@@ -138,18 +124,6 @@ class SurfaceCoordinatesTask(Task):
             found = score_crops(net, CropFolder([folder]), self.preprocess, limit)
             scores.update({f'{name}/{key}': value for key, value in found.items()})
         return scores
-
-    def save_checkpoint(self, folder: Path, config: TrainConfig, record: dict[str, Any]) -> None:
-        """Write the deployable checkpoint folder with its card."""
-        metrics = training_metrics(self.model, config, record, self._earlier)
-        save_checkpoint(
-            folder,
-            self.model,
-            taxonomy=self.taxonomy,
-            preprocess=self.preprocess.to_dict(),
-            metrics=metrics,
-            card=card(metrics),
-        )
 
 
 def crop_losses(output: SurfaceCoordinatesOutput, batch: Batch) -> dict[str, Tensor]:
@@ -196,23 +170,3 @@ def _bce(logits: Tensor, target: Tensor) -> Tensor:
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1e-6)
-
-
-def card(metrics: dict[str, Any]) -> str:
-    """Return the checkpoint's README from its ``metrics.json``."""
-    training = metrics['training']
-    lines = [
-        '# surface_coordinates',
-        '',
-        'Which part of a car every pixel of a crop shows, and its size, distance and heading; '
-        f'{training["parameters"] / 1e6:.2f} M parameters. The weights are the exponential '
-        'moving average over the run.',
-        '',
-    ]
-    for data, scores in metrics.get('evaluations', {}).items():
-        numbers = {k: v for k, v in scores.items() if isinstance(v, int | float)}
-        lines += [f'## `{data}`', '', '| score | value |', '|---|---|']
-        lines += [f'| {key} | {value:.4g} |' for key, value in numbers.items()]
-        lines += ['', *(['```', scores['command'], '```', ''] if 'command' in scores else [])]
-    lines += training_lines(training, 'views of {samples} crops')
-    return '\n'.join(lines)
