@@ -301,6 +301,21 @@ def solve(hessian, slope, damping, step):
 
 
 @kernel
+def take_step(state, step, limits, trial):
+    """Write to ``trial`` the state after a step no longer than its limits, with a usual latent.
+
+    Args:
+        state, step, trial: (7 + K,).
+        limits: of pose and logarithm of size, 7; steps of the latent end at 1.
+    """
+    for j in range(len(state)):
+        limit = limits[j] if j < SHAPE else 1.0
+        trial[j] = state[j] + min(max(step[j], -limit), limit)
+        if j >= SHAPE:
+            trial[j] = min(max(trial[j], -_MAX_LATENT), _MAX_LATENT)
+
+
+@kernel
 def minimise(space, view, evidence, weights, first, last, iterations, state, hessian):
     """Move a state to a minimum by Levenberg-Marquardt; return its cost at scale ``last``.
 
@@ -319,11 +334,7 @@ def minimise(space, view, evidence, weights, first, last, iterations, state, hes
         if not solve(hessian, slope, damping, step):
             damping = min(damping * 10.0, 1e3)
             continue
-        for j in range(size):
-            limit = _MAX_STEP[j] if j < SHAPE else 1.0
-            trial[j] = state[j] + min(max(step[j], -limit), limit)
-            if j >= SHAPE:
-                trial[j] = min(max(trial[j], -_MAX_LATENT), _MAX_LATENT)
+        take_step(state, step, _MAX_STEP, trial)
         found = evaluate(space, view, evidence, weights, scale, trial, trial_hessian, trial_slope)
         if found < cost:
             gain = cost - found

@@ -14,7 +14,7 @@ from sim_perception.autolabel.image_ground import ImageGround, ground_of_image
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.posed_shape import View
 from sim_perception.autolabel.quality import ConfidenceModel, measure, verdict
-from sim_perception.autolabel.refine import ShapeFit, differ, distinct, make_view
+from sim_perception.autolabel.refine import ShapeFit, best_fit, distinct, make_view
 from sim_perception.autolabel.seen_kernels import minimise_seen
 from sim_perception.autolabel.sight import (
     Sight,
@@ -214,11 +214,7 @@ class MonoLabeler(ShapeLabeler):
             spread = self.mono.sight.angle_error
             cost -= float(np.log(angle_odds(sight, state[3:4], spread))[0])
             ends.append((cost, state, normal))
-        ends.sort(key=lambda end: end[0])
-        cost, state, normal = ends[0]
-        apart = [c for c, s, _ in ends[1:] if differ(s, state)]
-        whole = np.tril(normal) + np.tril(normal, -1).T
-        return ShapeFit(state, cost, whole, min(apart, default=np.inf), evidence)
+        return best_fit(ends, evidence)
 
 
 def is_box(box: F64, camera: Camera) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,11 +102,20 @@ class Refiner:
                 normal,
             )  # fmt: skip
             ends.append((cost, state, normal))
-        ends.sort(key=lambda end: end[0])
-        cost, state, normal = ends[0]
-        apart = [c for c, s, _ in ends[1:] if differ(s, state)]
-        whole = np.tril(normal) + np.tril(normal, -1).T
-        return ShapeFit(state, cost, whole, min(apart, default=np.inf), evidence)
+        return best_fit(ends, evidence)
+
+
+def best_fit(ends: Sequence[tuple[float, F64, F64]], evidence: Evidence) -> ShapeFit:
+    """Return the best of several minima, with the cost of the best one that is elsewhere.
+
+    Args:
+        ends: cost, state and normal matrix (lower triangle) of each.
+        evidence: that they were fitted to.
+    """
+    (cost, state, normal), *others = sorted(ends, key=lambda end: end[0])
+    apart = [c for c, s, _ in others if differ(s, state)]
+    whole = np.tril(normal) + np.tril(normal, -1).T
+    return ShapeFit(state, cost, whole, min(apart, default=np.inf), evidence)
 
 
 def make_space(model: ShapeModel) -> Space:

@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim_perception.autolabel.fit_kernels import evaluate, solve
+from sim_perception.autolabel.fit_kernels import evaluate, solve, take_step
 from sim_perception.autolabel.posed_shape import F64, SHAPE
 from sim_perception.simulator.kernels import kernel
 
 _ROBUST = 9.0
 """Squared deviations beyond which a pixel is an outlier."""
 _MAX_STEP = (1.0, 1.0, 0.5, 0.4, 0.15, 0.15, 0.15)
-_MAX_LATENT = 3.0
 
 
 class Seen(NamedTuple):
@@ -152,11 +151,7 @@ def minimise_seen(space, view, evidence, weights, seen, first, last, iterations,
         if not solve(hessian, slope, damping, step):
             damping = min(damping * 10.0, 1e3)
             continue
-        for j in range(size):
-            limit = _MAX_STEP[j] if j < SHAPE else 1.0
-            trial[j] = state[j] + min(max(step[j], -limit), limit)
-            if j >= SHAPE:
-                trial[j] = min(max(trial[j], -_MAX_LATENT), _MAX_LATENT)
+        take_step(state, step, _MAX_STEP, trial)
         found = evaluate_seen(
             space, view, evidence, weights, seen, scale, trial, trial_hessian, trial_slope
         )

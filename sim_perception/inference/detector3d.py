@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.backend import choose_device, set_threads
-from sim_perception.inference.object_peaks import apart
+from sim_perception.inference.object_peaks import apart, highest_cells
 from sim_perception.inference.plan import BOX_COLUMNS, plan_points
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
@@ -156,27 +155,19 @@ def decode(
         (K,) places in ``things``, (K,) scores, best first, and (K, 7) rows of
         ``plan.BOX_COLUMNS``.
     """
-    heat = output.heat[number].float().sigmoid()
-    highest = functional.max_pool2d(heat[None], 3, 1, 1)[0]
-    kept = torch.where(heat == highest, heat, 0.0).flatten()
-    score, place = kept.topk(min(MAX_DETECTIONS, kept.numel()))
-    place = place[score >= threshold]
-    score = score[score >= threshold]
-    height, width = heat.shape[-2:]
-    cell = place % (height * width)
-    row, column = cell // width, cell % width
+    score, thing, row, column = highest_cells(output.heat[number], threshold, MAX_DETECTIONS)
 
     def at(values: Tensor) -> Array:
         return values[number].float()[:, row, column].T.double().cpu().numpy()
 
     step = config.cell * OUTPUT_STRIDE
     middle = torch.stack([row, column], 1).double().cpu().numpy() + 0.5 + at(output.offset)
-    rows = np.empty((len(place), BOX_COLUMNS))
+    rows = np.empty((len(thing), BOX_COLUMNS))
     rows[:, :2] = middle * step + [config.x_range[0], config.y_range[0]]
     rows[:, 2] = at(output.height)[:, 0]
     rows[:, 3] = yaw_of(at(output.axis), at(output.heading))
     rows[:, 4:] = np.exp(at(output.log_size).clip(-4, 4))
-    return (place // (height * width)).cpu().numpy(), score.double().cpu().numpy(), rows
+    return thing.cpu().numpy(), score.double().cpu().numpy(), rows
 
 
 def yaw_of(axis: Array, heading: Array) -> Array:

@@ -55,6 +55,30 @@ class Peaks(NamedTuple):
     heading: Array
 
 
+def highest_cells(
+    heat: Tensor, threshold: float, limit: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the maxima of 3 x 3 cells above a threshold, the highest first.
+
+    Args:
+        heat: (things, h, w) logits.
+        threshold: smallest score.
+        limit: greatest number of maxima.
+
+    Returns:
+        (K,) scores in [0, 1], things, rows and columns.
+    """
+    heat = heat.float().sigmoid()
+    highest = functional.max_pool2d(heat[None], 3, 1, 1)[0]
+    kept = torch.where(heat == highest, heat, 0.0).flatten()
+    score, place = kept.topk(min(limit, kept.numel()))
+    place = place[score >= threshold]
+    score = score[score >= threshold]
+    height, width = heat.shape[-2:]
+    cell = place % (height * width)
+    return score, place // (height * width), cell // width, cell % width
+
+
 def find_peaks(
     output: PermanenceOutput, threshold: float, limit: int = MAX_DETECTIONS, number: int = 0
 ) -> Peaks:
@@ -66,15 +90,7 @@ def find_peaks(
         limit: greatest number of objects.
         number: of the image in the batch.
     """
-    heat = output.heat[number].float().sigmoid()
-    highest = functional.max_pool2d(heat[None], 3, 1, 1)[0]
-    kept = torch.where(heat == highest, heat, 0.0).flatten()
-    score, place = kept.topk(min(limit, kept.numel()))
-    place = place[score >= threshold]
-    score = score[score >= threshold]
-    height, width = heat.shape[-2:]
-    cell = place % (height * width)
-    row, column = cell // width, cell % width
+    score, thing, row, column = highest_cells(output.heat[number], threshold, limit)
 
     def at(values: Tensor) -> Array:
         return values[number].float()[:, row, column].T.double().cpu().numpy()
@@ -85,7 +101,7 @@ def find_peaks(
     reach = np.exp(at(output.box).clip(-5, 8)) * BOX_UNIT
     heading = at(output.heading)
     return Peaks(
-        thing=(place // (height * width)).cpu().numpy(),
+        thing=thing.cpu().numpy(),
         score=score.double().cpu().numpy(),
         centre=centre,
         box=np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], 1),

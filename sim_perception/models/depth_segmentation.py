@@ -10,7 +10,6 @@ other.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from sim_perception.models.decoders import NORM_GROUPS, Decoder, predict, upsample
 from sim_perception.models.ego_motion import EgoMotionConfig, EgoMotionHead
 from sim_perception.models.encoders import build_encoder
+from sim_perception.models.inference_copy import inference_copy
 
 COARSEST_STRIDE = 32
 # Depth that an untrained head predicts at the canonical focal length: near the median of
@@ -160,15 +160,9 @@ class DepthSegmentationNet(nn.Module):
         The heads stay in float32. The copy takes images of type ``dtype`` and cannot be trained
         or saved.
         """
-        net = copy.deepcopy(self).eval().requires_grad_(False)
-        net.encoder.fold_norms()
-        exact = [net.depth.head, net.semantic.head, net.uncertainty, net.motion]
-        heads = [head for head in exact if head is not None]
-        weights = [copy.deepcopy(head.state_dict()) for head in heads]
-        net.to(dtype)
-        for head, values in zip(heads, weights, strict=True):
-            head.float().load_state_dict(values)
-        return net
+        exact = ['depth.head', 'semantic.head']
+        exact += [name for name in ('uncertainty', 'motion') if getattr(self, name) is not None]
+        return inference_copy(self, exact, dtype)
 
     def forward(self, image: Tensor, focal: Tensor) -> DepthSegmentationOutput:
         """Predict log depth, class scores and, if configured, the depth's uncertainty.

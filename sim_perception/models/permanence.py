@@ -8,7 +8,6 @@ lives at stride 8 and is told the time since the last image, and the heads give 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from sim_perception.models.decoders import NORM_GROUPS, DecoderBlock, conv_norm_relu, predict
 from sim_perception.models.encoders import build_encoder
+from sim_perception.models.inference_copy import inference_copy
 
 COARSEST_STRIDE = 32
 #: Of the memory, and of the heads' maps.
@@ -194,14 +194,7 @@ class PermanenceNet(nn.Module):
         The heads and the state stay in float32. The copy takes images of type ``dtype`` and
         cannot be trained or saved.
         """
-        net = copy.deepcopy(self).eval().requires_grad_(False)
-        net.encoder.fold_norms()
-        heads = [net.detection_head, net.geometry_head]
-        weights = [copy.deepcopy(head.state_dict()) for head in heads]
-        net.to(dtype)
-        for head, values in zip(heads, weights, strict=True):
-            head.float().load_state_dict(values)
-        return net
+        return inference_copy(self, ('detection_head', 'geometry_head'), dtype)
 
     def initial_state(self, image: Tensor) -> Tensor:
         """Return the empty memory for images of this size: (B, C, H / 8, W / 8) float32."""

@@ -9,7 +9,6 @@ crop also gives size, distance and several headings with their odds.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from sim_perception.models.decoders import (
     upsample,
 )
 from sim_perception.models.encoders import build_encoder
+from sim_perception.models.inference_copy import inference_copy
 
 COORDINATE_REACH = 0.6
 """Coordinates are shares of the box, half of it at most, and a little more for mirrors."""
@@ -165,14 +165,7 @@ class SurfaceCoordinatesNet(nn.Module):
         The heads stay in float32. The copy takes images of type ``dtype`` and cannot be trained
         or saved.
         """
-        net = copy.deepcopy(self).eval().requires_grad_(False)
-        net.encoder.fold_norms()
-        exact = [net.maps, net.whole, net.facts]
-        weights = [copy.deepcopy(head.state_dict()) for head in exact]
-        net.to(dtype)
-        for head, values in zip(exact, weights, strict=True):
-            head.float().load_state_dict(values)
-        return net
+        return inference_copy(self, ('maps', 'whole', 'facts'), dtype)
 
     def forward(self, image: Tensor) -> SurfaceCoordinatesOutput:
         """Predict from (B, 3, height, width) normalised RGB crops of the configured size.

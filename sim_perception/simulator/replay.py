@@ -46,7 +46,7 @@ class ReplayWorld:
 
     def __init__(self, scenario: Scenario) -> None:
         assert scenario.replay is not None
-        self._period, self._duration = 1.0 / scenario.frame_rate_hz, scenario.duration_s
+        self._scenario = scenario
         drive = open_drive(scenario.replay)
         objects = [*kept_objects(drive, scenario.replay), *added_vehicles(drive, scenario)]
         assembly = Assembly()
@@ -79,12 +79,7 @@ class ReplayWorld:
         Raises:
             ValueError: for a time before -frame_period or after the duration.
         """
-        tolerance = 1e-6
-        if not -self._period - tolerance <= t <= self._duration + tolerance:
-            raise ValueError(
-                f'time {t:g} s lies outside the scenario; it lasts from {-self._period:g} '
-                f'to {self._duration:g} s'
-            )
+        self._scenario.check_time(t)
         ego, motions = self._ego.at(t), [way.at(t) for way in self._ways]
         poses = np.array([m.pose for m in motions]).reshape(-1, 4, 4)
         acceleration = np.array([m.acceleration for m in motions]).reshape(-1, 3)

@@ -225,6 +225,19 @@ class Scenario(_Model):
                 values['camera'].pop(name)
         return values
 
+    def check_time(self, t: float) -> None:
+        """Refuse times at which there is no frame.
+
+        Raises:
+            ValueError: for a time before -frame_period or after the duration, seconds.
+        """
+        tolerance, period = 1e-6, 1.0 / self.frame_rate_hz
+        if not -period - tolerance <= t <= self.duration_s + tolerance:
+            raise ValueError(
+                f'time {t:g} s lies outside the scenario; it lasts from {-period:g} '
+                f'to {self.duration_s:g} s'
+            )
+
 
 def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides: Any) -> Scenario:
     """Read and validate a scenario.

@@ -29,8 +29,7 @@ class World:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self._period = 1.0 / scenario.frame_rate_hz
-        self._duration = scenario.duration_s
+        self._scenario = scenario
         environment = draw_environment(scenario)
         season = _season(scenario)
         variety = scenario.randomisation
@@ -58,12 +57,7 @@ class World:
         Raises:
             ValueError: for a time before -frame_period or after the duration.
         """
-        tolerance = 1e-6
-        if not -self._period - tolerance <= t <= self._duration + tolerance:
-            raise ValueError(
-                f'time {t:g} s lies outside the scenario; it lasts from {-self._period:g} '
-                f'to {self._duration:g} s'
-            )
+        self._scenario.check_time(t)
         return self._poser.state(t)
 
 

@@ -28,7 +28,6 @@ Array = npt.NDArray[np.floating]
 
 _LEAST_SIDE = 10.0
 _LEAST_SEEN = 0.3
-_MATCH = 0.1
 
 
 def evaluate_resimulation(
