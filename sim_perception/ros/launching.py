@@ -203,6 +203,35 @@ def detector_3d_remappings() -> list[tuple[str, LaunchConfiguration]]:
     return [('detector_3d:depth/image', LaunchConfiguration('depth'))]
 
 
+def single_node(
+    name: str,
+    parameters: Sequence[Mapping[str, tuple[type, str, str]]],
+    topics: Mapping[str, tuple[type, str, str]] | None = None,
+    remappings: Sequence[tuple[str, LaunchConfiguration]] = (),
+) -> list[Action]:
+    """Return the actions of a launch file that starts one node, which ends the launch with it.
+
+    Args:
+        name: of the node.
+        parameters: tables of its arguments that are parameters.
+        topics: table of its arguments that are topics.
+        remappings: of its topics to their values.
+    """
+
+    def start(context: LaunchContext) -> list[Action]:
+        values = parameters_from(*parameters)
+        files_and_values = node_parameters(context, [name], values)
+        ends = stop_when_it_ends(name)
+        return [lifecycle_node(name, files_and_values, remappings=remappings, on_exit=ends)]
+
+    return [
+        *transport_settings(),
+        *declare(topics or {}, *parameters),
+        argument(*PARAMS_FILE),
+        OpaqueFunction(function=start),
+    ]
+
+
 def rviz(condition: Any, use_sim_time: Any) -> Node:
     """Return the action that starts rviz2 with this package's display settings."""
     config = PathJoinSubstitution([FindPackageShare(PACKAGE), 'config', 'rviz', 'pipeline.rviz'])
