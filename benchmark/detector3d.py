@@ -7,8 +7,6 @@ detector3d.yaml`` and ``detector3d_auto.yaml``) and are scored on streets that n
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim_perception.inference.detector3d import Detector3dEngine
+from training.command import command_line
 from training.evaluate import frames_of
 from training.evaluate_detector import THRESHOLD, source_of
 from training.evaluation.autolabel import open_scenes
@@ -57,5 +56,5 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         'seconds': auto['seconds'],
         'objects': auto['objects'],
         'frames': auto['frames'],
-        'command': shlex.join(['python', '-m', 'benchmark', *sys.argv[1:]]),
+        'command': command_line(),
     }

@@ -10,7 +10,11 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         launching.single_node(
             'auto_labeler',
-            (launching.AUTO_LABELER_ARGUMENTS, launching.COMMON_ARGUMENTS),
+            (
+                launching.AUTO_LABELER_ARGUMENTS,
+                launching.TRANSPORT,
+                launching.COMMON_ARGUMENTS,
+            ),
             launching.AUTO_LABELER_TOPICS,
             launching.auto_labeler_remappings(),
         )

@@ -249,6 +249,7 @@ def label(
     mode: Annotated[
         str, typer.Option(help='What labels rest on: lidar, mono or fused.')
     ] = 'lidar',
+    refine: cli_evaluate.Refine = 'fit',
     detections: Annotated[
         str,
         typer.Option(
@@ -299,6 +300,7 @@ def label(
         bag=str(bag),
         out=str(out),
         mode=mode,
+        refine=refine,
         detections=detections,
         shape=str(shape),
         segmentation=str(segmentation),

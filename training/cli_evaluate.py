@@ -17,6 +17,13 @@ Device = Annotated[str, typer.Option(help='auto, cpu or cuda.')]
 Record = Annotated[
     bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
 ]
+Refine = Annotated[
+    str,
+    typer.Option(
+        help='How shapes are fitted: fit, sdflabel (lidar and fused) or photometric (mono); the '
+        'last two render and take seconds per object.'
+    ),
+]
 
 
 @app.callback()
@@ -250,6 +257,7 @@ def autolabel(
         Path | None,
         typer.Option(help='Coordinates network of mono and fused; default: the shipped one.'),
     ] = None,
+    refine: Refine = 'fit',
 ) -> None:
     """Score automatic 3D labels against true boxes."""
     from training.evaluate_labels import evaluate_labels as run
@@ -263,6 +271,7 @@ def autolabel(
         limit=limit,
         box_noise=box_noise,
         coordinates=coordinates,
+        refine=refine,
     )
 
 

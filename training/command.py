@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
+
+_PROGRAMS = ('training', 'benchmark')
 
 
 def command_line() -> str:
     """Return the command as a person would type it."""
-    return 'python -m training ' + shlex.join(sys.argv[1:])
+    program = Path(sys.argv[0]).parent.name
+    if program not in _PROGRAMS:
+        program = _PROGRAMS[0]
+    return f'python -m {program} {shlex.join(sys.argv[1:])}'

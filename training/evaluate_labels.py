@@ -22,11 +22,12 @@ def evaluate_labels(
     limit: int | None = None,
     box_noise: float = 0.0,
     coordinates: Path | None = None,
+    refine: str = 'fit',
 ) -> dict[str, Any]:
     """Score automatic labels and print the table; see ``evaluation.autolabel``.
 
     Raises:
-        DatasetError: for unusable data or an unknown mode.
+        DatasetError: for unusable data, an unknown mode or way to fit.
         CheckpointError: for an unusable checkpoint.
     """
     report = evaluate_autolabel(
@@ -38,6 +39,7 @@ def evaluate_labels(
         limit=limit,
         box_noise=box_noise,
         coordinates=coordinates or COORDINATES,
+        refine=refine,
         track=frames_of(data),
     )
     print_scores(data, {key: value for key, value in report.items() if isinstance(value, float)})
@@ -57,7 +59,7 @@ def calibrate_any(checkpoint: Path, data: Sequence[str], *, limit: int | None = 
 
         calibrate_coordinates(checkpoint, data, limit)
         return
-    if name == 'shape_pca':
+    if name in ('shape_pca', 'shape_sdf'):
         from training.evaluation.autolabel_confidence import calibrate_labels
 
         calibrate_labels(checkpoint, data, limit)

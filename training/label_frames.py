@@ -12,16 +12,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.config import LabelConfig, check_way
 from sim_perception.autolabel.evidence import write_evidence
 from sim_perception.autolabel.export_coco import encode_mask
 from sim_perception.autolabel.export_kitti import scan_bytes, write_kitti
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.meshes import Mask, frame_masks, surface_of, write_meshes
-from sim_perception.autolabel.modes import COORDINATES, MODES, load_labeler, needs_points
+from sim_perception.autolabel.modes import COORDINATES, load_labeler, needs_points
 from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
 from sim_perception.models.checkpoint import MANIFEST
-from sim_perception.models.shape import ShapePca
+from sim_perception.models.shape import ShapeModel
 from sim_perception.taxonomy import load_taxonomy
 from training.label_bag import SEGMENTATION, LabelBag, ToLabel
 from training.shape_pictures import draw_labels
@@ -39,7 +39,8 @@ class LabelJob:
     Attributes:
         bag: the recording.
         out: the data set's folder.
-        mode: what the labels rest on; see ``autolabel.modes``.
+        mode: what the labels rest on, of ``autolabel.config.MODES``.
+        refine: how shapes are fitted, of ``autolabel.config.REFINERS``.
         detections: see ``LabelBag``.
         shape: checkpoint of the shape space.
         segmentation: checkpoint that finds image boxes, and predicts depth for ``mono``.
@@ -54,6 +55,7 @@ class LabelJob:
     bag: str
     out: str
     mode: str = 'lidar'
+    refine: str = 'fit'
     detections: str = ''
     shape: str = 'models/shape_car'
     segmentation: str = 'models/depth_segmentation'
@@ -65,8 +67,7 @@ class LabelJob:
     formats: tuple[str, ...] = FORMATS
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f'unknown mode {self.mode!r}; known: {", ".join(MODES)}')
+        check_way(self.mode, self.refine)
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown:
             raise ValueError(f'unknown formats {", ".join(unknown)}; known: {", ".join(FORMATS)}')
@@ -123,6 +124,7 @@ def _labeler(job: LabelJob, config: LabelConfig) -> ShapeLabeler:
         depth=job.segmentation,
         config=config,
         threads=1,
+        refine=job.refine,
     )
 
 
@@ -158,7 +160,7 @@ def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
         if job.shares_shapes:
             measured = labeler.evidence(item.frame, frame.labels)
             write_evidence(evidence_file(job, frame.name), measured)
-        write_files(job, item, frame, labeler.model)
+        write_files(job, item, frame, labeler.shapes)
         accepted += len(frame.accepted)
     return accepted
 
@@ -168,7 +170,7 @@ def evidence_file(job: LabelJob, name: str) -> Path:
     return Path(job.out) / 'evidence' / f'{name}.npz'
 
 
-def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: ShapePca) -> None:
+def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: ShapeModel) -> None:
     """Write all files of a frame, its labels last: they say that the frame is finished.
 
     Raises:

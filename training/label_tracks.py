@@ -174,7 +174,7 @@ def finish_part(job: LabelJob, numbers: Sequence[int]) -> int:
             continue
         frame = read_frame(path)
         if path.read_bytes() != job.record(frame.name).read_bytes():
-            write_files(job, bag.item(number, boxes=False), frame, labeler.model)
+            write_files(job, bag.item(number, boxes=False), frame, labeler.shapes)
         accepted += len(frame.accepted)
     return accepted
 

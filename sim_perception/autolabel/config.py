@@ -4,6 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MODES = ('lidar', 'mono', 'fused')
+"""``lidar``: points and image boxes; ``mono``: the image and predicted depth; ``fused``: points,
+and what the image says of mask, size and heading."""
+REFINERS = ('fit', 'sdflabel', 'photometric')
+"""``fit``: of second order, without rendering, the default; ``sdflabel``: by rendered coordinates
+and surface points, first order; ``photometric``: by textured rendering, without LiDAR."""
+_MODES_OF = {'sdflabel': ('lidar', 'fused'), 'photometric': ('mono',)}
+"""In which modes the ways to fit work that are not the default."""
+
+
+def check_way(mode: str, refine: str) -> None:
+    """Check that labels of a mode can be fitted in a way.
+
+    Args:
+        mode: should be of ``MODES``.
+        refine: should be of ``REFINERS``.
+
+    Raises:
+        ValueError: for unknown names, or a way that the mode does not have.
+    """
+    if mode not in MODES:
+        raise ValueError(f'unknown mode {mode!r}; known: {", ".join(MODES)}')
+    if refine not in REFINERS:
+        raise ValueError(f'unknown refinement {refine!r}; known: {", ".join(REFINERS)}')
+    possible = _MODES_OF.get(refine, MODES)
+    if mode not in possible:
+        raise ValueError(
+            f'the refinement {refine!r} does not work in mode {mode!r}, but in: '
+            + ', '.join(possible)
+        )
+
 
 @dataclass(frozen=True)
 class LabelConfig:

@@ -15,6 +15,7 @@ from sim_perception.autolabel.contour import with_contour
 from sim_perception.autolabel.evidence import gather
 from sim_perception.autolabel.fit_kernels import Evidence
 from sim_perception.autolabel.initialise import Candidate, find_candidates, hypotheses
+from sim_perception.autolabel.posed_shape import POSE
 from sim_perception.autolabel.quality import ConfidenceModel, measure, verdict
 from sim_perception.autolabel.refine import (
     Refiner,
@@ -23,7 +24,7 @@ from sim_perception.autolabel.refine import (
     covariance,
     make_view,
 )
-from sim_perception.autolabel.tracks import Sighting, fit_track
+from sim_perception.autolabel.tracks import Sighting, fit_track, mean_shape
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
@@ -33,7 +34,7 @@ from sim_perception.geometry.transforms import (
     transform_points,
 )
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
-from sim_perception.models.shape import ShapePca
+from sim_perception.models.shape import ShapeModel, ShapePca
 from sim_perception.types import Box3D, Camera, ShapeLabel
 
 F64 = npt.NDArray[np.float64]
@@ -66,6 +67,7 @@ class ShapeLabeler:
         confidence: expected IoU by measures.
 
     Attributes:
+        shapes: what the surfaces of labels are decoded with; the loops may read a simpler one.
         timing: of all calls.
     """
 
@@ -77,6 +79,7 @@ class ShapeLabeler:
         confidence: ConfidenceModel | None = None,
     ) -> None:
         self.model, self.class_id = model, class_id
+        self.shapes: ShapeModel = model
         self.config = config or LabelConfig()
         self.confidence = confidence or ConfidenceModel()
         self.timing = Timing()
@@ -210,7 +213,8 @@ class ShapeLabeler:
         labels = [one.label for one in sightings]
         refiner, config = self._refiner, self.config
         scales = (config.middle_scale, config.last_scale)
-        fit = fit_track(sightings, refiner.space, refiner.weights, scales=scales)
+        space = refiner.space_about(np.append(np.zeros(POSE), mean_shape(labels)))
+        fit = fit_track(sightings, space, refiner.weights, scales=scales)
         if fit is None:
             return labels
         weights = refiner.weights
@@ -224,9 +228,7 @@ class ShapeLabeler:
                 one.evidence,
             )
             view = make_view(one.camera, one.camera_T_level)
-            measures = measure(
-                single, refiner.space, view, one.camera, weights.prior, weights.precision
-            )
+            measures = measure(single, space, view, one.camera, weights.prior, weights.precision)
             confidence = self.confidence(measures)
             reason = verdict(measures, confidence, config)
             box = np.asarray(one.label.box2d, np.float64)
@@ -252,9 +254,8 @@ class ShapeLabeler:
         results = []
         for fit in fits:
             weights = self._refiner.weights
-            measures = measure(
-                fit, self._refiner.space, view, camera, weights.prior, weights.precision
-            )
+            space = self._refiner.space_about(fit.state)
+            measures = measure(fit, space, view, camera, weights.prior, weights.precision)
             results.append((self.confidence(measures), fit, measures))
         confidence, fit, measures = max(results, key=lambda result: result[0])
         reason = verdict(measures, confidence, self.config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.config import LabelConfig, check_way
 from sim_perception.autolabel.fused import BESIDE_POINTS, FusedLabeler
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
@@ -14,11 +14,6 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 
-MODES = ('lidar', 'mono', 'fused')
-"""``lidar``: points and image boxes; ``mono``: the image and predicted depth; ``fused``: points,
-and what the image says of mask, size and heading."""
-WAYS = {'sdflabel': ('lidar', 'fused'), 'photometric': ('mono',)}
-"""In which modes the ways to fit work that are not the default."""
 COORDINATES = 'models/surface_coordinates'
 DEPTH = 'models/depth_segmentation'
 
@@ -42,27 +37,21 @@ def load_labeler(
     """Read what a mode needs.
 
     Args:
-        mode: of ``MODES``.
+        mode: of ``config.MODES``.
         shape: checkpoint of the shape space.
         coordinates: of the coordinates network; not read for ``lidar``.
         depth: of depth and classes, read for ``mono`` alone; None to do without.
         config, mono: settings.
         threads: of PyTorch, one number for the whole process; None keeps it.
-        refine: of ``refiners.REFINERS``. ``sdflabel`` works in the modes ``lidar`` and ``fused``
+        refine: of ``config.REFINERS``. ``sdflabel`` works in the modes ``lidar`` and ``fused``
             (with coordinates), ``photometric`` in ``mono``.
 
     Raises:
-        ValueError: for an unknown mode, or a way to fit that it does not have.
+        ValueError: for an unknown mode or way to fit, or one that the mode does not have.
         CheckpointError: if a checkpoint is unusable or they do not belong together.
     """
-    if mode not in MODES:
-        raise ValueError(f'unknown mode {mode!r}; known: {", ".join(MODES)}')
+    check_way(mode, refine)
     if refine != 'fit' or (mode == 'lidar' and load_checkpoint(shape).name == 'shape_sdf'):
-        if mode not in WAYS.get(refine, MODES):
-            raise ValueError(
-                f'the refinement {refine!r} does not work in mode {mode!r}, but in: '
-                + ', '.join(WAYS[refine])
-            )
         maps = coordinates if mode == 'fused' else None
         return load_render_labeler(
             refine, shape, coordinates=maps, depth=depth, config=config, threads=threads

@@ -70,6 +70,10 @@ class Refiner:
             past=config.past_weight,
         )
 
+    def space_about(self, state: F64) -> Space:
+        """Return the shape space as the loops read it near a (7 + K,) state."""
+        return self.space
+
     def refine(self, first: F64, evidence: Evidence, view: View) -> ShapeFit:
         """Return the best minimum reached from (H, 7 + K) first states.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.config import REFINERS, LabelConfig
 from sim_perception.autolabel.photometric import PhotometricRefiner
 from sim_perception.autolabel.refine import Refiner
 from sim_perception.autolabel.sdf_fit import SdfRefiner
@@ -10,16 +10,12 @@ from sim_perception.autolabel.sdflabel import SdfLabelRefiner
 from sim_perception.models.shape import ShapePca
 from sim_perception.models.shape_sdf import ShapeSdf
 
-REFINERS = ('fit', 'sdflabel', 'photometric')
-"""``fit``: of second order, without rendering, the default; ``sdflabel``: by rendered coordinates
-and surface points, first order; ``photometric``: by textured rendering, without LiDAR."""
-
 
 def make_refiner(name: str, model: ShapePca | ShapeSdf, config: LabelConfig) -> Refiner:
     """Return a way to fit shapes of a space.
 
     Args:
-        name: of ``REFINERS``.
+        name: of ``config.REFINERS``.
         model: a shape space of either kind.
         config: settings.
 

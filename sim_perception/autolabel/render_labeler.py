@@ -44,7 +44,7 @@ class RenderLabeler(ShapeLabeler):
     looked for, and predicted classes are the mask.
 
     Args:
-        refine: of ``refiners.REFINERS``.
+        refine: of ``config.REFINERS``.
         model: the shape space, of either kind.
         class_id: the category's id in the taxonomy.
         config: settings.
@@ -71,6 +71,7 @@ class RenderLabeler(ShapeLabeler):
             raise ValueError("the refinement 'photometric' needs a network of depth and classes")
         near = model.tangent() if isinstance(model, ShapeSdf) else model
         super().__init__(near, class_id, config, confidence)
+        self.shapes = model
         self._refiner = make_refiner(refine, model, self.config)
         self._coordinates, self._depth = coordinates, depth
         self._by_image = refine == 'photometric'
@@ -165,7 +166,7 @@ def load_render_labeler(
     """Read what a way to fit needs.
 
     Args:
-        refine: of ``refiners.REFINERS``.
+        refine: of ``config.REFINERS``.
         shape: checkpoint of a shape space of either kind.
         coordinates: of the coordinates network, which ``sdflabel`` may look at.
         depth: of depth and classes, which ``photometric`` needs.

@@ -110,7 +110,7 @@ def fit_track(
     problem = _Problem(chosen, origin, space, weights, scales, iterations, most_frames)
     first = poses.copy()
     first[:, :3] -= origin
-    shape = _mean_shape([one.label for one in chosen])
+    shape = mean_shape([one.label for one in chosen])
     for k, one in enumerate(chosen):
         _keep_near_face(first[k], one, shape, origin)
     alone = sum(problem.data_cost(k, first[k], own_shape(one)) for k, one in enumerate(chosen))
@@ -270,7 +270,7 @@ def _world_pose(sighting: Sighting) -> F64:
     return np.array([*pose[:3, 3], np.arctan2(pose[1, 0], pose[0, 0])])
 
 
-def _mean_shape(labels: Sequence[ShapeLabel]) -> F64:
+def mean_shape(labels: Sequence[ShapeLabel]) -> F64:
     """Return the (3 + K,) mean of log sizes and latents, those that know more count more."""
     shapes, trust = [], []
     for label in labels:

@@ -86,6 +86,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             coordinates=_folder(p.coordinates_checkpoint, 'surface_coordinates') if image else '',
             depth=_folder(p.depth_checkpoint, 'depth_segmentation') if image else None,
             config=config,
+            refine=p.refine,
         )
         self._labeler.warm_up()
         self._taxonomy = load_taxonomy()
@@ -212,7 +213,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._outputs['labels'].publish(to_label_array(labels, self._taxonomy, header))
         if qos.is_wanted(self._outputs['meshes']):
             assert self._labeler is not None
-            surfaces = [surface_of(one, self._labeler.model, _MESH_SPACING) for one in labels]
+            surfaces = [surface_of(one, self._labeler.shapes, _MESH_SPACING) for one in labels]
             markers = mesh_markers(labels, surfaces, self._taxonomy, header)
             self._outputs['meshes'].publish(markers)
 
@@ -232,7 +233,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             if not frames:
                 raise ValueError('nothing is labelled yet')
             folder = folder / f'labels_{frames[-1].stamp}'
-            export_frames(frames, folder, self._taxonomy, self._labeler.model)
+            export_frames(frames, folder, self._taxonomy, self._labeler.shapes)
         except (OSError, ValueError, ImportError) as error:
             response.success, response.message = False, describe_error(error)
             self.report(f'cannot export: {response.message}')

@@ -110,6 +110,7 @@ TRACKER_TOPICS: Mapping[str, tuple[type, str, str]] = {
     ),
 }
 AUTO_LABELER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'mode': (str, 'lidar', "what labels rest on: 'lidar', 'mono' (the image) or 'fused'"),
     'time_budget': (float, '0.2', 'of the auto_labeler: seconds per frame for new objects'),
     'mirrors': (bool, 'false', 'labels as wide as the car with its mirrors'),
     'export_folder': (str, 'auto_labels', 'where the service ~/export writes'),

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sim_perception.autolabel.config import MODES, REFINERS
 from sim_perception.ros.parameter_fields import parameter
 from sim_perception.ros.parameter_text import parameter_table, parameter_yaml
 
@@ -252,7 +253,13 @@ class AutoLabelerParameters:
         'lidar',
         'what labels rest on: lidar, boxes and points; mono, boxes and the image alone; fused, '
         'all of them',
-        choices=('lidar', 'mono', 'fused'),
+        choices=MODES,
+    )
+    refine: str = parameter(
+        'fit',
+        'how shapes are fitted: fit, of second order; sdflabel (lidar, fused) and photometric '
+        '(mono) render and take seconds per object',
+        choices=REFINERS,
     )
     coordinates_checkpoint: str = parameter(
         '',

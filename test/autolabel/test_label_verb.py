@@ -20,6 +20,7 @@ from recorded_scene import scene, write_recording
 from rich.console import Console
 
 from sim_perception.autolabel.records import read_frame, read_frames
+from sim_perception.autolabel.sdflabel import SdfLabelRefiner
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import iou_upright
 from training.datasets.labelled_bags import bag_folders, bag_scenes
@@ -107,6 +108,15 @@ def test_what_is_seen_again_has_one_shape(bag, labelled, tmp_path):
     label(job, console=quiet())
     single = {frame.accepted[0].body_size for frame in read_frames(tmp_path / 'frames')}
     assert len(single) == FRAMES
+
+
+def test_another_way_to_fit_is_taken_where_the_mode_has_it(bag, tmp_path):
+    with pytest.raises(ValueError, match="'photometric' does not work in mode 'lidar'"):
+        job_of(bag, tmp_path, refine='photometric')
+    usual, other = job_of(bag, tmp_path), job_of(bag, tmp_path, refine='sdflabel')
+    assert usual.fingerprint != other.fingerprint
+    _, labeler = open_job(other)
+    assert isinstance(labeler._refiner, SdfLabelRefiner)
 
 
 def test_boxes_without_id_are_tracked(bag, labelled):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,21 +10,27 @@ import cv2
 import numpy as np
 import pytest
 
+from sim_perception.autolabel.modes import load_labeler
 from sim_perception.autolabel.quality import ALL_FEATURES
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
+from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.types import Box3D, Camera, ShapeLabel
+from training.command import command_line
 from training.datasets.kitti_object import object_scenes, read_scene
 from training.datasets.kitti_tracking import from_vehicle
 from training.datasets.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
 from training.datasets.sample import DatasetError
-from training.evaluation.autolabel import open_scenes
-from training.evaluation.autolabel_compare import Population, compare, scores
+from training.evaluate_labels import calibrate_any
+from training.evaluation import autolabel_confidence
+from training.evaluation.autolabel import evaluate_autolabel, open_scenes
+from training.evaluation.autolabel_compare import Compared, Population, compare, scores
 from training.evaluation.autolabel_confidence import fit_confidence
 
 CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)
 SIZE = (4.0, 1.8, 1.5)
+MODELS = Path(__file__).parents[2] / 'models'
 
 
 def box(x: float, y: float, yaw: float = 0.0, size: tuple[float, float, float] = SIZE) -> Box3D:
@@ -106,15 +113,21 @@ def test_scores_count_by_hand() -> None:
         scores(rows[-1:])
 
 
-def test_confidence_learns_what_predicts_the_overlap() -> None:
+def rows_whose_overlap_shows(count: int = 300) -> list[Compared]:
+    """Return labels whose overlap depends on one of their measures."""
     rng = np.random.default_rng(0)
     rows = []
-    for _ in range(300):
+    for _ in range(count):
         measures = {name: float(rng.normal()) for name in ALL_FEATURES}
         iou = 1 / (1 + np.exp(-(1.0 + 1.5 * measures['box_iou'])))
         shown = replace(label(box(10, 0)), measures=measures)
         row = compare(scene_of(()), shown, true(box(10, 0)))
         rows.append(replace(row, iou_3d=float(iou)))
+    return rows
+
+
+def test_confidence_learns_what_predicts_the_overlap() -> None:
+    rows = rows_whose_overlap_shows()
     model = fit_confidence(rows)
     found = np.array([model(row.label.measures) for row in rows])
     truth = np.array([row.iou_3d for row in rows])
@@ -122,6 +135,45 @@ def test_confidence_learns_what_predicts_the_overlap() -> None:
     assert abs(found.mean() - truth.mean()) < 0.01
     with pytest.raises(DatasetError, match='at least'):
         fit_confidence(rows[:5])
+
+
+@pytest.mark.parametrize('name', ['shape_car', 'shape_car_sdf'])
+def test_both_kinds_of_shape_space_keep_their_calibrated_confidence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / name
+    shutil.copytree(MODELS / name, folder)
+    rows = rows_whose_overlap_shows(80)
+    monkeypatch.setattr(autolabel_confidence, 'open_scenes', lambda spec, limit: (iter(()), 0))
+    monkeypatch.setattr(autolabel_confidence, 'label_scenes', lambda *_, **__: rows)
+    calibrate_any(folder, ['sim:target:0'])
+    loaded = load_labeler('lidar', folder, threads=1)
+    assert loaded.confidence == fit_confidence(rows + rows)
+    assert load_checkpoint(folder).metrics['confidence']['labels'] == 160
+
+
+def test_ways_to_fit_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(DatasetError, match="unknown refinement 'newton'; known: fit, sdflabel"):
+        evaluate_autolabel('sim:target:0', refine='newton')
+    with pytest.raises(DatasetError, match="'photometric' does not work in mode 'lidar', but in"):
+        evaluate_autolabel('sim:target:0', refine='photometric')
+    with pytest.raises(DatasetError, match="unknown mode 'radar'; known: lidar, mono, fused"):
+        evaluate_autolabel('sim:target:0', mode='radar')
+
+
+@pytest.mark.parametrize(
+    ('program', 'said'),
+    [
+        ('benchmark/__main__.py', 'python -m benchmark autolabel'),
+        ('training/__main__.py', 'python -m training autolabel'),
+        ('bin/pytest', 'python -m training autolabel'),
+    ],
+)
+def test_figures_name_the_command_that_made_them(
+    program: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('sys.argv', [program, 'autolabel', '--modes', 'a b'])
+    assert command_line() == said + " --modes 'a b'"
 
 
 def test_boxes_are_cut_at_the_border_and_points_counted() -> None:

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.config import KITTI, LabelConfig
+from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
 from sim_perception.autolabel.labeler import ShapeLabeler
-from sim_perception.autolabel.modes import COORDINATES, DEPTH, MODES, load_labeler
+from sim_perception.autolabel.modes import COORDINATES, DEPTH, load_labeler
 from training.command import command_line
 from training.datasets.kitti_like import kitti_like
 from training.datasets.kitti_object import frame_names, object_scenes
@@ -85,7 +85,7 @@ def label_scenes(
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             chosen = [row.label for row in rows if row.counts]
-            picture = draw_labels(scene.image, scene.frame, chosen, labeler.model)
+            picture = draw_labels(scene.image, scene.frame, chosen, labeler.shapes)
             cv2.imwrite(str(pictures / f'{scene.name}.png'), picture[..., ::-1])
     return results
 
@@ -143,13 +143,14 @@ def evaluate_autolabel(
     track: Track | None = None,
     coordinates: Path | str = COORDINATES,
     depth: Path | str | None = DEPTH,
+    refine: str = 'fit',
 ) -> dict[str, Any]:
     """Label data with truth and score the labels; see ``scores``.
 
     Args:
         spec: see ``HELP``.
         checkpoint: shape space.
-        mode: of ``autolabel.modes.MODES``.
+        mode: of ``autolabel.config.MODES``.
         json_file: where to write the scores, or None.
         pictures: a folder for pictures, or None.
         limit: greatest number of frames, spread evenly.
@@ -157,18 +158,22 @@ def evaluate_autolabel(
         config: None for the settings that fit the data's boxes: the simulator's have the mirrors.
         track: wraps the frames in a progress display.
         coordinates, depth: checkpoints of the modes that look at images.
+        refine: of ``autolabel.config.REFINERS``.
 
     Raises:
-        DatasetError: for unusable data or an unknown mode.
+        DatasetError: for unusable data, an unknown mode or way to fit.
         CheckpointError: for an unusable checkpoint.
     """
-    if mode not in MODES:
-        raise DatasetError(f'unknown --mode {mode!r} of autolabel; known: {", ".join(MODES)}')
+    try:
+        check_way(mode, refine)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
     scenes, count = open_scenes(spec, limit)
     config = config or config_of(spec)
     labeler = load_labeler(
-        mode, checkpoint, coordinates=coordinates, depth=depth, config=config, threads=1
-    )
+        mode, checkpoint, coordinates=coordinates, depth=depth, config=config, threads=1,
+        refine=refine,
+    )  # fmt: skip
     labeler.warm_up()
     start = time.perf_counter()
     tracks = TrackCollector(labeler) if mode == 'lidar' else None
@@ -190,6 +195,7 @@ def evaluate_autolabel(
     report: dict[str, Any] = {
         'task': 'autolabel',
         'mode': mode,
+        'refine': refine,
         'data': spec,
         'frames': count,
         'box_noise': box_noise,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.modes import load_labeler
 from sim_perception.autolabel.quality import ALL_FEATURES, ConfidenceModel
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.command import command_line
@@ -76,7 +76,7 @@ def calibrate_labels(
     that are off: where labels fail is what has to be learnt.
 
     Args:
-        checkpoint: of the shape space.
+        checkpoint: of the shape space, linear or a network.
         specs: see ``evaluation.autolabel.HELP``; not the data that labels are scored on.
         limit: at most so many frames of each.
 
@@ -89,7 +89,7 @@ def calibrate_labels(
     """
     rows: list[Compared] = []
     for spec in specs:
-        labeler = ShapeLabeler.load(checkpoint, config_of(spec))
+        labeler = load_labeler('lidar', checkpoint, config=config_of(spec), threads=1)
         scenes = list(open_scenes(spec, limit)[0])
         for noise in (0.0, 0.05):
             rows += label_scenes(labeler, scenes, Population(), box_noise=noise)
