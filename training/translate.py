@@ -12,6 +12,7 @@ from rich.progress import track
 from torch.nn import functional
 
 from sim_perception.bags import topics as t_
+from sim_perception.bags.decode import rgb_image
 from sim_perception.bags.messages import (
     StampedMessage,
     compressed_image_message,
@@ -99,8 +100,9 @@ def translate(bag: Path, checkpoint: Path, output: Path, device: str = 'auto') -
             )
             for name, stamp, data in messages:
                 if name in done:
-                    frame = reader.frame(name, reader.at_or_before(name, stamp) or 0)
-                    data = _message(name, translator(frame.image), stamp, frame.frame_id)
+                    message = reader.parsed(name, data)
+                    image = translator(rgb_image(message))
+                    data = _message(name, image, stamp, message.header.frame_id)
                     done[name] += 1
                 writer.write(StampedMessage(name, stamp, data))
     return sum(done.values())

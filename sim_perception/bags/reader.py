@@ -213,11 +213,18 @@ class BagReader:
             CorruptBagError: if that part of the bag is damaged.
             MessageError: if the bytes are not such a message.
         """
-        data = self.raw(topic, number)
         try:
-            return self._files.deserialize(data, self._types[topic])
+            return self.parsed(topic, self.raw(topic, number))
         except MessageError as error:
             raise MessageError(f'message {number} on {topic}: {error}') from error
+
+    def parsed(self, topic: str, data: memoryview) -> Any:
+        """Return the message that a topic's CDR bytes stand for, as ``message`` does.
+
+        Raises:
+            MessageError: if the bytes are not such a message.
+        """
+        return self._files.deserialize(data, self._types[topic])
 
     def image(self, topic: str, number: int) -> Array:
         """Return an image: colours as (H, W, 3) uint8 RGB, depth, labels and so on as they are.

@@ -15,7 +15,7 @@ from rosbags.rosbag2 import Reader as RosbagsReader
 
 from sim_perception.bags import messages as m
 from sim_perception.bags import topics as t_
-from sim_perception.bags.errors import BagError, MissingTopicError
+from sim_perception.bags.errors import BagError, MessageError, MissingTopicError
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize, typestore
 from sim_perception.bags.writer import BagWriter
@@ -160,6 +160,18 @@ def test_wrong_use_of_the_writer(tmp_path: Path) -> None:
         BagWriter(tmp_path / 'bag', compression='rar')
     with pytest.raises(KeyError, match='unknown topic'), BagWriter(tmp_path / 'bag') as bag:
         bag.write(m.StampedMessage('/mine', 0, memoryview(b'')))
+
+
+def test_bytes_in_hand_are_not_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / 'bag', some_messages())
+    with BagReader(path) as bag:
+        data = bag.raw(t_.IMAGE.name, 2)
+        message = bag.parsed(t_.IMAGE.name, data)
+        again = bag.message(t_.IMAGE.name, 2)
+        np.testing.assert_array_equal(message.data, again.data)
+        assert message.header == again.header
+        with pytest.raises(MessageError):
+            bag.parsed(t_.IMAGE.name, data[:20])
 
 
 def test_finding_by_time(tmp_path: Path) -> None:
