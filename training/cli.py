@@ -218,6 +218,9 @@ def curriculum(
         str, typer.Option(help='SPEC of evaluate autolabel that mono labels are scored on.')
     ] = '',
     limit: Annotated[int | None, typer.Option(help='At most so many of its frames.')] = None,
+    control: Annotated[
+        bool, typer.Option('--control', help='Train as long without labels, too, to compare.')
+    ] = False,
     json_file: Annotated[Path | None, typer.Option('--json', help='Write the table here.')] = None,
 ) -> None:
     """Label recordings of another domain, learn from what is accepted, and again.
@@ -238,6 +241,7 @@ def curriculum(
         validation=validation,
         data=data,
         limit=limit,
+        control=control,
     )
     run(job, json_file=json_file)
 

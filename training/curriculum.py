@@ -3,7 +3,8 @@
 SDFLabel's loop (Zakharov et al., CVPR 2020, section 3.4): label recordings without truth, keep
 what the quality check accepts, crop it, train the coordinates network further on it beside the
 simulated crops it began with, label again. Every round's figures go into one table. Rounds that
-are finished are not made again.
+are finished are not made again. A control, which trains as long on the simulated crops alone,
+tells what the labels bring from what more steps bring.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class CurriculumJob:
         data: SPEC that labels from images are scored on, or ''; see ``evaluation.autolabel``.
         limit: greatest number of its frames, None for all.
         shape: checkpoint of the shape space.
+        control: whether every round is also trained without any label.
     """
 
     start: str
@@ -71,6 +73,7 @@ class CurriculumJob:
     data: str = ''
     limit: int | None = None
     shape: str = 'models/shape_car'
+    control: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in ('mono', 'fused'):
@@ -80,9 +83,9 @@ class CurriculumJob:
         if self.rounds < 1 or self.steps < 1:
             raise ValueError('rounds and steps must be positive')
 
-    def checkpoint(self, number: int) -> Path:
-        """Return the network after so many rounds."""
-        return Path(self.start) if number == 0 else self.folder(number) / 'run' / 'checkpoint'
+    def checkpoint(self, number: int, run: str = 'run') -> Path:
+        """Return the network after so many rounds; ``run`` is ``control`` for those without labels."""
+        return Path(self.start) if number == 0 else self.folder(number) / run / 'checkpoint'
 
     def folder(self, number: int) -> Path:
         """Return the folder of a round, from 1."""
@@ -101,7 +104,8 @@ def curriculum(
 
     Returns:
         ``rounds``: a list of figures: ``round`` (0 is the start), ``crops`` by name, ``labels`` by
-        name, and of all but the first ``labelled``, ``accepted``, ``learnt_from``.
+        name, and of all but the first ``labelled``, ``accepted``, ``learnt_from``, and with a
+        control ``control``: the same figures of it.
 
     Raises:
         DatasetError, BagError, CheckpointError, ConfigError: for unusable inputs.
@@ -117,7 +121,11 @@ def curriculum(
         row: dict[str, Any] = {'round': number}
         if number:
             row.update(run_round(job, number))
-        row.update(score_round(job, number))
+        row.update(score_network(job, job.checkpoint(number)))
+        if number and job.control:
+            learnt = learn(job, number, job.crops, run='control')
+            scores = score_network(job, job.checkpoint(number, 'control'))
+            row['control'] = {'learnt_from': learnt, **scores}
         report['rounds'].append(row)
         if json_file is not None:
             write_atomically(json_file, (json.dumps(report, indent=1) + '\n').encode())
@@ -141,28 +149,40 @@ def run_round(job: CurriculumJob, number: int) -> dict[str, Any]:
         labelled, accepted = labelled + summary['labels'], accepted + summary['accepted']
         made.append(str(out))
     crops(CropJob(out=str(folder / 'crops'), labels=tuple(made), shape=job.shape))
-    learnt = [*job.crops, str(folder / 'crops')]
-    if not job.checkpoint(number).is_dir():
+    learnt = learn(job, number, (*job.crops, str(folder / 'crops')))
+    return {'labelled': labelled, 'accepted': accepted, 'learnt_from': learnt}
+
+
+def learn(job: CurriculumJob, number: int, folders: Sequence[str], run: str = 'run') -> int:
+    """Train a round's network further on folders of crops, unless done; return how many crops.
+
+    Args:
+        job: what to do.
+        number: of the round, from 1.
+        folders: of crops.
+        run: see ``CurriculumJob.checkpoint``.
+    """
+    output = job.folder(number) / run
+    if not job.checkpoint(number, run).is_dir():
         validation = {'truth': job.validation} if job.validation else {}
         train(
             'surface_coordinates',
             job.config,
             [
-                f'output={folder / "run"}',
+                f'output={output}',
                 f'steps={job.steps}',
-                f'data.crops={json.dumps(learnt)}',
-                f'model.init={json.dumps(str(network))}',
+                f'data.crops={json.dumps(list(folders))}',
+                f'model.init={json.dumps(str(job.checkpoint(number - 1, run)))}',
                 f'validation.every_steps={job.steps}',
                 f'validation.data={json.dumps(validation)}',
             ],
-            resume=(folder / 'run' / 'states').is_dir(),
+            resume=(output / 'states').is_dir(),
         )
-    return {'labelled': labelled, 'accepted': accepted, 'learnt_from': len(CropFolder(learnt))}
+    return len(CropFolder(list(folders)))
 
 
-def score_round(job: CurriculumJob, number: int) -> dict[str, Any]:
-    """Score the network after a round on crops with truth, and the labels it leads to."""
-    folder = job.checkpoint(number)
+def score_network(job: CurriculumJob, folder: Path) -> dict[str, Any]:
+    """Score a coordinates network on crops with truth, and the labels it leads to."""
     row: dict[str, Any] = {}
     if job.validation:
         loaded = load_checkpoint(folder, network='surface_coordinates')
@@ -185,15 +205,20 @@ def score_round(job: CurriculumJob, number: int) -> dict[str, Any]:
 
 
 def print_rounds(rounds: Sequence[dict[str, Any]], console: Console) -> None:
-    """Print the rounds' figures as a table."""
+    """Print the rounds' figures as a table, each control behind its round."""
+    columns: dict[str, dict[str, Any]] = {}
+    for row in rounds:
+        columns[str(row['round'])] = row
+        if 'control' in row:
+            columns[f'{row["round"]}, no labels'] = row['control']
     keys = [
         *(('crops', key) for key in CROP_KEYS if 'crops' in rounds[0]),
         *(('labels', key) for key in LABEL_KEYS if 'labels' in rounds[0]),
     ]
-    table = Table('', *(str(row['round']) for row in rounds), title='rounds')
+    table = Table('', *columns, title='rounds')
     for name in ('labelled', 'accepted', 'learnt_from'):
-        table.add_row(name, *(str(row.get(name, '')) for row in rounds))
+        table.add_row(name, *(str(row.get(name, '')) for row in columns.values()))
     for part, key in keys:
-        values = [row[part][key] for row in rounds]
+        values = [row[part][key] for row in columns.values()]
         table.add_row(key, *('' if value is None else f'{value:.3g}' for value in values))
     console.print(table)

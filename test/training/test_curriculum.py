@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,25 @@ def test_every_round_learns_from_what_the_last_one_labelled(
     # No NaN in JSON.
     written = json.loads((tmp_path / 'table.json').read_text())
     assert written['rounds'][0]['labels']['median_yaw_deg'] is None
+
+
+def test_the_control_trains_as_long_without_labels(
+    calls: list[tuple[str, Any]], tmp_path: Path
+) -> None:
+    console = Console(record=True, width=100, file=io.StringIO())
+    report = curriculum(job(tmp_path, control=True), console=console)
+    runs = [asked for name, asked in calls if name == 'train']
+    labelled, control = runs[::2], runs[1::2]
+    assert [asked[1] for asked in control] == [asked[1] for asked in labelled]  # the steps
+    assert all('data.crops=["simulated"]' in asked for asked in control)
+    # Each goes on from its own kind.
+    assert f'model.init={json.dumps(f"{tmp_path}/out/round_1/control/checkpoint")}' in control[1]
+    assert f'model.init={json.dumps(f"{tmp_path}/out/round_1/run/checkpoint")}' in labelled[1]
+    assert report['rounds'][1]['control']['learnt_from'] == 1
+    assert 'control' not in report['rounds'][0]
+    assert '2, no labels' in console.export_text()
+    scored = [asked['coordinates'] for name, asked in calls if name == 'evaluate']
+    assert len(set(map(str, scored))) == 5
 
 
 def test_a_round_that_is_trained_is_not_trained_again(
