@@ -84,7 +84,7 @@ class CurriculumJob:
             raise ValueError('rounds and steps must be positive')
 
     def checkpoint(self, number: int, run: str = 'run') -> Path:
-        """Return the network after so many rounds; ``run`` is ``control`` for those without labels."""
+        """Return the network after so many rounds, of the ``run`` or its ``control``."""
         return Path(self.start) if number == 0 else self.folder(number) / run / 'checkpoint'
 
     def folder(self, number: int) -> Path:
