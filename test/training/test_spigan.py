@@ -203,6 +203,23 @@ def test_privileged_information_reaches_the_generator(bag, images, tmp_path):
     assert gradient.abs().sum() > 0
 
 
+def test_noise_blinds_the_discriminator_alone(bag, images, tmp_path):
+    """Its answers are no longer those to the image; what is made stays an image."""
+    answers = {}
+    for noise in (0.0, 1e3):
+        change = f'model.discriminator.noise={noise}'
+        task = build_task(load_config('spigan', [*settings(bag, images, tmp_path), change]))
+        torch.manual_seed(0)
+        judge = task.train().discriminators['to_real']
+        batch = batch_of(task)
+        result = task(batch)
+        assert result['outputs']['made'].abs().max() <= 1
+        exact = judge(batch['real_image']['clean']).mean()
+        answers[noise] = float(result['terms']['answer_real'] - exact.detach())
+    assert answers[0.0] == 0
+    assert answers[1e3] != 0
+
+
 def test_the_players_have_their_own_optimizer_settings(bag, images, tmp_path):
     config = load_config(
         'spigan', [*settings(bag, images, tmp_path), 'model.discriminator.rate=3']
@@ -228,6 +245,7 @@ def test_the_players_have_their_own_optimizer_settings(bag, images, tmp_path):
         ('data.real_images=[]', 'needs data.bags and data.real_images'),
         ('model.generator={width: 12}', 'model.generator or model.discriminator'),
         ('model.discriminator={depth: 3}', 'model.generator or model.discriminator'),
+        ('model.discriminator.noise=-1', 'noise must not be negative'),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(bag, images, tmp_path, change, message):

@@ -49,7 +49,13 @@ PERCEPTUAL_STAGES = 4
 
 
 class SpiganLossConfig(LossConfig):
-    """Weights of the terms; 0 switches one off. Defaults are the paper's (section 3)."""
+    """Weights of the terms; 0 switches one off. Defaults are the paper's (section 3).
+
+    Only the generator has several terms to weigh against each other (the others' optimizer does
+    not care for scale), so what counts is the gradients of ``adversarial``, ``task``,
+    ``privileged`` and ``perceptual`` at the translated image. The paper's weights are those of
+    its networks; the shipped configs have weights by measured gradients.
+    """
 
     adversarial: float = Field(default=1.0, ge=0)
     """The generator's against the discriminator."""
@@ -71,8 +77,11 @@ class SpiganTask(DepthSegmentationTask):
     """A depth and segmentation network that learns from translated simulated images.
 
     ``model`` is as for ``depth_segmentation`` and may hold ``generator`` (fields of
-    ``TranslationConfig``) and ``discriminator`` (``width``, ``layers``, and ``rate``, a factor on
-    its learning rate: the paper trains it more often than the generator).
+    ``TranslationConfig``) and ``discriminator``: ``width``, ``layers``, ``rate``, a factor on its
+    learning rate (the paper trains it more often than the generator), and ``noise``, the standard
+    deviation of what is added to all images that it sees, real ones too, on the network's scale
+    of -1 to 1, so that it cannot win by traces finer than that (instance noise, Sonderby et al.,
+    "Amortised MAP inference for image super-resolution", ICLR 2017, section 4.3).
     """
 
     name: ClassVar[str] = 'spigan'
@@ -84,6 +93,9 @@ class SpiganTask(DepthSegmentationTask):
         generator = dict(model.pop('generator', None) or {})
         discriminator = dict(model.pop('discriminator', None) or {})
         self.discriminator_rate = float(discriminator.pop('rate', 2.0))
+        self.discriminator_noise = float(discriminator.pop('noise', 0.0))
+        if self.discriminator_noise < 0:
+            raise ConfigError('model.discriminator.noise must not be negative')
         super().__init__(config.model_copy(update={'model': model}), taxonomy)
         data, loss = self.data_config, self.loss_config
         if not data.bags or not data.real_images or data.clips or data.real_clips:
@@ -171,15 +183,21 @@ class SpiganTask(DepthSegmentationTask):
         judge = self.discriminators[name]
         assert isinstance(judge, PatchDiscriminator)
         prefix = '' if name == 'to_real' else 'back_'
-        of_real, of_made = judge(real), judge(made.detach())
+        of_real, of_made = judge(self._noisy(real)), judge(self._noisy(made.detach()))
         weighted[f'{prefix}discriminator'] = (1.0, discriminator_loss(of_real, of_made))
         weighted[f'{prefix}generator'] = (
             self.loss_config.adversarial,
-            generator_loss(judge.fixed(made)),
+            generator_loss(judge.fixed(self._noisy(made))),
         )
         # Balance of the game: both at .5 means that the judge cannot tell.
         weighted[f'{prefix}answer_real'] = (0.0, of_real.detach().mean())
         weighted[f'{prefix}answer_made'] = (0.0, of_made.detach().mean())
+
+    def _noisy(self, image: Tensor) -> Tensor:
+        """Return an image as a discriminator sees it."""
+        if not self.discriminator_noise:
+            return image
+        return image + self.discriminator_noise * torch.randn_like(image)
 
     def _supervise(
         self, virtual: Batch, made: Tensor, weighted: dict[str, tuple[float, Tensor]]
