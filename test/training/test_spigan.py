@@ -21,6 +21,7 @@ from training import cli
 from training.config import ConfigError, load_config
 from training.evaluation.specs import open_spec
 from training.evaluation.translation import Judge, evaluate_translator
+from training.examples.translation_pictures import main as translation_pictures
 from training.tasks import build_task
 from training.tasks.adversarial import (
     ENOUGH,
@@ -282,6 +283,16 @@ def test_only_the_images_of_a_translated_bag_change(bag, tmp_path):
         )
     again = CliRunner().invoke(cli.app, [*arguments, str(tmp_path / 'new')])
     assert isinstance(again.exception, FileExistsError) or 'exists already' in again.output
+
+
+def test_pictures_show_images_beside_their_translations(bag, tmp_path):
+    checkpoint = darkener(tmp_path / 'run' / 'translator')
+    out = tmp_path / 'new' / 'grid.png'
+    translation_pictures(f'bag:{bag}', [checkpoint], out, every=1, rows=2, width=80)
+    picture = cv2.imread(str(out))
+    assert picture.shape == (2 * 48, 2 * 80, 3)
+    before, after = np.split(picture[30:48].astype(int), 2, axis=1)
+    assert after.mean() < 0.8 * before.mean()
 
 
 @pytest.mark.slow
