@@ -32,7 +32,7 @@ from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.cli import app
 from training.datasets.sample import DatasetError
 from training.resimulation.bodies import body_mesh, car_mesh, usual_latent
-from training.resimulation.dense import lidar_aligned
+from training.resimulation.dense import lidar_aligned, sharp_edges
 from training.resimulation.evaluate import evaluate_resimulation
 from training.resimulation.ground import HeightField, to_srgb
 from training.resimulation.light import radiance, weather_of
@@ -102,6 +102,20 @@ def test_depth_follows_the_points() -> None:
     assert after < 0.2 * before
     none = np.full_like(lidar, np.nan)
     assert np.array_equal(lidar_aligned(guess, none), guess)
+
+
+def test_blurred_edges_become_steps_and_slopes_stay() -> None:
+    step = np.where(np.arange(80) < 40, 10.0, 30.0).astype(np.float32)
+    ramp = np.exp(np.convolve(np.pad(np.log(step), 4, 'edge'), np.ones(9) / 9, 'valid'))
+    slope = np.linspace(10, 30, 80)
+    depth = np.stack([ramp, slope]).repeat(30, 0).astype(np.float32)
+    depth[3:6, 60:63] = np.nan
+    sharp = sharp_edges(depth)
+    assert np.isnan(sharp[4, 61])
+    between = (sharp[:20] > 11) & (sharp[:20] < 27)
+    assert not between.any()
+    assert ((depth[:20] > 11) & (depth[:20] < 27)).any()
+    np.testing.assert_array_equal(sharp[45:], depth[45:])
 
 
 def sightings(places: np.ndarray, yaw: np.ndarray, weight: float = 0.8) -> list[Sighting]:
@@ -248,6 +262,49 @@ def test_later_views_know_better() -> None:
     assert sheet(first, [wall_view(40.0, 0.0)]) is None
     # Later something nearer hides it.
     assert sheet(first, [wall_view(10.0, 0.0)]) is not None
+
+
+def test_most_views_decide_what_stands_there() -> None:
+    first = wall_view(20.0, 0.0)
+    right, wrong = [wall_view(20.0, x) for x in (-1.0, -2.0)], wall_view(60.0, -3.0)
+    assert sheet(first, [], [wrong]) is None
+    assert sheet(first, [], [*right, wrong]) is not None
+    assert sheet(first, [], [right[0], wrong, wall_view(60.0, -4.0)]) is None
+    # Views of one moment agree with themselves: that proves nothing.
+    assert sheet(first, [], [first, first, wrong]) is None
+
+
+def test_a_vehicle_stays_if_another_view_saw_it_standing() -> None:
+    car = np.full((CAMERA.height, CAMERA.width), class_of('car'), np.uint8)
+    first = replace(wall_view(20.0, 0.0), semantic=car)
+    assert sheet(first, []) is None
+    assert sheet(first, [], [wall_view(20.0, -1.0)]) is not None
+    assert sheet(first, [], [wall_view(60.0, -1.0)]) is None
+
+
+def test_what_nothing_near_is_behind_stays_unknown() -> None:
+    moving = np.zeros((CAMERA.height, CAMERA.width), bool)
+    moving[:, 30:] = True
+    view = wall_view(20.0, 0.0, moving)
+    assert (view.depth[20:40, 31:36] == 20.0).all()
+    assert np.isnan(view.depth[20:40, 50:]).all()
+    assert not view.seen[moving].any()
+    # Something behind, not the near thing itself, is what it hides.
+    depth = np.full((CAMERA.height, CAMERA.width), 10.0, np.float32)
+    depth[:, 30:] = 20.0
+    classes = np.full(depth.shape, class_of('building'), np.uint8)
+    image = np.zeros((*depth.shape, 3), np.uint8)
+    near = standing_view(image, CAMERA, SENSOR, depth, classes, moving, [])
+    assert np.isnan(near.depth[:, 30:]).all()
+
+
+def test_there_is_no_ground_above_the_horizon() -> None:
+    depth = np.full((CAMERA.height, CAMERA.width), 20.0, np.float32)
+    road = np.full(depth.shape, class_of('road'), np.uint8)
+    image = np.zeros((*depth.shape, 3), np.uint8)
+    view = standing_view(image, CAMERA, SENSOR, depth, road, depth < 0, [class_of('road')])
+    assert not view.ground[:31].any()
+    assert view.ground[33:].all()
 
 
 def test_moving_things_are_painted_over() -> None:

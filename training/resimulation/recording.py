@@ -36,7 +36,7 @@ from training.datasets.bag_lidar import image_topic
 from training.datasets.bag_motion import bag_motion
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.undistort import undistorted
-from training.resimulation.dense import lidar_aligned
+from training.resimulation.dense import lidar_aligned, sharp_edges
 from training.resimulation.scan_matching import match_scans
 
 Array = npt.NDArray[np.floating]
@@ -265,7 +265,7 @@ def _shot(recording: Recording, number: int) -> Shot:
         depth, semantic = sample.depth, sample.semantic
     else:
         seen = recording.engine.infer(Frame(0, sample.image, sample.camera), mask_sky=True)
-        depth = lidar_aligned(seen.depth, lidar)
+        depth = sharp_edges(lidar_aligned(seen.depth, lidar))
         semantic = seen.segmentation
     return Shot(
         image=sample.image,

@@ -19,7 +19,8 @@ from scipy.spatial.transform import Rotation
 from sim_perception.autolabel.meshes import silhouette_mask
 from sim_perception.bags import topics as t_
 from sim_perception.geometry.boxes import iou_upright
-from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert
+from sim_perception.geometry.cameras import unproject
+from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapePca, Surface
 from sim_perception.simulator.drive import Drive, DriveObject, Motion, write_drive
@@ -39,7 +40,12 @@ from training.resimulation.sightings import (
     sightings_of_labels,
     sightings_of_truth,
 )
-from training.resimulation.surroundings import StandingView, standing_view, surroundings
+from training.resimulation.surroundings import (
+    VEHICLES,
+    StandingView,
+    standing_view,
+    surroundings,
+)
 
 Array = npt.NDArray[np.floating]
 
@@ -48,6 +54,9 @@ _GREY = (0.2, 0.2, 0.2)
 _GROUND_VIEWS = 10
 _SAME_PLACE = 0.3
 """Boxes that share more in plan view are of one object."""
+_RIM = 0.006
+_MARGIN, _UNSURE = 0.7, 0.08
+"""Vehicles this near to an object, metres and share of their depth, are that object."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ def resimulate(job: ResimulateJob, console: Console | None = None) -> dict[str, 
     ground_views = [view_without(recording, int(k), objects) for k in wide]
     field = HeightField(ground_views, recording.world_T_base)
     tiles, pictures = ground_parts(field, ground_views, load_taxonomy().id_of('road'))
-    sheets, images = surroundings(views)
+    sheets, images = surroundings(views, ground_views)
     drive = Drive(
         ego=Motion(recording.seconds, recording.world_T_base),
         objects=tuple(objects),
@@ -214,11 +223,11 @@ def without_doubles(objects: Sequence[tuple[int, DriveObject]]) -> list[DriveObj
 
 
 def key_frames(recording: Recording, spacing: float, most: int) -> list[int]:
-    """Return numbers of frames spread along the way, the last one among them."""
+    """Return numbers of frames spread along the way, the first and the last among them."""
     places = recording.world_T_base[:, :3, 3]
     way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(places, axis=0), axis=1))])
-    count = int(np.clip(way[-1] // spacing + 1, 1, most))
-    marks = way[-1] * (1 - np.arange(count) / max(count, 1))
+    count = int(np.clip(np.ceil(way[-1] / spacing) + 1, 1, most))
+    marks = way[-1] * np.linspace(1, 0, count)
     chosen = {int(np.abs(way - mark).argmin()) for mark in marks} | {len(recording) - 1}
     return sorted(chosen)
 
@@ -226,11 +235,17 @@ def key_frames(recording: Recording, spacing: float, most: int) -> list[int]:
 def view_without(
     recording: Recording, number: int, objects: Sequence[DriveObject]
 ) -> StandingView:
-    """Return a frame's view without the objects."""
+    """Return a frame's view without the objects, and without others that surely move."""
     shot = recording.shot(number)
-    mask = object_mask(shot, objects, float(recording.seconds[number]))
+    seconds = float(recording.seconds[number])
     taxonomy = load_taxonomy()
-    mask |= np.isin(shot.semantic, taxonomy.thing_ids)
+    things = np.isin(shot.semantic, taxonomy.thing_ids)
+    vehicles = np.isin(shot.semantic, [taxonomy.id_of(name) for name in VEHICLES])
+    mask = object_mask(shot, objects, seconds) | (things & ~vehicles)
+    mask |= things & near_objects(shot, objects, seconds)
+    # Around a thing its colours and depths are mixed with others'.
+    side = 2 * max(2, round(_RIM * shot.camera.width)) + 1
+    mask = cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
     return standing_view(
         shot.image, shot.camera, shot.world_T_camera, shot.depth, shot.semantic, mask,
         [taxonomy.id_of(name) for name in GROUND],
@@ -238,17 +253,30 @@ def view_without(
     )  # fmt: skip
 
 
+def near_objects(
+    shot: Shot, objects: Sequence[DriveObject], seconds: float
+) -> npt.NDArray[np.bool_]:
+    """Return the (H, W) pixels whose points lie in an object's box or not far from it."""
+    points = unproject(shot.camera, np.nan_to_num(shot.depth))
+    margin = _MARGIN + _UNSURE * np.nan_to_num(shot.depth)
+    near = np.zeros(shot.depth.shape, bool)
+    for item in objects:
+        pose = Trajectory(item.motion.times, item.motion.poses).at(seconds).pose
+        inside = np.abs(transform_points(invert(pose) @ shot.world_T_camera, points))
+        near |= (inside < np.asarray(item.size) / 2 + margin[..., None]).all(-1)
+    return near
+
+
 def object_mask(
     shot: Shot, objects: Sequence[DriveObject], seconds: float
 ) -> npt.NDArray[np.bool_]:
-    """Return the (H, W) pixels that objects cover, and a little around them."""
+    """Return the (H, W) pixels that objects cover."""
     mask = np.zeros(shot.semantic.shape, np.uint8)
     for item in objects:
         pose = Trajectory(item.motion.times, item.motion.poses).at(seconds).pose
         surface = Surface(item.mesh.vertices, item.mesh.faces)
         mask |= silhouette_mask(surface, invert(shot.world_T_camera) @ pose, shot.camera)
-    side = 2 * max(2, round(0.006 * shot.camera.width)) + 1
-    return cv2.dilate(mask, np.ones((side, side), np.uint8)).astype(bool)
+    return mask.astype(bool)
 
 
 def write_scenario(
