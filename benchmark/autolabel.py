@@ -21,7 +21,8 @@ KEYS = (
 )  # fmt: skip
 MORE = (
     'objects', 'acceptance', 'cpu_per_object', 'tracks', 'track_length_error_single',
-    'track_length_error_whole', 'length_error_ratio',
+    'track_length_error_whole', 'length_error_ratio', 'length_error_ratio_accepted',
+    'length_error_ratio_turned', 'track_mean_iou_single', 'track_mean_iou_whole',
 )  # fmt: skip
 SDFLABEL = {
     'sdflabel_seconds_per_object': 119.0,

@@ -15,7 +15,7 @@ from sim_perception.autolabel.contour import with_contour
 from sim_perception.autolabel.evidence import gather
 from sim_perception.autolabel.fit_kernels import Evidence
 from sim_perception.autolabel.initialise import Candidate, find_candidates, hypotheses
-from sim_perception.autolabel.posed_shape import POSE
+from sim_perception.autolabel.posed_shape import POSE, Space
 from sim_perception.autolabel.quality import ConfidenceModel, measure, verdict
 from sim_perception.autolabel.refine import (
     Refiner,
@@ -24,7 +24,8 @@ from sim_perception.autolabel.refine import (
     covariance,
     make_view,
 )
-from sim_perception.autolabel.tracks import Sighting, fit_track, mean_shape
+from sim_perception.autolabel.track_join import join_track
+from sim_perception.autolabel.tracks import Sighting, TrackFit, fit_track, mean_shape
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
@@ -38,6 +39,10 @@ from sim_perception.models.shape import ShapeModel, ShapePca
 from sim_perception.types import Box3D, Camera, ShapeLabel
 
 F64 = npt.NDArray[np.float64]
+
+_AFTER_ALL = ('', 'low_confidence', 'cut_off')
+"""Verdicts on sightings with a track's shape that make them part of the track: however much of
+them the image cuts off, their points are where they should be."""
 
 
 @dataclass
@@ -205,36 +210,58 @@ class ShapeLabeler:
     def label_track(self, sightings: Sequence[Sighting]) -> list[ShapeLabel]:
         """Return the labels of an object's sightings with one shape and smooth motion.
 
-        Labels that do not agree with the others are returned as they are.
+        Labels that are rejected alone get the shape of the others. Where nothing was measured of
+        the object they stay rejected, where the others say that it is. Labels of which no two
+        agree are returned as they are.
 
         Args:
             sightings: of one object, in order of time, whose labels have fits.
         """
-        labels = [one.label for one in sightings]
-        refiner, config = self._refiner, self.config
+        config, weights = self.config, self._refiner.weights
+        labels, trusted = [one.label for one in sightings], None
+        space = self._refiner.space_about(np.append(np.zeros(POSE), mean_shape(labels)))
         scales = (config.middle_scale, config.last_scale)
-        space = refiner.space_about(np.append(np.zeros(POSE), mean_shape(labels)))
-        fit = fit_track(sightings, space, refiner.weights, scales=scales)
-        if fit is None:
-            return labels
-        weights = refiner.weights
-        for k, number in enumerate(fit.used):
-            one = sightings[number]
-            single = ShapeFit(
-                fit.states[k],
-                float(fit.costs[k]),
-                np.asarray(np.linalg.inv(fit.covariances[k]), np.float64),
-                np.inf,
-                one.evidence,
-            )
-            view = make_view(one.camera, one.camera_T_level)
-            measures = measure(single, space, view, one.camera, weights.prior, weights.precision)
-            confidence = self.confidence(measures)
-            reason = verdict(measures, confidence, config)
-            box = np.asarray(one.label.box2d, np.float64)
-            made = self._labelled(box, single, measures, confidence, reason)
-            labels[number] = replace(made, id=one.label.id)
+        # Twice: what the first shape fits after all helps to find a better one.
+        for _ in range(2):
+            now = [replace(one, label=own) for one, own in zip(sightings, labels, strict=True)]
+            fit = fit_track(now, space, weights, scales=scales, trusted=trusted)
+            if fit is None:
+                return labels
+            for k, number in enumerate(fit.used):
+                labels[number] = self._of_track(fit, k, sightings[number], space)
+            others = join_track(now, fit, space, weights, scales=scales)
+            if others is None:
+                return labels
+            joined = []
+            for k, number in enumerate(others.used):
+                labels[number] = self._of_track(others, k, sightings[number], space)
+                if labels[number].reason in _AFTER_ALL:
+                    joined.append(int(number))
+            if not joined:
+                return labels
+            trusted = sorted([*fit.used.tolist(), *joined])
         return labels
+
+    def _of_track(self, fit: TrackFit, k: int, sighting: Sighting, space: Space) -> ShapeLabel:
+        """Return the label of the k-th sighting in a track's fit."""
+        single = ShapeFit(
+            fit.states[k],
+            float(fit.costs[k]),
+            np.asarray(np.linalg.inv(fit.covariances[k]), np.float64),
+            np.inf,
+            sighting.evidence,
+        )
+        view, weights = make_view(sighting.camera, sighting.camera_T_level), self._refiner.weights
+        measures = measure(single, space, view, sighting.camera, weights.prior, weights.precision)
+        confidence = self.confidence(measures)
+        reason = verdict(measures, confidence, self.config)
+        if sighting.label.reason == 'other_class':
+            reason = 'other_class'  # a few good fits do not make a car of a truck
+        elif not np.isfinite(single.cost):
+            reason, confidence = reason or 'poor_fit', 0.0
+        box = np.asarray(sighting.label.box2d, np.float64)
+        made = self._labelled(box, single, measures, confidence, reason)
+        return replace(made, id=sighting.label.id)
 
     def _label(self, prepared: PreparedFrame, box: F64) -> ShapeLabel:
         camera = prepared.frame.camera

@@ -21,7 +21,7 @@ from sim_perception.autolabel.fit_kernels import Evidence, Weights, evaluate
 from sim_perception.autolabel.posed_shape import POSE, SHAPE, Space
 from sim_perception.autolabel.refine import make_view
 from sim_perception.autolabel.track_motion import headings, motion_matrices
-from sim_perception.geometry.transforms import invert, transform_points
+from sim_perception.geometry.transforms import from_euler, invert, transform_points
 from sim_perception.types import Camera, ShapeLabel
 
 F64 = npt.NDArray[np.float64]
@@ -81,6 +81,7 @@ def fit_track(
     scales: tuple[float, float] = (0.3, 0.12),
     iterations: int = 14,
     most_frames: float = 1.0,
+    trusted: Sequence[int] | None = None,
 ) -> TrackFit | None:
     """Fit one shape and smooth motion to an object's sightings.
 
@@ -92,14 +93,18 @@ def fit_track(
         iterations: of the fit.
         most_frames: points of more sightings count as those of these: shapes that the space lacks
             err alike.
+        trusted: numbers of the sightings that may take part, whose labels then are where the fit
+            begins; None for those whose labels were not rejected.
 
     Returns:
         The fit, or None where fewer than two sightings agree with each other.
     """
-    used = np.array([k for k, one in enumerate(sightings) if one.label.reason in _WORN], np.int64)
+    if trusted is None:
+        trusted = [k for k, one in enumerate(sightings) if one.label.reason in _WORN]
+    used = np.array(trusted, np.int64)
     if len(used) < 2:
         return None
-    poses = np.array([_world_pose(sightings[k]) for k in used])
+    poses = np.array([world_pose(sightings[k]) for k in used])
     moving = float(np.ptp(poses[:, :2], axis=0).max()) > _PARKED_WAY
     poses[:, 3], agree = headings(poses, [sightings[k].label for k in used], moving)
     used, poses = used[agree], poses[agree]
@@ -263,10 +268,17 @@ def moved(evidence: Evidence, target_T_source: F64) -> Evidence:
     )
 
 
-def _world_pose(sighting: Sighting) -> F64:
-    """Return x y z yaw of a sighting's label in the world."""
-    assert sighting.label.box3d is not None
-    pose = np.asarray(sighting.world_T_level) @ sighting.label.box3d.parent_T_box
+def level_pose(state: F64) -> F64:
+    """Return the 4x4 pose of a state, or of its first four numbers."""
+    return from_euler(0.0, 0.0, float(state[3]), state[:3])
+
+
+def world_pose(sighting: Sighting, level_T_box: F64 | None = None) -> F64:
+    """Return x y z yaw in the world of a pose in a sighting's level frame, its label's if None."""
+    if level_T_box is None:
+        assert sighting.label.box3d is not None
+        level_T_box = np.asarray(sighting.label.box3d.parent_T_box, np.float64)
+    pose = np.asarray(sighting.world_T_level) @ level_T_box
     return np.array([*pose[:3, 3], np.arctan2(pose[1, 0], pose[0, 0])])
 
 

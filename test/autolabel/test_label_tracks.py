@@ -14,8 +14,10 @@ from sim_perception.autolabel.fit_kernels import evaluate
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.records import RecordError
 from sim_perception.autolabel.refine import make_view
+from sim_perception.autolabel.track_join import expected_pose
 from sim_perception.autolabel.tracks import Sighting, fit_track, motion_matrices, moved
 from sim_perception.geometry.transforms import from_euler, invert
+from sim_perception.types import Box3D
 
 WORLD_YAW = 0.4
 STEP = 0.5
@@ -98,16 +100,76 @@ def test_a_label_that_faces_backwards_is_turned(labeler: ShapeLabeler) -> None:
     assert np.ptp(np.unwrap(places[:, 3])) < 0.05
 
 
-def test_labels_that_are_no_fits_of_the_object_stay_out(labeler: ShapeLabeler) -> None:
+def rejected(one: Sighting, reason: str, longer: float = 1.25, off: float = 0.4) -> Sighting:
+    """The same sighting with a poor fit."""
+    box, size = one.label.box3d, one.label.body_size
+    assert box is not None
+    assert size is not None
+    size = (longer * size[0], size[1], size[2])
+    pose = box.parent_T_box @ from_euler(0, 0, 0.1, (off, 0, 0))
+    label = replace(
+        one.label, accepted=False, reason=reason, box3d=Box3D(pose, size), body_size=size
+    )
+    return replace(one, label=label)
+
+
+def test_labels_that_are_rejected_alone_get_the_shape_of_the_others(labeler: ShapeLabeler) -> None:
     track, _ = sightings(labeler, 0)
-    bad = replace(track[2].label, accepted=False, reason='other_class')
-    track[2] = replace(track[2], label=bad)
+    good = labeler.label_track(track)
+    track[2] = rejected(track[2], 'box_mismatch')
     labels = labeler.label_track(track)
-    assert labels[2] is bad
-    assert labels[0] is not track[0].label
-    assert labeler.label_track(track[:1]) == [track[0].label]
+    assert len({label.body_size for label in labels}) == 1
+    assert labels[2].accepted
+    places = world_boxes(track, labels)
+    assert np.ptp(places[:, :3], axis=0).max() < 0.1
+    assert labels[0].body_size == pytest.approx(good[0].body_size, rel=0.02)
+    assert (np.linalg.eigvalsh(labels[2].covariance) > 0).all()
+
+
+def test_a_few_good_fits_do_not_make_a_car_of_a_truck(labeler: ShapeLabeler) -> None:
+    track, _ = sightings(labeler, 0)
+    track[2] = rejected(track[2], 'other_class')
+    labels = labeler.label_track(track)
+    assert [label.reason for label in labels] == ['', '', 'other_class', '']
+    assert not labels[2].accepted
+    assert labelless(labeler.label_track(track[2:3])) == labelless([track[2].label])
     refiner = labeler._refiner
     assert fit_track(track[2:3], refiner.space, refiner.weights) is None
+
+
+def labelless(labels: list) -> list:
+    return [(label.reason, label.box3d.size) for label in labels]
+
+
+def test_what_was_measured_of_something_else_stays_rejected(labeler: ShapeLabeler) -> None:
+    track, _ = sightings(labeler, 0)
+    elsewhere = from_euler(0, 0, 0, (9.0, 3.0, 0.0))
+    far = rejected(track[1], 'box_mismatch')
+    box = far.label.box3d
+    assert box is not None
+    wrong = replace(far.label, box3d=replace(box, parent_T_box=elsewhere @ box.parent_T_box))
+    track[1] = replace(far, label=wrong, evidence=moved(far.evidence, elsewhere))
+    labels = labeler.label_track(track)
+    assert not labels[1].accepted
+    assert labels[1].confidence == 0
+    # It is where the others say, as uncertain as it should be.
+    places = world_boxes(track, labels)
+    assert np.ptp(places[:, :2], axis=0).max() < 0.1
+    assert labels[1].covariance[0, 0] > 0.2
+
+
+def test_objects_go_on_as_they_went() -> None:
+    times = np.array([0.0, 1.0, 3.0])
+    poses = np.array([[0, 0, 1, 3.1], [2, 0, 1, -3.1], [2, 6, 1, -2.9]])
+    turn = 2 * np.pi - 6.2
+    halfway = expected_pose(times, poses, 0.5, moving=True)
+    np.testing.assert_allclose(halfway, [1, 0, 1, 3.1 + turn / 2])
+    before, after = (expected_pose(times, poses, t, moving=True) for t in (-1.0, 4.0))
+    np.testing.assert_allclose(before, [-2, 0, 1, 3.1])
+    np.testing.assert_allclose(after[:3], [2, 9, 1])
+    parked = expected_pose(times, poses, 9.0, moving=False)
+    np.testing.assert_allclose(parked, [2, 0, 1, 2 * np.pi - 3.1])
+    np.testing.assert_allclose(expected_pose(times[:1], poses[:1], 5.0, moving=True), poses[0])
 
 
 def test_motion_is_free_where_it_is_steady() -> None:

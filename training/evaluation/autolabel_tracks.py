@@ -10,10 +10,12 @@ import numpy as np
 
 from sim_perception.autolabel.labeler import ShapeLabeler
 from sim_perception.autolabel.tracks import Sighting
+from sim_perception.geometry.transforms import invert, transform_points
 from training.datasets.label_scenes import LabelScene
 from training.evaluation.autolabel_compare import Compared, compare
 
 _LEAST_SIGHTINGS = 3
+_TURNED = np.deg2rad(30.0)
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,16 @@ class _Seen:
     scene: LabelScene
     row: Compared
     sighting: Sighting
+
+
+def is_turned(seen: Sequence[_Seen]) -> bool:
+    """Return whether an object was seen from directions that differ by ``_TURNED`` or more."""
+    directions = []
+    for one in seen:
+        box = one.row.truth.box3d
+        sensor = transform_points(invert(box.parent_T_box), one.scene.frame.sensor[None])[0]
+        directions.append(np.arctan2(abs(sensor[1]), sensor[0]))
+    return bool(np.ptp(directions) >= _TURNED)
 
 
 class TrackCollector:
@@ -65,21 +77,32 @@ class TrackCollector:
 
         ``track_length_error_single`` and ``_whole`` are mean relative errors of the length over
         all sightings, ``track_size_error_*`` of length, width and height, ``track_median_iou_*``
-        medians of the 3D IoU; ``length_error_ratio`` is whole over single, ``tracks`` and
-        ``track_sightings`` the counts.
+        medians and ``track_mean_iou_*`` means of the 3D IoU; ``length_error_ratio`` is whole over
+        single, ``tracks`` and ``track_sightings`` the counts. The same for parts: ``*_accepted``
+        of sightings whose labels were accepted alone, ``*_turned`` of objects that were seen from
+        directions ``_TURNED`` apart or more, so that both ends or an end and a side show.
         """
         single, whole = self.compared()
         if not single:
             return {}
         figures = {'tracks': float(len(self._long())), 'track_sightings': float(len(single))}
-        for name, rows in (('single', single), ('whole', whole)):
-            errors = np.abs([row.size for row in rows])
-            figures[f'track_length_error_{name}'] = float(errors[:, 0].mean())
-            figures[f'track_size_error_{name}'] = float(errors.mean())
-            figures[f'track_median_iou_{name}'] = float(np.median([row.iou_3d for row in rows]))
-        figures['length_error_ratio'] = (
-            figures['track_length_error_whole'] / figures['track_length_error_single']
-        )
+        lengths = np.abs([[row.size[0] for row in rows] for rows in (single, whole)])
+        for k, (name, rows) in enumerate((('single', single), ('whole', whole))):
+            overlap = [row.iou_3d for row in rows]
+            figures[f'track_length_error_{name}'] = float(lengths[k].mean())
+            figures[f'track_size_error_{name}'] = float(np.abs([row.size for row in rows]).mean())
+            figures[f'track_median_iou_{name}'] = float(np.median(overlap))
+            figures[f'track_mean_iou_{name}'] = float(np.mean(overlap))
+        figures['length_error_ratio'] = float(lengths[1].mean() / lengths[0].mean())
+        accepted = np.array([row.label.accepted for row in single])
+        turned = np.concatenate([np.full(len(seen), is_turned(seen)) for seen in self._long()])
+        for name, part in (('accepted', accepted), ('turned', turned)):
+            figures[f'track_sightings_{name}'] = float(part.sum())
+            if part.any():
+                error = lengths[:, part].mean(1)
+                figures[f'track_length_error_single_{name}'] = float(error[0])
+                figures[f'track_length_error_whole_{name}'] = float(error[1])
+                figures[f'length_error_ratio_{name}'] = float(error[1] / error[0])
         return figures
 
     def compared(self) -> tuple[list[Compared], list[Compared]]:
