@@ -217,6 +217,12 @@ class TrackerParameters:
         low=-1.0,
         high=1.0,
     )
+    hidden_score: float = parameter(
+        -1.0,
+        "hidden tracks are published from this mean score on; -1 keeps the input's own",
+        low=-1.0,
+        high=1.0,
+    )
     confirm_hits: int = parameter(
         -1,
         'detections that confirm a track; one of very high score is shown at once; -1 keeps the '

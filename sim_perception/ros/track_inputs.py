@@ -29,9 +29,16 @@ from sim_perception.types import Camera, Detection, Frame
 
 Array = npt.NDArray[np.float64]
 WARM_UP_CAMERA = Camera(640, 192, 370.0, 370.0, 319.5, 95.5)
-_SHARED = ('min_score', 'spawn_score', 'report_score', 'confirm_hits', 'max_gap')
+_SHARED = (
+    'min_score',
+    'spawn_score',
+    'report_score',
+    'hidden_score',
+    'confirm_hits',
+    'max_gap',
+)
 """Fields of ``TrackerConfig`` that are parameters."""
-_OWN = ('spawn_score', 'report_score', 'confirm_hits')
+_OWN = ('spawn_score', 'report_score', 'hidden_score', 'confirm_hits')
 """Those whose default is the input's own: a negative parameter keeps it."""
 
 

@@ -30,9 +30,16 @@ def pair_costs(
     """Return (N, M) costs of matching tracks with detections, ``FORBIDDEN`` beyond the gates."""
     return _costs(
         track_boxes(tracks), tracks['cov'], tracks['yaw_cov'], tracks['scale'], tracks['kind'],
-        detections['box'], detections['noise'], detections['kind'], classes['group'],
-        classes['yaw_noise'], config.gate, config.reach, config.shape_weight,
+        detections['box'], detections['noise'], detections['kind'], away_from_sensor(detections),
+        classes['group'], classes['yaw_noise'], config.gate, config.reach, config.shape_weight,
+        config.most_surprise,
     )  # fmt: skip
+
+
+def away_from_sensor(detections: Rows) -> npt.NDArray[np.float64]:
+    """Return the (M,) distances of detections from their sensor, metres, at least 1."""
+    place = detections['sensor']
+    return np.maximum(np.hypot(place[:, 0], place[:, 1]), 1.0)
 
 
 def assign(costs: npt.NDArray[np.float64], limit: float = FORBIDDEN) -> Matches:
@@ -85,11 +92,13 @@ def _costs(
     detected: npt.NDArray[np.float64],
     noise: npt.NDArray[np.float64],
     detected_kind: npt.NDArray[np.int64],
+    away: npt.NDArray[np.float64],
     group: npt.NDArray[np.int64],
     yaw_noise: npt.NDArray[np.float64],
     gate: float,
     reach: float,
     shape_weight: float,
+    most_surprise: float,
 ) -> npt.NDArray[np.float64]:
     costs = np.full((len(boxes), len(detected)), FORBIDDEN)
     for i in range(len(boxes)):
@@ -104,12 +113,15 @@ def _costs(
             determinant = sxx * syy - sxy * sxy
             distance = (syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey) / determinant
             shared = overlap(boxes[i], detected[j])
-            if distance > gate and shared < 0.1:
-                continue
             miss = remainder(detected[j, 3] - boxes[i, 3], math.pi)
             doubt = yaw_cov[i, 0] + yaw_noise[kind[i]] ** 2
-            heading = math.log1p(miss * miss / doubt / 4)
+            cost = min(distance, 2 * gate) + math.log1p(miss * miss / doubt / 4)
+            cost += shape_weight * (1 - shared)
+            spread = math.log(determinant)
+            # one radian by one unit of log-distance is an area of distance^2
+            surprise = cost + spread - 4 * math.log(away[j])
+            if (distance > gate or surprise > most_surprise) and shared < 0.1:
+                continue
             # standard sizes: the determinant is compared with that of a certain track
-            spread = 0.5 * math.log(determinant)
-            costs[i, j] = min(distance, 2 * gate) + heading + spread + shape_weight * (1 - shared)
+            costs[i, j] = cost + 0.5 * spread
     return costs

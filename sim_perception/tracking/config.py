@@ -117,6 +117,13 @@ class TrackerConfig:
         reach: greatest distance of a match in units of ``ClassMotion``, whatever the
             covariance, m.
         shape_weight: cost of a match whose boxes do not overlap at all.
+        most_surprise: greatest cost of a match where places are taken in radians and logarithms
+            of the distance from the sensor; a detection that surprises more is rather another
+            object. More lets hidden tracks take what is not theirs, less breaks tracks. For 3D
+            boxes; may be negative.
+        reunite_gate: squared Mahalanobis distance up to which a track that has just been confirmed
+            is taken for one that was lost before it began, whose identity it then has; 0 for none.
+            Several detections say better than the first one what somebody is who appears.
         low_score_reach: see ``high_score``.
         tentative_life: see ``confirm_hits``.
         empty_life: how long a track may go on whose place is seen to be empty.
@@ -133,8 +140,6 @@ class TrackerConfig:
             over union from above), only the surest is reported: one thing is of one class.
         duplicate_overlap: an unmatched detection that overlaps a matched track's box by more
             (intersection over union from above) starts no track.
-        detection_chance: probability to detect an object that is in view, for the fading of
-            ``score`` while lost.
         max_detections: of more in a frame, those with the best scores are used.
         max_tracks: of more, those seen last are kept.
         max_gap: after a longer silence all tracks are dropped.
@@ -159,6 +164,8 @@ class TrackerConfig:
     gate: float = 16.0
     reach: float = 15.0
     shape_weight: float = 4.0
+    most_surprise: float = 1e6
+    reunite_gate: float = 0.0
     low_score_reach: float = 0.5
     tentative_life: float = 0.25
     empty_life: float = 0.4
@@ -195,8 +202,10 @@ class TrackerConfig:
                 raise ValueError(f'{name} must lie in [0, 1], got {value}')
         for f in fields(self):
             value = getattr(self, f.name)
-            if isinstance(value, int | float) and not (np.isfinite(value) and value >= 0):
-                raise ValueError(f'{f.name} must be finite and at least 0, got {value}')
+            if isinstance(value, int | float) and not np.isfinite(value):
+                raise ValueError(f'{f.name} must be finite, got {value}')
+            if isinstance(value, int | float) and value < 0 and f.name != 'most_surprise':
+                raise ValueError(f'{f.name} must be at least 0, got {value}')
         if self.max_detections < 1 or self.max_tracks < 1:
             raise ValueError('max_detections and max_tracks must be at least 1')
 
@@ -229,14 +238,20 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
     settings: dict[str, Any] = {
         'unseen_is_hidden': True,
         'gate': 25.0,
-        # its scores of objects that are there are often low: few detections start a track, and
-        # weak ones, too, find again what was hidden
-        'high_score': 0.45,
+        # a hidden track's place is so unsure that it would take every stray detection near it:
+        # what surprises starts a track of its own, and is reunited when it has been seen again
+        'most_surprise': -4.0,
+        'reunite_gate': 25.0,
+        # its scores of objects that are there are often low, so that weak ones start tracks, too,
+        # but only sure ones are shown
+        'high_score': 0.3,
         'low_score_reach': 2.0,
-        'spawn_score': 0.4,
+        'spawn_score': 0.3,
         'report_score': 0.4,
-        'hidden_score': 0.3,
-        'confirm_hits': 2,
+        'hidden_score': 0.1,
+        'confirm_hits': 3,
+        'tentative_life': 0.5,
+        'hidden_life_factor': 1.0,
         **changes,
     }
     return TrackerConfig(classes=classes, **settings)

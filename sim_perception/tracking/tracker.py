@@ -16,6 +16,7 @@ from sim_perception.tracking.occlusion import View
 from sim_perception.tracking.predict import predict, shift
 from sim_perception.tracking.prune import surviving
 from sim_perception.tracking.report import report
+from sim_perception.tracking.reunite import reunite
 from sim_perception.tracking.sources import Sources, outranked
 from sim_perception.tracking.spawn import spawn
 from sim_perception.tracking.tables import (
@@ -137,6 +138,9 @@ class Tracker:
         )  # fmt: skip
         self.next_id += len(new)
         self.tracks = joined(self.tracks if alive.all() else self.tracks[alive], new)
+        alive = reunite(self.tracks, self.classes, self.config, stamp)
+        if not alive.all():
+            self.tracks = self.tracks[alive]
         if dt < 0:
             shift(self.tracks, -dt)
         assert self.stamp is not None
