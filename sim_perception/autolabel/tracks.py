@@ -291,7 +291,7 @@ def mean_shape(labels: Sequence[ShapeLabel]) -> F64:
         assert label.covariance is not None
         shapes.append(np.concatenate([np.log(label.body_size), label.latent]))
         trust.append(1.0 / (label.covariance[4, 4] + 1e-4))
-    return np.average(np.array(shapes), axis=0, weights=trust)
+    return np.asarray(np.average(np.array(shapes), axis=0, weights=trust), np.float64)
 
 
 def _keep_near_face(pose: F64, sighting: Sighting, shape: F64, origin: F64) -> None:
