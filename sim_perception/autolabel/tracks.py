@@ -270,7 +270,7 @@ def moved(evidence: Evidence, target_T_source: F64) -> Evidence:
 
 def level_pose(state: F64) -> F64:
     """Return the 4x4 pose of a state, or of its first four numbers."""
-    return from_euler(0.0, 0.0, float(state[3]), state[:3])
+    return np.asarray(from_euler(0.0, 0.0, float(state[3]), state[:3]), np.float64)
 
 
 def world_pose(sighting: Sighting, level_T_box: F64 | None = None) -> F64:
