@@ -40,7 +40,7 @@ from training.resimulation.motions import headings, motion_of, size_of, weighted
 from training.resimulation.resimulate import ResimulateJob, resimulate, without_doubles
 from training.resimulation.scan_matching import match_scans
 from training.resimulation.sightings import Sighting, plausible_category
-from training.resimulation.surroundings import sheet, standing_view
+from training.resimulation.surroundings import sheet, standing_view, without_sky
 from training.simulate import parse_changes, plan_bags, write_bag
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -296,6 +296,15 @@ def test_what_nothing_near_is_behind_stays_unknown() -> None:
     image = np.zeros((*depth.shape, 3), np.uint8)
     near = standing_view(image, CAMERA, SENSOR, depth, classes, moving, [])
     assert np.isnan(near.depth[:, 30:]).all()
+
+
+def test_no_sky_is_painted_on_what_stands_before_it() -> None:
+    view = wall_view(20.0, 0.0)
+    image = np.where((np.arange(CAMERA.height) < 11)[:, None, None], 250, view.image)
+    picture = without_sky(replace(view, image=image.astype(np.uint8)))
+    assert (picture == 120).all()
+    nothing = replace(view, depth=np.full_like(view.depth, np.inf))
+    np.testing.assert_array_equal(without_sky(nothing), view.image)
 
 
 def test_there_is_no_ground_above_the_horizon() -> None:

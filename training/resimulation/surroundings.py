@@ -35,6 +35,8 @@ _JUMP = 0.25
 _AGREE = 0.25
 _WINDOW, _LEAST_CELLS = 5, 30
 _FARTHEST = 150.0
+_MIXED = 1
+"""Width of the rim of the sky whose colours are mixed with others', pixels."""
 _UP = 0.7
 _REACH = 0.12
 """What is hidden is painted with what is at most so far beside it, in widths of the image."""
@@ -126,8 +128,22 @@ def surroundings(
         moved = Mesh(**{**vars(mesh), 'vertices': vertices})
         x, y, z = (float(v) for v in origin)
         parts.append(DrivePart((x, y, z), moved, len(textures)))
-        textures.append(cv2.resize(view.image, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+        picture = without_sky(view)
+        textures.append(cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
     return parts, textures
+
+
+def without_sky(view: StandingView) -> npt.NDArray[np.uint8]:
+    """Return a view's image with what is before the sky drawn on over it.
+
+    Else the edges of trees and roofs would have a bright rim, a mixture with the sky.
+    """
+    rim = np.ones((2 * _MIXED + 1, 2 * _MIXED + 1), np.uint8)
+    sky = cv2.dilate(np.isinf(view.depth).astype(np.uint8), rim).astype(bool)
+    if sky.all() or not sky.any():
+        return view.image
+    rows, columns = distance_transform_edt(sky, return_distances=False, return_indices=True)
+    return view.image[rows, columns]
 
 
 def sheet(
