@@ -21,6 +21,8 @@ from sim_perception.tracking.tables import Rows, track_boxes
 
 FORBIDDEN = 1e6
 """Cost of a pair that must not be matched."""
+NEAR = 10.0
+"""Distance from the sensor below which surprise grows no more, metres: objects are not denser there."""
 Matches = npt.NDArray[np.int64]
 
 
@@ -37,9 +39,9 @@ def pair_costs(
 
 
 def away_from_sensor(detections: Rows) -> npt.NDArray[np.float64]:
-    """Return the (M,) distances of detections from their sensor, metres, at least 1."""
+    """Return the (M,) distances of detections from their sensor, metres, at least ``NEAR``."""
     place = detections['sensor']
-    return np.maximum(np.hypot(place[:, 0], place[:, 1]), 1.0)
+    return np.maximum(np.hypot(place[:, 0], place[:, 1]), NEAR)
 
 
 def assign(costs: npt.NDArray[np.float64], limit: float = FORBIDDEN) -> Matches:

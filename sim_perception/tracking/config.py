@@ -119,8 +119,8 @@ class TrackerConfig:
         shape_weight: cost of a match whose boxes do not overlap at all.
         most_surprise: greatest cost of a match where places are taken in radians and logarithms
             of the distance from the sensor; a detection that surprises more is rather another
-            object. More lets hidden tracks take what is not theirs, less breaks tracks. For 3D
-            boxes; may be negative.
+            object, since a hidden track's place is so unsure that it would take every stray
+            detection near it. Less breaks tracks. For 3D boxes; may be negative.
         reunite_gate: squared Mahalanobis distance up to which a track that has just been confirmed
             is taken for one that was lost before it began, whose identity it then has; 0 for none.
             Several detections say better than the first one what somebody is who appears.
@@ -164,8 +164,8 @@ class TrackerConfig:
     gate: float = 16.0
     reach: float = 15.0
     shape_weight: float = 4.0
-    most_surprise: float = 1e6
-    reunite_gate: float = 0.0
+    most_surprise: float = 0.0
+    reunite_gate: float = 16.0
     low_score_reach: float = 0.5
     tentative_life: float = 0.25
     empty_life: float = 0.4
@@ -238,8 +238,7 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
     settings: dict[str, Any] = {
         'unseen_is_hidden': True,
         'gate': 25.0,
-        # a hidden track's place is so unsure that it would take every stray detection near it:
-        # what surprises starts a track of its own, and is reunited when it has been seen again
+        # several of ten detections of people are of something else
         'most_surprise': -4.0,
         'reunite_gate': 25.0,
         # its scores of objects that are there are often low, so that weak ones start tracks, too,
@@ -264,8 +263,14 @@ def image_config(class_ids: Iterable[int], **changes: Any) -> TrackerConfig:
         class_ids: that it gives.
         **changes: fields of ``TrackerConfig`` that shall differ.
     """
-    # in the image things of several classes do stand one before the other
-    settings: dict[str, Any] = {'reach': 1.5, 'rival_overlap': 1.0, **changes}
+    settings: dict[str, Any] = {
+        'reach': 1.5,
+        # in the image things of several classes do stand one before the other
+        'rival_overlap': 1.0,
+        'most_surprise': 1e6,
+        'reunite_gate': 0.0,
+        **changes,
+    }
     return TrackerConfig(classes=dict.fromkeys(class_ids, IMAGE_OBJECT), **settings)
 
 
