@@ -22,7 +22,7 @@ from sim_perception.tracking.tables import Rows, track_boxes
 FORBIDDEN = 1e6
 """Cost of a pair that must not be matched."""
 NEAR = 10.0
-"""Distance from the sensor below which surprise grows no more, metres: objects are not denser there."""
+"""Distance below which surprise grows no more, metres: objects are not denser there."""
 Matches = npt.NDArray[np.int64]
 
 
