@@ -105,7 +105,7 @@ def pick_objects(spec: str, count: int) -> Iterator[tuple[LabelScene, TrueObject
         DatasetError: for unusable data.
     """
     population = Population()
-    scenes, _ = open_scenes(spec, count)
+    scenes, _ = open_scenes(spec, 2 * count)  # not every frame has one
     left = count
     for scene in scenes:
         for thing in scene.objects:
