@@ -6,76 +6,96 @@ several detections is compared with the lost ones instead, tracklet by tracklet.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.tracking.associate import FORBIDDEN, assign
 from sim_perception.tracking.config import TrackerConfig
-from sim_perception.tracking.tables import VISIBLE, Rows, logit
+from sim_perception.tracking.overlap import kernel
+from sim_perception.tracking.tables import Rows
 
 Mask = npt.NDArray[np.bool_]
 LEAST_SECONDS = 0.25
 """Tracks that were lost for less are still matched with single detections."""
 
 
-def reunite(tracks: Rows, classes: Rows, config: TrackerConfig, stamp: int) -> Mask:
-    """Let fresh tracks take over lost ones that they are, and return which rows live on.
+def reunite(
+    tracks: Rows, classes: Rows, config: TrackerConfig, instant: float, stamp: int
+) -> Mask | None:
+    """Let fresh tracks take over lost ones that they are.
 
     A fresh track is one that can be shown from this frame on. It takes the identity, the size and
     the class of a confirmed track of its group that was last seen before it began and whose place
-    agrees, the cheapest assignment within ``config.reunite_gate``; the lost row is to be dropped.
+    agrees, the cheapest assignment within ``config.reunite_gate``.
 
     Args:
         tracks: of this frame, changed in place.
         classes: rows of ``CLASS_DTYPE``.
         config: thresholds; a gate of 0 reunites nothing.
+        instant: ``config.instant_score`` as log-odds.
         stamp: of the frame, nanoseconds.
+
+    Returns:
+        (N,) which rows live on, or None for all.
     """
-    alive = np.ones(len(tracks), bool)
     if config.reunite_gate <= 0:
-        return alive
-    lost = np.flatnonzero(_lost(tracks, stamp))
-    fresh = np.flatnonzero(_fresh(tracks, config)) if len(lost) else lost
+        return None
+    fresh = _fresh(tracks, config, instant)
     if not len(fresh):
-        return alive
-    pairs = assign(_costs(tracks, classes, lost, fresh, config.reunite_gate))
+        return None
+    unseen = tracks['seen'] < stamp - round(1e9 * LEAST_SECONDS)
+    lost = np.flatnonzero(tracks['confirmed'] & unseen)
+    if not len(lost):
+        return None
+    costs = _costs(
+        tracks['mean'], tracks['cov'], classes['group'][tracks['kind']], tracks['seen'],
+        tracks['born'], lost, fresh, config.reunite_gate,
+    )  # fmt: skip
+    pairs = assign(costs)
     old, new = lost[pairs[:, 0]], fresh[pairs[:, 1]]
     for name in ('id', 'born', 'kind', 'votes', 'size'):
         tracks[name][new] = tracks[name][old]
     tracks['hits'][new] += tracks['hits'][old]
     tracks['logit'][new] = np.maximum(tracks['logit'][new], tracks['logit'][old])
     tracks['confirmed'][new] = True
+    alive = np.ones(len(tracks), bool)
     alive[old] = False
     return alive
 
 
-def _lost(tracks: Rows, stamp: int) -> Mask:
-    unseen = tracks['seen'] < stamp - round(1e9 * LEAST_SECONDS)
-    return np.asarray(tracks['confirmed'] & unseen)
-
-
-def _fresh(tracks: Rows, config: TrackerConfig) -> Mask:
-    """Return which tracks could not be shown before this frame, and can be now."""
+def _fresh(tracks: Rows, config: TrackerConfig, instant: float) -> npt.NDArray[np.intp]:
+    """Return the rows that could not be shown before this frame, and can be now."""
     hits = tracks['hits']
-    just = tracks['confirmed'] & (hits == max(config.confirm_hits, 1))
-    at_once = (hits == 1) & (tracks['logit'] >= logit(config.instant_score))
-    return np.asarray((tracks['place'] == VISIBLE) & (tracks['detection'] >= 0) & (just | at_once))
+    fresh = hits == max(config.confirm_hits, 1)
+    fresh |= (hits == 1) & (tracks['logit'] >= instant)
+    return np.flatnonzero(fresh & (tracks['detection'] >= 0))
 
 
+@kernel
 def _costs(
-    tracks: Rows,
-    classes: Rows,
+    mean: npt.NDArray[np.float64],
+    cov: npt.NDArray[np.float64],
+    group: npt.NDArray[np.int64],
+    seen: npt.NDArray[np.int64],
+    born: npt.NDArray[np.int64],
     lost: npt.NDArray[np.intp],
     fresh: npt.NDArray[np.intp],
     gate: float,
 ) -> npt.NDArray[np.float64]:
     """Return (lost, fresh) squared Mahalanobis distances of centres and log-determinants."""
-    old, new = tracks[lost][:, None], tracks[fresh][None]
-    away = old['mean'][..., :2] - new['mean'][..., :2]
-    doubt = old['cov'][..., :2, :2] + new['cov'][..., :2, :2]
-    solved = np.linalg.solve(doubt, away[..., None])[..., 0]
-    distance = (away * solved).sum(-1)
-    group = classes['group'][tracks['kind']]
-    same = (group[lost][:, None] == group[fresh][None]) & (old['seen'] < new['born'])
-    costs = distance + np.log(np.linalg.det(doubt))
-    return np.where(same & (distance <= gate), costs, FORBIDDEN)
+    costs = np.full((len(lost), len(fresh)), FORBIDDEN)
+    for a in range(len(lost)):
+        for b in range(len(fresh)):
+            i, j = lost[a], fresh[b]
+            if group[i] != group[j] or seen[i] >= born[j]:
+                continue
+            x, y = mean[i, 0] - mean[j, 0], mean[i, 1] - mean[j, 1]
+            xx, xy = cov[i, 0, 0] + cov[j, 0, 0], cov[i, 0, 1] + cov[j, 0, 1]
+            yy = cov[i, 1, 1] + cov[j, 1, 1]
+            determinant = xx * yy - xy * xy
+            away = (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant
+            if away <= gate:
+                costs[a, b] = away + math.log(determinant)
+    return costs

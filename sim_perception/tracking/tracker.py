@@ -75,7 +75,8 @@ class Tracker:
         self.next_id = first_id
         self._columns = 0  # of the boxes; 0 before the first
         c = self.config
-        self._high, self._spawn = logit([c.high_score, c.spawn_score]).tolist()
+        scores = [c.high_score, c.spawn_score, c.instant_score]
+        self._high, self._spawn, self._instant = logit(scores).tolist()
         self.reset()
 
     def reset(self) -> None:
@@ -138,9 +139,9 @@ class Tracker:
         )  # fmt: skip
         self.next_id += len(new)
         self.tracks = joined(self.tracks if alive.all() else self.tracks[alive], new)
-        alive = reunite(self.tracks, self.classes, self.config, stamp)
-        if not alive.all():
-            self.tracks = self.tracks[alive]
+        left = reunite(self.tracks, self.classes, self.config, self._instant, stamp)
+        if left is not None:
+            self.tracks = self.tracks[left]
         if dt < 0:
             shift(self.tracks, -dt)
         assert self.stamp is not None

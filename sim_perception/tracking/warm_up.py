@@ -10,7 +10,7 @@ from sim_perception.tracking.occlusion import BoxView
 from sim_perception.tracking.tracker import Tracker
 from sim_perception.types import Camera
 
-_FRAMES = 4
+_FRAMES = 24
 _PERIOD = 100_000_000  # nanoseconds
 
 
@@ -28,7 +28,9 @@ def warm_up(config: TrackerConfig, *, image: bool = False) -> None:
         boxes = np.array([[10.0 + n, 0, 0, 0, 4, 2, 2], [20, 5, 0, 0, 4, 2, 2]])
         if image:
             boxes = np.array([[10.0 + n, 10, 20 + n, 30], [40, 10, 50, 30]])
-        boxes = boxes[: 2 - n % 2]  # one is lost in every second frame
+        # one is lost for a while, then another one comes
+        boxes = boxes[: 2 - (8 <= n < 16)]
+        boxes[1:, 0] += 30.0 * (n >= 16)
         count = len(boxes)
         arrays = DetectionArrays(np.full(count, class_id), np.ones(count), boxes)
         tracker.step((n + 1) * _PERIOD, arrays, view=None if image else view)
