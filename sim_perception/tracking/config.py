@@ -241,11 +241,11 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
         # several of ten detections of people are of something else
         'most_surprise': -4.0,
         'reunite_gate': 25.0,
-        # its scores of objects that are there are often low, so that weak ones start tracks, too,
-        # but only sure ones are shown
+        # its scores of objects that are there are often low: weak ones keep tracks and find them
+        # again, but start none
         'high_score': 0.3,
         'low_score_reach': 2.0,
-        'spawn_score': 0.3,
+        'spawn_score': 0.4,
         'report_score': 0.4,
         'hidden_score': 0.1,
         'confirm_hits': 3,
