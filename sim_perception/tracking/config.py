@@ -217,12 +217,13 @@ def monocular(motion: ClassMotion) -> ClassMotion:
     must not be taken for speed; its headings are rough. Whether someone walks or stands cannot be
     told from such distances, so that nobody who may walk is drawn to rest.
     """
+    walks = motion.group == PEDESTRIAN.group
     return replace(
         motion,
-        position_noise=0.15,
+        position_noise=0.1 if walks else 0.3,  # the longer a thing the less sure is its centre
         range_noise=0.08,
         yaw_noise=max(0.25, motion.yaw_noise),
-        rest_speed=0.0 if motion.group == PEDESTRIAN.group else motion.rest_speed,
+        rest_speed=0.0 if walks else motion.rest_speed,
         life=5.0,
     )
 
