@@ -85,6 +85,13 @@ def associate(
 
 
 @kernel
+def mahalanobis(x: float, y: float, xx: float, xy: float, yy: float) -> tuple[float, float]:
+    """Return the squared Mahalanobis distance of x, y and the determinant of the covariance."""
+    determinant = xx * yy - xy * xy
+    return (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant, determinant
+
+
+@kernel
 def _costs(
     boxes: npt.NDArray[np.float64],
     cov: npt.NDArray[np.float64],
@@ -112,9 +119,10 @@ def _costs(
                 continue
             sxx, sxy = cov[i, 0, 0] + noise[j, 0], cov[i, 0, 1] + noise[j, 1]
             syy = cov[i, 1, 1] + noise[j, 2]
-            determinant = sxx * syy - sxy * sxy
-            distance = (syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey) / determinant
+            distance, determinant = mahalanobis(ex, ey, sxx, sxy, syy)
             shared = overlap(boxes[i], detected[j])
+            if distance > gate and shared < 0.1:
+                continue
             miss = remainder(detected[j, 3] - boxes[i, 3], math.pi)
             doubt = yaw_cov[i, 0] + yaw_noise[kind[i]] ** 2
             cost = min(distance, 2 * gate) + math.log1p(miss * miss / doubt / 4)
@@ -122,7 +130,7 @@ def _costs(
             spread = math.log(determinant)
             # one radian by one unit of log-distance is an area of distance^2
             surprise = cost + spread - 4 * math.log(away[j])
-            if (distance > gate or surprise > most_surprise) and shared < 0.1:
+            if surprise > most_surprise and shared < 0.1:
                 continue
             # standard sizes: the determinant is compared with that of a certain track
             costs[i, j] = cost + 0.5 * spread

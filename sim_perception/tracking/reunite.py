@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.tracking.associate import FORBIDDEN, assign
+from sim_perception.tracking.associate import FORBIDDEN, assign, mahalanobis
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.overlap import kernel
 from sim_perception.tracking.tables import Rows
@@ -94,8 +94,7 @@ def _costs(
             x, y = mean[i, 0] - mean[j, 0], mean[i, 1] - mean[j, 1]
             xx, xy = cov[i, 0, 0] + cov[j, 0, 0], cov[i, 0, 1] + cov[j, 0, 1]
             yy = cov[i, 1, 1] + cov[j, 1, 1]
-            determinant = xx * yy - xy * xy
-            away = (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant
+            away, determinant = mahalanobis(x, y, xx, xy, yy)
             if away <= gate:
                 costs[a, b] = away + math.log(determinant)
     return costs
