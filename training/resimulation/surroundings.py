@@ -181,12 +181,13 @@ def sheet(
     doubtful = np.isin(view.semantic[at].ravel()[faces[:, 0]], vehicles)
     shown = np.zeros(len(faces), bool)
     votes = np.zeros(len(faces), np.float32)
-    for number, other in enumerate([*later, *witnesses]):
+    for other in later:
         judged = _judged(other, middles[good])
-        if number < len(later):
-            shown[good] |= judged > 0
-        if number < len(later) or not np.array_equal(other.world_T_camera, view.world_T_camera):
-            votes[good] += judged
+        shown[good] |= judged > 0
+        votes[good] += judged
+    for other in witnesses:
+        if not np.array_equal(other.world_T_camera, view.world_T_camera):
+            votes[good] += _judged(other, middles[good])
     cells = (len(rows) - 1, len(columns) - 1, 2)
     good = _agreed(votes.reshape(cells), good.reshape(cells), doubtful.reshape(cells)).ravel()
     good &= ~shown
