@@ -29,7 +29,7 @@ from rosbags.typesys import Stores, get_typestore
 from torch.utils.data import DataLoader, Dataset
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.decode import columns
+from sim_perception.bags.clouds import columns
 from sim_perception.bags.messages import StampedMessage
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.writer import BagWriter

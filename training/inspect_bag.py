@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.table import Table
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.decode import xyz
+from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.lidar import project_cloud

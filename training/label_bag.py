@@ -12,7 +12,7 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.detect import boxes_from_clusters, boxes_from_segmentation
 from sim_perception.autolabel.motion import still_points
 from sim_perception.bags import topics as t_
-from sim_perception.bags.decode import xyz
+from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.cameras import undistort_boxes

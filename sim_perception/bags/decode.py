@@ -49,7 +49,6 @@ _TO_RGB = {
     'yuv422_yuy2': cv2.COLOR_YUV2RGB_YUY2,
     'yuyv': cv2.COLOR_YUV2RGB_YUY2,
 }
-_POINT_TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
 
 
 def image_layout(encoding: str) -> tuple[str, int]:
@@ -170,73 +169,6 @@ def camera_of(message: Any) -> Camera:
         )  # fmt: skip
     except (ValueError, IndexError) as error:
         raise MessageError(f'unusable camera info: {error}') from error
-
-
-def cloud_array(message: Any, needs: tuple[str, ...] = ('x', 'y', 'z')) -> Array:
-    """Return a ``sensor_msgs/PointCloud2`` as a 1-D structured array, named as its fields.
-
-    Raises:
-        MessageError: if a needed field is missing or the sizes contradict each other.
-    """
-    order = '>' if message.is_bigendian else '<'
-    names = [field.name for field in message.fields]
-    missing = [name for name in needs if name not in names]
-    if missing:
-        raise MessageError(
-            f'cloud lacks the field(s) {", ".join(missing)}; it has {", ".join(names) or "none"}'
-        )
-    formats = []
-    for field in message.fields:
-        if field.datatype not in _POINT_TYPES:
-            raise MessageError(f'cloud field {field.name!r} has unknown type {field.datatype}')
-        scalar = order + _POINT_TYPES[field.datatype]
-        formats.append((scalar, (field.count,)) if field.count > 1 else scalar)
-    try:
-        dtype = np.dtype(
-            {
-                'names': names,
-                'formats': formats,
-                'offsets': [field.offset for field in message.fields],
-                'itemsize': message.point_step,
-            }
-        )
-    except ValueError as error:
-        raise MessageError(f'cloud fields do not fit its point_step: {error}') from error
-    height, width = int(message.height), int(message.width)
-    row = width * message.point_step
-    data = np.frombuffer(message.data, np.uint8)
-    if height and width and (message.row_step < row
-                             or len(data) < message.row_step * (height - 1) + row):  # fmt: skip
-        raise MessageError(
-            f'cloud has {len(data)} bytes, {height} rows of {width} points of '
-            f'{message.point_step} bytes need {row * height}; was it truncated?'
-        )
-    strides = (int(message.row_step) or row, int(message.point_step))
-    rows: Array = np.ndarray((height, width), dtype, data, strides=strides)
-    points = rows.reshape(-1)
-    return points if order == '<' else points.astype(dtype.newbyteorder('='))
-
-
-def columns(points: Array, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    """Return (N, len(names)) float32 columns of a structured cloud, contiguous and writable."""
-    fields: Any = points.dtype.fields or {}
-    kinds = {fields[name][0] for name in names}
-    offsets = [fields[name][1] for name in names]
-    size = 4 * len(names)
-    if kinds != {np.dtype('<f4')} or offsets != list(range(offsets[0], offsets[0] + size, 4)):
-        return np.stack([points[name] for name in names], -1).astype(np.float32, copy=False)
-    # Side by side, as coordinates mostly are: copied as one opaque value per point, which
-    # numpy does many times faster than number by number.
-    together = np.dtype(
-        {'names': ['all'], 'formats': [f'V{size}'], 'offsets': [offsets[0]],
-         'itemsize': points.itemsize}
-    )  # fmt: skip
-    return points.view(together)['all'].copy().view(np.float32).reshape(-1, len(names))
-
-
-def xyz(points: Array) -> npt.NDArray[np.float32]:
-    """Return the (N, 3) float32 coordinates of a structured cloud, contiguous and writable."""
-    return columns(points, ('x', 'y', 'z'))
 
 
 def _class_and_visibility(results: Any, taxonomy: Taxonomy) -> tuple[int, float, float | None]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from sim_perception.bags import decode
 from sim_perception.bags.bag_files import BagFiles, TopicIndex
+from sim_perception.bags.clouds import cloud_array
 from sim_perception.bags.errors import (
     BagError,
     BagWarning,
@@ -261,7 +262,7 @@ class BagReader:
         Raises:
             MessageError: if a needed column is missing or the sizes contradict each other.
         """
-        return decode.cloud_array(self.message(topic, number), needs)
+        return cloud_array(self.message(topic, number), needs)
 
     def detections(
         self, topic: str, number: int, taxonomy: Taxonomy | None = None

@@ -95,9 +95,10 @@ def level_cloud(
         return rigid, sensor, None
     first = stamp_to_ns(message.header.stamp)
     seconds = np.zeros(len(points))
-    if _TIME in (points.dtype.names or ()):
+    if _TIME in (points.dtype.names or ()) and points[_TIME].ndim == 1:
         seconds = points[_TIME].astype(float)
-    if not np.isfinite(seconds).all() or np.ptp(seconds) > _LONGEST_SCAN_S:
+    # Columns that are not finite, in other units or since another moment say nothing.
+    if not (np.abs(seconds) <= _LONGEST_SCAN_S).all():
         return rigid, sensor, world_T_level
 
     def pose(time: float) -> npt.NDArray[np.floating]:

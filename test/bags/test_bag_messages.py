@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from sim_perception.bags import decode, messages
 from sim_perception.bags import topics as t_
+from sim_perception.bags.clouds import cloud_array, xyz
 from sim_perception.bags.errors import MessageError
 from sim_perception.bags.typestore import message_class, serialize, typestore
 from sim_perception.geometry.transforms import from_euler
@@ -163,11 +164,11 @@ def clouds(draw: st.DrawFn) -> np.ndarray:
 @given(clouds())
 @settings(max_examples=50)
 def test_clouds_survive(cloud: np.ndarray) -> None:
-    decoded = decode.cloud_array(round_trip(messages.cloud_message(cloud, STAMP, 'lidar')))
+    decoded = cloud_array(round_trip(messages.cloud_message(cloud, STAMP, 'lidar')))
     assert decoded.dtype.names == cloud.dtype.names
     for name in cloud.dtype.names or ():
         assert decoded[name].tobytes() == cloud[name].tobytes()
-    coordinates = decode.xyz(decoded)
+    coordinates = xyz(decoded)
     np.testing.assert_array_equal(coordinates, np.stack([cloud[n] for n in 'xyz'], -1))
 
 
@@ -177,8 +178,8 @@ def test_big_endian_double_cloud() -> None:
     message = messages.cloud_message(cloud, STAMP, 'lidar')
     message.data = cloud.astype(cloud.dtype.newbyteorder('>')).view(np.uint8)
     message.is_bigendian = True
-    decoded = decode.cloud_array(message)
-    np.testing.assert_array_equal(decode.xyz(decoded), [[1, 4, 5], [2, 4, 5], [3, 4, 5]])
+    decoded = cloud_array(message)
+    np.testing.assert_array_equal(xyz(decoded), [[1, 4, 5], [2, 4, 5], [3, 4, 5]])
 
 
 def test_organised_cloud_with_padded_rows() -> None:
@@ -187,7 +188,7 @@ def test_organised_cloud_with_padded_rows() -> None:
     message = messages.cloud_message(cloud, STAMP, 'lidar')
     rows = cloud.view(np.uint8).reshape(2, -1)
     message.row_step, message.data = 40, np.pad(rows, ((0, 0), (0, 4))).reshape(-1)
-    np.testing.assert_array_equal(decode.cloud_array(message)['x'], np.arange(6))
+    np.testing.assert_array_equal(cloud_array(message)['x'], np.arange(6))
 
 
 def test_dense_flag_tells_of_nan() -> None:
@@ -201,16 +202,16 @@ def test_contradicting_clouds_are_refused() -> None:
     cloud = np.zeros(3, [('x', '<f4'), ('y', '<f4'), ('range', '<f4')])
     message = messages.cloud_message(cloud, STAMP, 'lidar')
     with pytest.raises(MessageError, match=r'lacks the field\(s\) z; it has x, y, range'):
-        decode.cloud_array(message)
+        cloud_array(message)
     message.width = 4
     with pytest.raises(MessageError, match='truncated'):
-        decode.cloud_array(message, needs=())
+        cloud_array(message, needs=())
     message.point_step = 8
-    with pytest.raises(MessageError, match='do not fit'):
-        decode.cloud_array(message, needs=())
+    with pytest.raises(MessageError, match='does not fit'):
+        cloud_array(message, needs=())
     message.fields[0].datatype = 99
     with pytest.raises(MessageError, match="'x' has unknown type 99"):
-        decode.cloud_array(message, needs=())
+        cloud_array(message, needs=('x', 'y'))
     with pytest.raises(ValueError, match='named columns'):
         messages.cloud_message(np.zeros((3, 3)), STAMP, 'lidar')
 
@@ -290,10 +291,10 @@ def test_unknown_class_gets_the_ignore_id() -> None:
 def test_object_states_have_every_column() -> None:
     truth = some_truth()
     cloud = messages.cloud_message(messages.object_states(truth), STAMP, 'odom')
-    rows = decode.cloud_array(round_trip(cloud))
+    rows = cloud_array(round_trip(cloud))
     np.testing.assert_array_equal(rows['id'], truth.id)
     np.testing.assert_array_equal(rows['class'], truth.class_id)
-    np.testing.assert_allclose(decode.xyz(rows), truth.world_T_object[:, :3, 3], rtol=1e-6)
+    np.testing.assert_allclose(xyz(rows), truth.world_T_object[:, :3, 3], rtol=1e-6)
     for names, values in (('vx vy vz', truth.velocity), ('fx fy fz', truth.net_force)):
         np.testing.assert_allclose(
             np.stack([rows[n] for n in names.split()], -1), values, rtol=1e-6

@@ -234,12 +234,12 @@ def bad_clouds():
     odd = to_cloud(POINTS, Header())
     odd.fields = [PointField(name=n, offset=0, datatype=99, count=1) for n in 'xyz']
     return [
-        (no_z, 'lacks the fields z; it has x, y'),
+        (no_z, r'lacks the field\(s\) z; it has x, y'),
         (empty, 'cloud is empty'),
         (to_cloud(nans, Header()), 'no finite point'),
         (short, 'truncated'),
-        (twice, 'malformed fields'),
-        (odd, 'malformed fields'),
+        (twice, "2 fields 'x'"),
+        (odd, "'x' has unknown type 99"),
     ]
 
 

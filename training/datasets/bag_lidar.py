@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from sim_perception.bags.decode import xyz
+from sim_perception.bags.clouds import xyz
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.lidar import project_cloud
 from training.datasets.open_bags import OpenBags

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.decode import xyz
+from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import BagError, TransformError
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.cameras import project, unproject
