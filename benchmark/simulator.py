@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from sim_perception.geometry.transforms import invert, to_quaternion
-from sim_perception.simulator.lidar import Lidar
-from sim_perception.simulator.parallel import usable_cores
+from sim_perception.simulator.common.parallel import usable_cores
 from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.sensors.lidar import Lidar
 from sim_perception.simulator.simulation import Simulation
 
 _START = """

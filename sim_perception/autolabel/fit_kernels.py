@@ -23,7 +23,7 @@ from sim_perception.autolabel.posed_shape import (
     posed_residual,
     silhouette,
 )
-from sim_perception.simulator.kernels import inlined, kernel
+from sim_perception.kernels import inlined, kernel
 
 _FREE = (0.25, 0.6)
 """How far before a point on the object there is certainly nothing, metres."""

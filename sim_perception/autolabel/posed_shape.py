@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.simulator.kernels import inlined, kernel
+from sim_perception.kernels import inlined, kernel
 
 F64 = npt.NDArray[np.float64]
 

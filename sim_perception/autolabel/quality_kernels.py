@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim_perception.autolabel.posed_shape import point_residual
-from sim_perception.simulator.kernels import kernel
+from sim_perception.kernels import kernel
 
 
 @kernel

@@ -14,7 +14,7 @@ import numpy as np
 
 from sim_perception.autolabel.fit_kernels import evaluate, solve, take_step
 from sim_perception.autolabel.posed_shape import F64, SHAPE
-from sim_perception.simulator.kernels import kernel
+from sim_perception.kernels import kernel
 
 _ROBUST = 9.0
 """Squared deviations beyond which a pixel is an outlier."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.transforms import from_quaternion, to_quaternion
-from sim_perception.simulator.scene import Mesh
+from sim_perception.simulator.common.scene import Mesh
 
 Array = npt.NDArray[np.floating]
 Color = tuple[float, float, float]

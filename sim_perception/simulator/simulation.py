@@ -7,14 +7,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.simulator.annotations import ObjectTruth, object_truth
-from sim_perception.simulator.lidar import Lidar, LidarScan, LidarSpec
-from sim_perception.simulator.renderer import LAYERS, CameraSample, Renderer
-from sim_perception.simulator.replay import ReplayWorld
+from sim_perception.simulator.common.scene import Objects, Scene, WorldState
 from sim_perception.simulator.scenario import Scenario
-from sim_perception.simulator.scene import Objects, Scene, WorldState
-from sim_perception.simulator.sensors import draw_camera, lidar_pose
-from sim_perception.simulator.world import World
+from sim_perception.simulator.sensors.camera import LAYERS, CameraSample, Renderer
+from sim_perception.simulator.sensors.lidar import Lidar, LidarScan, LidarSpec
+from sim_perception.simulator.street.draws import draw_camera, lidar_pose
+from sim_perception.simulator.truth.annotations import ObjectTruth, object_truth
+from sim_perception.simulator.world.replay import ReplayWorld
+from sim_perception.simulator.world.world import World
 from sim_perception.types import Camera
 
 F64 = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ from sim_perception.bags.clouds import cloud_array, xyz
 from sim_perception.bags.errors import MessageError
 from sim_perception.bags.typestore import message_class, serialize, typestore
 from sim_perception.geometry.transforms import from_euler
-from sim_perception.simulator.annotations import ObjectTruth
+from sim_perception.simulator.truth.annotations import ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, make_transform
-from sim_perception.simulator.scene import (
+from sim_perception.simulator.common.scene import (
     Assets,
     Environment,
     Instances,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from synthetic_scenes import forward_camera, mount, street
 
-from sim_perception.simulator.lidar import Lidar, LidarSpec
-from sim_perception.simulator.renderer import Renderer
-from sim_perception.simulator.scene import Sensor
+from sim_perception.simulator.common.scene import Sensor
+from sim_perception.simulator.sensors.camera import Renderer
+from sim_perception.simulator.sensors.lidar import Lidar, LidarSpec
 
 _HERE = Path(__file__).parent
 

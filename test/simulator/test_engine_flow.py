@@ -6,7 +6,7 @@ from synthetic_scenes import Builder, box_mesh, forward_camera, mount, plane_mes
 
 from sim_perception.geometry.cameras import pixel_rays, project, unproject
 from sim_perception.geometry.transforms import from_euler, invert, transform_points
-from sim_perception.simulator.renderer import Renderer
+from sim_perception.simulator.sensors.camera import Renderer
 
 LAYERS = frozenset({'depth', 'flow', 'instance'})
 

@@ -17,9 +17,9 @@ from synthetic_scenes import (
 
 from sim_perception.geometry.cameras import pixel_rays, unproject
 from sim_perception.geometry.transforms import invert, transform_points
-from sim_perception.simulator.parallel import Workers
-from sim_perception.simulator.renderer import Renderer
-from sim_perception.simulator.tracing import EmbreeTracer, PythonTracer
+from sim_perception.simulator.common.parallel import Workers
+from sim_perception.simulator.sensors.camera import Renderer
+from sim_perception.simulator.surfaces.tracing import EmbreeTracer, PythonTracer
 from sim_perception.taxonomy import load_taxonomy
 
 LABELS = frozenset({'depth', 'semantic', 'instance', 'normals'})

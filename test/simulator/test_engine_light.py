@@ -11,13 +11,13 @@ from synthetic_scenes import Builder, box_mesh, forward_camera, mount, plane_mes
 
 from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
-from sim_perception.simulator.camera_sensor import develop
-from sim_perception.simulator.lens import make_lens
-from sim_perception.simulator.mipmaps import LINEAR, build_pyramids
-from sim_perception.simulator.parallel import Workers
-from sim_perception.simulator.renderer import Renderer
-from sim_perception.simulator.scene import Sensor
-from sim_perception.simulator.sky import make_clouds
+from sim_perception.simulator.common.parallel import Workers
+from sim_perception.simulator.common.scene import Sensor
+from sim_perception.simulator.light.mipmaps import LINEAR, build_pyramids
+from sim_perception.simulator.light.sky import make_clouds
+from sim_perception.simulator.sensors.camera import Renderer
+from sim_perception.simulator.sensors.isp import develop
+from sim_perception.simulator.surfaces.lens import make_lens
 
 RGB = frozenset({'rgb'})
 DOWN = from_euler(0, np.pi / 2, 0, np.array([0.0, 0.0, 20.0])) @ BODY_T_OPTICAL

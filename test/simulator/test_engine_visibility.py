@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_scenes import Builder, box_mesh, forward_camera, mount, plane_mesh, sphere_mesh
 
-from sim_perception.simulator.renderer import Renderer
+from sim_perception.simulator.sensors.camera import Renderer
 
 ID = frozenset({'instance'})
 

@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from sim_perception.geometry.trajectory import Trajectory
 from sim_perception.geometry.transforms import from_euler, invert, make_transform
+from sim_perception.simulator.common.scene import Mesh
+from sim_perception.simulator.content.materials import Slot
+from sim_perception.simulator.content.meshes.builder import MeshBuilder, grid_faces
+from sim_perception.simulator.content.meshes.classes import class_id
+from sim_perception.simulator.content.textures import SIZE
 from sim_perception.simulator.drive import (
     TEXTURED,
     Drive,
@@ -25,19 +31,13 @@ from sim_perception.simulator.drive import (
     read_drive,
     write_drive,
 )
-from sim_perception.simulator.materials import Slot
-from sim_perception.simulator.meshes.builder import MeshBuilder, grid_faces
-from sim_perception.simulator.meshes.classes import class_id
 from sim_perception.simulator.scenario import (
     ScenarioError,
     load_scenario,
     parse_scenario,
     scenario_names,
 )
-from sim_perception.simulator.scene import Mesh
 from sim_perception.simulator.simulation import Simulation
-from sim_perception.simulator.textures import SIZE
-from sim_perception.simulator.trajectory import Trajectory
 
 SPEED = 4.0
 

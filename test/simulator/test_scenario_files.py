@@ -8,7 +8,7 @@ from sim_perception.simulator.scenario import (
     parse_scenario,
     scenario_names,
 )
-from sim_perception.simulator.sensors import draw_camera, draw_environment, draw_sensor
+from sim_perception.simulator.street.draws import draw_camera, draw_environment, draw_sensor
 
 EXPECTED = {'clean', 'target', 'training', 'training_worn', 'occlusion', 'dusk', 'rain', 'demo'}
 

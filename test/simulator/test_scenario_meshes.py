@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_perception.simulator.meshes import (
+from sim_perception.simulator.content.meshes import (
     buildings,
     furniture,
     people,
@@ -12,9 +12,9 @@ from sim_perception.simulator.meshes import (
     vehicle,
     woods,
 )
-from sim_perception.simulator.meshes.builder import MeshBuilder
-from sim_perception.simulator.population import build_fleet
+from sim_perception.simulator.content.meshes.builder import MeshBuilder
 from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.world.population import build_fleet
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -184,7 +184,7 @@ def test_an_empty_builder_says_so():
 
 @pytest.mark.parametrize('domain', ['clean', 'target'])
 def test_textures_are_repeatable_and_tileable(domain):
-    from sim_perception.simulator import textures
+    from sim_perception.simulator.content import textures
 
     for kind in ('asphalt', 'grass', 'plaster', 'leaf'):
         image = textures.texture(kind, 5, domain)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sim_perception.simulator.layout import Layout
-from sim_perception.simulator.renderer import CameraSample
 from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.sensors.camera import CameraSample
 from sim_perception.simulator.simulation import Simulation
-from sim_perception.simulator.walkers import on_the_road
-from sim_perception.simulator.world import World
+from sim_perception.simulator.street.layout import Layout
+from sim_perception.simulator.street.walkers import on_the_road
+from sim_perception.simulator.world.world import World
 from sim_perception.taxonomy import load_taxonomy
 
 SHORT = {'duration_s': 3.0, 'street.land_use': 'rural'}

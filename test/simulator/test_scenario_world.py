@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from sim_perception.simulator import traffic_kernel as kernel
 from sim_perception.simulator.scenario import load_scenario
-from sim_perception.simulator.world import World
+from sim_perception.simulator.street import traffic_kernel as kernel
+from sim_perception.simulator.world.world import World
 from sim_perception.taxonomy import load_taxonomy
 
 SHORT = {'duration_s': 4.0}
@@ -200,7 +200,7 @@ def test_wheels_roll_without_slipping():
 
 
 def test_limbs_repeat_with_the_stride():
-    from sim_perception.simulator import gait
+    from sim_perception.simulator.street import gait
 
     phase = np.linspace(0, 2 * np.pi, 9)
     one = np.ones(9)

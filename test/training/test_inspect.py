@@ -17,7 +17,7 @@ from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
-from sim_perception.simulator.annotations import ObjectTruth
+from sim_perception.simulator.truth.annotations import ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 from training.datasets.sources import SourceConfig

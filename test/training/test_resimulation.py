@@ -21,12 +21,12 @@ from sim_perception.geometry.transforms import (
 )
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapePca
-from sim_perception.simulator.camera_sensor import develop
+from sim_perception.simulator.common.parallel import Workers
+from sim_perception.simulator.common.scene import Sensor
+from sim_perception.simulator.content.materials import Slot
 from sim_perception.simulator.drive import DriveObject, Motion, read_drive
-from sim_perception.simulator.materials import Slot
-from sim_perception.simulator.parallel import Workers
 from sim_perception.simulator.scenario import load_scenario
-from sim_perception.simulator.scene import Sensor
+from sim_perception.simulator.sensors.isp import develop
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.cli import app
@@ -346,7 +346,7 @@ def test_radiance_is_what_the_camera_turned_into_bytes() -> None:
 
 
 def test_srgb_bytes_come_back() -> None:
-    from sim_perception.simulator.mipmaps import LINEAR
+    from sim_perception.simulator.light.mipmaps import LINEAR
 
     assert np.array_equal(to_srgb(LINEAR), np.arange(256))
 

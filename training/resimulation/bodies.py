@@ -11,15 +11,15 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from sim_perception.models.shape import SIZE, ShapePca, Surface, decode_mesh
-from sim_perception.simulator.assembly import Assembly
-from sim_perception.simulator.materials import Slot
-from sim_perception.simulator.meshes.builder import MeshBuilder, vertex_normals
-from sim_perception.simulator.meshes.classes import class_id
-from sim_perception.simulator.motion import Motion, Paths
-from sim_perception.simulator.population import Model, Population, build_fleet
-from sim_perception.simulator.posing import Poser
+from sim_perception.simulator.common.scene import Mesh
+from sim_perception.simulator.content.materials import Slot
+from sim_perception.simulator.content.meshes.builder import MeshBuilder, vertex_normals
+from sim_perception.simulator.content.meshes.classes import class_id
 from sim_perception.simulator.scenario import load_scenario
-from sim_perception.simulator.scene import Mesh
+from sim_perception.simulator.street.motion import Motion, Paths
+from sim_perception.simulator.world.assembly import Assembly
+from sim_perception.simulator.world.population import Model, Population, build_fleet
+from sim_perception.simulator.world.posing import Poser
 
 Array = npt.NDArray[np.floating]
 Size = tuple[float, float, float]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.appearance import Appearance, SurfacePixels, fit_appearance
 from sim_perception.simulator.drive import Drive, write_drive
-from sim_perception.simulator.mipmaps import LINEAR
+from sim_perception.simulator.light.mipmaps import LINEAR
 from sim_perception.simulator.scenario import Scenario, load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy

@@ -20,11 +20,11 @@ from sim_perception.autolabel.meshes import silhouette_mask
 from sim_perception.bags import topics as t_
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.cameras import unproject
+from sim_perception.geometry.trajectory import Trajectory
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapePca, Surface
 from sim_perception.simulator.drive import Drive, DriveObject, Motion, write_drive
-from sim_perception.simulator.trajectory import Trajectory
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
 from training.command import command_line

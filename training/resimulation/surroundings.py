@@ -18,10 +18,10 @@ from scipy.ndimage import distance_transform_edt
 
 from sim_perception.geometry.cameras import pixel_rays, project
 from sim_perception.geometry.transforms import invert, transform_points
+from sim_perception.simulator.common.scene import Mesh
+from sim_perception.simulator.content.meshes.builder import grid_faces
+from sim_perception.simulator.content.textures import SIZE
 from sim_perception.simulator.drive import TEXTURED, DrivePart
-from sim_perception.simulator.meshes.builder import grid_faces
-from sim_perception.simulator.scene import Mesh
-from sim_perception.simulator.textures import SIZE
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 

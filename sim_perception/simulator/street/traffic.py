@@ -1,0 +1,149 @@
+"""Lets a street's agents go: car following, giving way, waiting; drops what would collide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.street import traffic_kernel as kernel
+from sim_perception.simulator.street.agents import WARM_UP, Agent
+from sim_perception.simulator.street.draws import stream
+from sim_perception.simulator.street.layout import Layout
+from sim_perception.simulator.street.motion import SPACING, Motion, Paths
+
+F64 = npt.NDArray[np.float64]
+
+#: Seconds between rows of the motion.
+STEP = 0.1
+
+
+@dataclass(frozen=True)
+class TrafficResult:
+    """Agents that remain, the ego last, with their paths and motion."""
+
+    agents: tuple[Agent, ...]
+    paths: Paths
+    motion: Motion
+
+
+def run_traffic(scenario: Scenario, agents: list[Agent], layout: Layout) -> TrafficResult:
+    """Simulate agents, the ego last, and drop those that would touch another.
+
+    Agents that are dropped never show; the rest drove as if they were there.
+    """
+    paths = Paths([a.path for a in agents])
+    motion = _simulate(scenario, agents, layout, paths)
+    keep = _untouched(agents, paths, motion)
+    kept = tuple(a for a, k in zip(agents, keep, strict=True) if k)
+    chosen = np.flatnonzero(keep)
+    return TrafficResult(
+        kept,
+        Paths([a.path for a in kept]),
+        Motion(motion.start, motion.step, motion.s[:, chosen], motion.v[:, chosen],
+               motion.a[:, chosen]),
+    )  # fmt: skip
+
+
+def _simulate(scenario: Scenario, agents: list[Agent], layout: Layout, paths: Paths) -> Motion:
+    points, start, count = paths.table
+    curvature = _curvature(points, start, count)
+    rows = [(*p, i) for i, a in enumerate(agents) for p in a.passages]
+    passage = np.array([r[:5] for r in rows], float).reshape(-1, 5)
+    owner = np.array([r[5] for r in rows], np.int64)
+    rng = stream(scenario, 'lights')
+    lights = np.array([rng.uniform(0, kernel.LIGHT_PERIOD) if j.lights else -1.0
+                       for j in layout.junctions] or [-1.0])  # fmt: skip
+    interval = np.array([c for a in agents for c in a.crossings], float).reshape(-1, 2)
+    walker = np.array([i for i, a in enumerate(agents) for _ in a.crossings], np.int64)
+    hits, first = _meetings(agents, paths, interval, walker)
+    steps = int(np.ceil((WARM_UP + scenario.duration_s) / STEP)) + 3
+    s0 = np.array([a.start for a in agents])
+    desired = np.array([a.speed for a in agents])
+    kind = np.array([a.kind for a in agents], np.int64)
+    half = np.array([a.half for a in agents], float)
+    a_max = np.where(kind == kernel.VEHICLE, np.where(half[:, 0] > 2.9, 1.0, 1.7), 0.9)
+    s, v, a = kernel.simulate(
+        points, curvature, start, count, SPACING,
+        s0, 0.85 * desired, desired, half, kind, a_max,
+        passage, owner, _conflicts(agents, paths, passage, owner), lights,
+        interval, walker, hits, first, -WARM_UP, STEP, steps,
+    )  # fmt: skip
+    return Motion(-WARM_UP, STEP, s, v, a)
+
+
+def _curvature(points: F64, start: npt.NDArray, count: npt.NDArray) -> F64:
+    curvature = np.zeros(len(points))
+    for a, n in zip(start, count, strict=True):
+        heading = np.unwrap(np.arctan2(*np.gradient(points[a : a + n, :2], axis=0).T[::-1]))
+        curvature[a : a + n] = np.gradient(heading) / SPACING
+    return curvature
+
+
+def _segment(paths: Paths, i: int, low: float, high: float) -> F64:
+    s = np.arange(low, high, 1.0)
+    zero = np.zeros_like(s)
+    return paths.evaluate(np.full(len(s), i), s, zero, zero).position[:, :2]
+
+
+def _conflicts(
+    agents: list[Agent], paths: Paths, passage: F64, owner: npt.NDArray
+) -> npt.NDArray[np.bool_]:
+    """Return which pairs of passages cross in a junction; lane mates do not conflict."""
+    count = len(owner)
+    conflict = np.zeros((count, count), bool)
+    segments = [_segment(paths, int(i), p[0], p[1]) for i, p in zip(owner, passage, strict=True)]
+    for p in range(count):
+        for q in range(p + 1, count):
+            if passage[p, 2] != passage[q, 2] or not (len(segments[p]) and len(segments[q])):
+                continue
+            first = segments[p][0] - segments[q][0]
+            if (first**2).sum() < 1.2:
+                continue
+            gap = ((segments[p][:, None] - segments[q][None]) ** 2).sum(-1).min()
+            reach = agents[owner[p]].half[1] + agents[owner[q]].half[1] + 0.5
+            conflict[p, q] = conflict[q, p] = bool(gap < reach**2)
+    return conflict
+
+
+def _meetings(
+    agents: list[Agent], paths: Paths, interval: F64, walker: npt.NDArray
+) -> tuple[F64, npt.NDArray[np.int64]]:
+    """Return where vehicles' paths meet walkers' crossings, grouped by crossing."""
+    hits: list[tuple[float, ...]] = []
+    first = [0]
+    vehicles = [i for i, a in enumerate(agents) if a.kind != kernel.WALKER]
+    points, start, count = paths.table
+    for c, (low, high) in enumerate(interval):
+        s = np.arange(low, high + 0.25, 0.5)
+        zero = np.zeros_like(s)
+        way = paths.evaluate(np.full(len(s), walker[c]), s, zero, zero).position[:, :2]
+        lowest, highest = way.min(0) - 1, way.max(0) + 1
+        for i in vehicles:
+            table = points[start[i] : start[i] + count[i], :2]
+            inside = ((table > lowest) & (table < highest)).all(1)
+            k = np.flatnonzero(inside)
+            if not len(k):
+                continue
+            gap = ((way[:, None] - table[None, k]) ** 2).sum(-1)
+            m = int(gap.argmin())
+            if gap.flat[m] < 0.5:
+                hits.append((c, s[m // len(k)], i, float(k[m % len(k)] * SPACING)))
+        first.append(len(hits))
+    return np.array(hits, float).reshape(-1, 4), np.array(first, np.int64)
+
+
+def _untouched(agents: list[Agent], paths: Paths, motion: Motion) -> npt.NDArray[np.bool_]:
+    times = range(0, len(motion.s), 2)
+    index = np.arange(len(agents))
+    place = np.zeros((len(times), len(agents), 4))
+    for row, k in enumerate(times):
+        pose = paths.evaluate(index, motion.s[k], motion.v[k], motion.a[k])
+        place[row, :, :2] = pose.position[:, :2]
+        place[row, :, 2], place[row, :, 3] = np.cos(pose.yaw), np.sin(pose.yaw)
+    half = np.array([a.half for a in agents], float) + 0.04
+    keep = np.ones(len(agents), bool)
+    kernel.colliding(place, half, keep, len(agents) - 1)
+    return keep
