@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.evidence import read_evidence
 from sim_perception.autolabel.fit_kernels import Evidence
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.records import (
     LabelledFrame,
     read_frame,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.initialise import Candidate, hypotheses
-from sim_perception.autolabel.labeler import ShapeLabeler, gather
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler, gather
 from sim_perception.autolabel.mono import MonoLabeler, is_box
 from sim_perception.autolabel.refine import ShapeFit, make_view
 from sim_perception.autolabel.sight import Sight, SightConfig, angle_odds, look, with_size

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sim_perception.autolabel.config import LabelConfig, check_way
 from sim_perception.autolabel.fused import BESIDE_POINTS, FusedLabeler
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
 from sim_perception.autolabel.quality import ConfidenceModel
 from sim_perception.autolabel.render_labeler import load_render_labeler

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit_kernels import Evidence, Weights
 from sim_perception.autolabel.image_ground import ImageGround, ground_of_image
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.posed_shape import View
 from sim_perception.autolabel.quality import ConfidenceModel, measure, verdict
 from sim_perception.autolabel.refine import ShapeFit, best_fit, distinct, make_view

@@ -12,7 +12,7 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fused import cells_at
 from sim_perception.autolabel.image_ground import ground_of_image, ground_points
 from sim_perception.autolabel.initialise import Candidate
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.mono import is_box
 from sim_perception.autolabel.quality import ConfidenceModel
 from sim_perception.autolabel.refine import ShapeFit

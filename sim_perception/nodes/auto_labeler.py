@@ -20,7 +20,7 @@ from visualization_msgs.msg import MarkerArray
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.export import export_frames
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.meshes import surface_of
 from sim_perception.autolabel.modes import load_labeler
 from sim_perception.autolabel.records import LabelledFrame

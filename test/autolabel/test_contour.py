@@ -21,7 +21,7 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.contour import with_contour
 from sim_perception.autolabel.detect import boxes_from_clusters
 from sim_perception.autolabel.fit_kernels import evaluate
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.posed_shape import SHAPE
 from sim_perception.autolabel.refine import make_view
 from sim_perception.geometry.boxes import iou_2d

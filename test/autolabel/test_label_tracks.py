@@ -11,7 +11,7 @@ from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, car_state, made_sce
 
 from sim_perception.autolabel.evidence import read_evidence, write_evidence
 from sim_perception.autolabel.fit_kernels import evaluate
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.records import RecordError
 from sim_perception.autolabel.refine import make_view
 from sim_perception.autolabel.track_join import expected_pose

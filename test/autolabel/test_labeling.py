@@ -10,7 +10,7 @@ from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, SENSOR, car_state, 
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.initialise import rectangle
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.quality import REASONS
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import FrameError, LidarFrame, fit_ground

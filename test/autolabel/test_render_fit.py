@@ -13,7 +13,7 @@ from lidar_scenes import shape_model as cars
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit_kernels import Evidence
 from sim_perception.autolabel.initialise import find_candidates
-from sim_perception.autolabel.labeler import gather
+from sim_perception.autolabel.lidar_labeler import gather
 from sim_perception.autolabel.modes import load_labeler
 from sim_perception.autolabel.photometric import (
     PhotometricRefiner,

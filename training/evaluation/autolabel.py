@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.modes import COORDINATES, DEPTH, load_labeler
 from training.command import command_line
 from training.datasets.kitti_like import kitti_like

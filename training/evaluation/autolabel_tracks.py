@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.autolabel.labeler import ShapeLabeler
+from sim_perception.autolabel.lidar_labeler import ShapeLabeler
 from sim_perception.autolabel.tracks import Sighting
 from sim_perception.geometry.transforms import invert, transform_points
 from training.datasets.label_scenes import LabelScene
