@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from sim_perception.tracking.overlap import intersection, kernel
+from sim_perception.geometry.rectangle_overlap import intersection, kernel
 
 Array = npt.NDArray[np.float64]
 

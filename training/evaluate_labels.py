@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim_perception.autolabel.modes import COORDINATES
+from sim_perception.autolabel.labeler import COORDINATES
 from sim_perception.models.checkpoint import load_checkpoint
 from training.evaluate import frames_of, print_scores
 from training.evaluation.autolabel import CHECKPOINT, evaluate_autolabel

@@ -27,9 +27,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from sim_perception.autolabel.export_bag import write_bag
-from sim_perception.autolabel.export_coco import CocoFile
-from sim_perception.autolabel.export_nuscenes import write_nuscenes
+from sim_perception.autolabel.export.bag import write_bag
+from sim_perception.autolabel.export.coco import CocoFile
+from sim_perception.autolabel.export.nuscenes import write_nuscenes
 from sim_perception.autolabel.records import LabelledFrame, read_frame, write_atomically
 from sim_perception.taxonomy import load_taxonomy
 from training.command import command_line

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.detect import boxes_from_clusters, boxes_from_segmentation
-from sim_perception.autolabel.motion import still_points
+from sim_perception.autolabel.evidence.detect import boxes_from_clusters, boxes_from_segmentation
 from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.cameras import undistort_boxes
+from sim_perception.geometry.deskew import still_points
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2
 from vision_msgs.msg import Detection2DArray
 
-from sim_perception.autolabel.motion import still_points
 from sim_perception.geometry.cameras import undistort_boxes
+from sim_perception.geometry.deskew import still_points
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.ros.clouds import cloud_points

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.tracking.associate import Matches, associate, pair_costs
 from sim_perception.tracking.config import TrackerConfig, class_table
 from sim_perception.tracking.detections import DetectionArrays, Rejected, place, prepare
-from sim_perception.tracking.ego_motion import EgoMotion
 from sim_perception.tracking.occlusion import View
-from sim_perception.tracking.predict import predict, shift
-from sim_perception.tracking.prune import surviving
-from sim_perception.tracking.report import report
-from sim_perception.tracking.reunite import reunite
-from sim_perception.tracking.sources import Sources, outranked
-from sim_perception.tracking.spawn import spawn
+from sim_perception.tracking.steps.associate import Matches, associate, pair_costs
+from sim_perception.tracking.steps.ego_motion import EgoMotion
+from sim_perception.tracking.steps.predict import predict, shift
+from sim_perception.tracking.steps.prune import surviving
+from sim_perception.tracking.steps.report import report
+from sim_perception.tracking.steps.reunite import reunite
+from sim_perception.tracking.steps.sources import Sources, outranked
+from sim_perception.tracking.steps.spawn import spawn
+from sim_perception.tracking.steps.update import recall, update
 from sim_perception.tracking.tables import (
     EMPTY,
     UNKNOWN,
@@ -27,7 +28,6 @@ from sim_perception.tracking.tables import (
     track_boxes,
     track_dtype,
 )
-from sim_perception.tracking.update import recall, update
 
 Array = npt.NDArray[np.float64]
 

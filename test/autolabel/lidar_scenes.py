@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sim_perception.autolabel.posed_shape import SHAPE, silhouette
-from sim_perception.autolabel.refine import box_size, make_space, make_view
+from sim_perception.autolabel.fit.posed_shape import SHAPE, silhouette
+from sim_perception.autolabel.fit.refine import box_size, make_space, make_view
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
 from sim_perception.models.checkpoint import load_checkpoint

@@ -18,12 +18,12 @@ from lidar_scenes import (
 )
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.contour import with_contour
-from sim_perception.autolabel.detect import boxes_from_clusters
-from sim_perception.autolabel.fit_kernels import evaluate
-from sim_perception.autolabel.lidar_labeler import ShapeLabeler
-from sim_perception.autolabel.posed_shape import SHAPE
-from sim_perception.autolabel.refine import make_view
+from sim_perception.autolabel.evidence.contour import with_contour
+from sim_perception.autolabel.evidence.detect import boxes_from_clusters
+from sim_perception.autolabel.fit.kernels import evaluate
+from sim_perception.autolabel.fit.posed_shape import SHAPE
+from sim_perception.autolabel.fit.refine import make_view
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.geometry.boxes import iou_2d
 from sim_perception.geometry.lidar_frame import PreparedFrame
 from sim_perception.models.shape import decode_mesh

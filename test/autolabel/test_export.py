@@ -7,11 +7,16 @@ import pytest
 from labelled_frames import CAMERA, CAR, SIZE, TAXONOMY, box_space, camera_pose, made_frames
 from scipy.spatial.transform import Rotation
 
-from sim_perception.autolabel.export_bag import LABELS, write_bag
-from sim_perception.autolabel.export_coco import CocoFile, encode_mask
-from sim_perception.autolabel.export_kitti import level_T_label, scan_bytes, write_kitti
-from sim_perception.autolabel.export_nuscenes import write_nuscenes
-from sim_perception.autolabel.meshes import frame_masks, silhouette_mask, surface_of, write_meshes
+from sim_perception.autolabel.export.bag import LABELS, write_bag
+from sim_perception.autolabel.export.coco import CocoFile, encode_mask
+from sim_perception.autolabel.export.kitti import level_T_label, scan_bytes, write_kitti
+from sim_perception.autolabel.export.meshes import (
+    frame_masks,
+    silhouette_mask,
+    surface_of,
+    write_meshes,
+)
+from sim_perception.autolabel.export.nuscenes import write_nuscenes
 from sim_perception.autolabel.records import (
     LabelledFrame,
     RecordError,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from lidar_scenes import CAMERA, CAMERA_T_LEVEL, car_state, shape_model
 
-from sim_perception.autolabel.fit_kernels import solve
-from sim_perception.autolabel.posed_shape import SHAPE, edge_row, point_residual, silhouette
-from sim_perception.autolabel.refine import make_space, make_view
+from sim_perception.autolabel.fit.kernels import solve
+from sim_perception.autolabel.fit.posed_shape import SHAPE, edge_row, point_residual, silhouette
+from sim_perception.autolabel.fit.refine import make_space, make_view
 from sim_perception.models.shape import decode_mesh
 
 

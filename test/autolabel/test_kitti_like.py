@@ -9,7 +9,7 @@ pytest.importorskip('typer', reason='training is not installed')
 from lidar_scenes import CHECKPOINT, car_state, made_scene
 
 from sim_perception.autolabel.config import KITTI
-from sim_perception.autolabel.lidar_labeler import ShapeLabeler
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.types import Box3D
 from training.datasets.kitti_like import SHRINK, kitti_like

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, car_state, made_scene
 
-from sim_perception.autolabel.evidence import read_evidence, write_evidence
-from sim_perception.autolabel.fit_kernels import evaluate
-from sim_perception.autolabel.lidar_labeler import ShapeLabeler
+from sim_perception.autolabel.evidence.evidence import read_evidence, write_evidence
+from sim_perception.autolabel.fit.kernels import evaluate
+from sim_perception.autolabel.fit.refine import make_view
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.autolabel.records import RecordError
-from sim_perception.autolabel.refine import make_view
-from sim_perception.autolabel.track_join import expected_pose
-from sim_perception.autolabel.tracks import Sighting, fit_track, motion_matrices, moved
+from sim_perception.autolabel.tracks.join import expected_pose
+from sim_perception.autolabel.tracks.tracks import Sighting, fit_track, motion_matrices, moved
 from sim_perception.geometry.transforms import from_euler, invert
 from sim_perception.types import Box3D
 

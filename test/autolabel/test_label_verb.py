@@ -19,8 +19,8 @@ from lidar_scenes import CHECKPOINT
 from recorded_scene import scene, write_recording
 from rich.console import Console
 
+from sim_perception.autolabel.fit.sdflabel import SdfLabelRefiner
 from sim_perception.autolabel.records import read_frame, read_frames
-from sim_perception.autolabel.sdflabel import SdfLabelRefiner
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import iou_upright
 from training.datasets.labelled_bags import bag_folders, bag_scenes

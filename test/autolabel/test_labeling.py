@@ -9,9 +9,9 @@ import pytest
 from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, SENSOR, car_state, made_scene
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.initialise import rectangle
-from sim_perception.autolabel.lidar_labeler import ShapeLabeler
-from sim_perception.autolabel.quality import REASONS
+from sim_perception.autolabel.evidence.initialise import rectangle
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from sim_perception.autolabel.quality.quality import REASONS
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import FrameError, LidarFrame, fit_ground
 from sim_perception.types import ShapeLabel

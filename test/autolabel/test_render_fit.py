@@ -11,25 +11,25 @@ from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, MadeScene, car_stat
 from lidar_scenes import shape_model as cars
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.fit_kernels import Evidence
-from sim_perception.autolabel.initialise import find_candidates
-from sim_perception.autolabel.lidar_labeler import gather
-from sim_perception.autolabel.modes import load_labeler
-from sim_perception.autolabel.photometric import (
+from sim_perception.autolabel.evidence.initialise import find_candidates
+from sim_perception.autolabel.fit.kernels import Evidence
+from sim_perception.autolabel.fit.photometric import (
     PhotometricRefiner,
     colour_loss,
     depth_loss,
     mask_loss,
     paint,
 )
-from sim_perception.autolabel.posed_shape import sample
-from sim_perception.autolabel.refine import box_size, make_view
-from sim_perception.autolabel.refiners import make_refiner
-from sim_perception.autolabel.render_fit import Descent, Picture, RenderRefiner
-from sim_perception.autolabel.render_labeler import RenderLabeler
+from sim_perception.autolabel.fit.posed_shape import sample
+from sim_perception.autolabel.fit.refine import box_size, make_view
+from sim_perception.autolabel.fit.refiners import make_refiner
+from sim_perception.autolabel.fit.render_fit import Descent, Picture, RenderRefiner
+from sim_perception.autolabel.fit.sdf_fit import SdfRefiner
+from sim_perception.autolabel.fit.sdflabel import SdfLabelRefiner, coordinates_loss
+from sim_perception.autolabel.labeler import load_labeler
+from sim_perception.autolabel.modes.lidar import gather
+from sim_perception.autolabel.modes.rendered import RenderLabeler
 from sim_perception.autolabel.rendering import Rendering, crop_pixels, render
-from sim_perception.autolabel.sdf_fit import SdfRefiner
-from sim_perception.autolabel.sdflabel import SdfLabelRefiner, coordinates_loss
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import PreparedFrame
 from sim_perception.geometry.transforms import from_euler

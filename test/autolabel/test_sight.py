@@ -10,19 +10,19 @@ import torch
 from lidar_scenes import CAMERA, CAMERA_T_LEVEL, car_state, made_scene, shape_model
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.fused import FusedLabeler, masked
-from sim_perception.autolabel.image_ground import ground_of_image
-from sim_perception.autolabel.mono import MonoConfig, MonoLabeler
-from sim_perception.autolabel.refine import make_view
-from sim_perception.autolabel.rendering import PosedShapes, crop_pixels, render
-from sim_perception.autolabel.seen_kernels import Seen, seen_terms
-from sim_perception.autolabel.upright_pose import (
+from sim_perception.autolabel.evidence.image_ground import ground_of_image
+from sim_perception.autolabel.fit.refine import make_view
+from sim_perception.autolabel.fit.seen_kernels import Seen, seen_terms
+from sim_perception.autolabel.fit.upright_pose import (
     basins,
     centres_on_points,
     centres_on_rays,
     turned,
     yaws,
 )
+from sim_perception.autolabel.modes.fused import FusedLabeler, masked
+from sim_perception.autolabel.modes.mono import MonoConfig, MonoLabeler
+from sim_perception.autolabel.rendering import PosedShapes, crop_pixels, render
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import FrameError
 from sim_perception.geometry.transforms import make_transform

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
-from sim_perception.tracking.associate import FORBIDDEN, associate
 from sim_perception.tracking.camera import level_pose, shown_boxes
 from sim_perception.tracking.config import (
     IMAGE_OBJECT,
@@ -17,6 +16,7 @@ from sim_perception.tracking.config import (
 )
 from sim_perception.tracking.detections import DetectionArrays, from_detections
 from sim_perception.tracking.occlusion import image_boxes
+from sim_perception.tracking.steps.associate import FORBIDDEN, associate
 from sim_perception.tracking.tables import OCCLUDED, track_boxes
 from sim_perception.tracking.tracker import Tracker
 from sim_perception.types import Box3D, Camera, Detection

@@ -24,8 +24,8 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, inver
 from sim_perception.tracking.config import TrackerConfig, network_config
 from sim_perception.tracking.detections import DetectionArrays
 from sim_perception.tracking.occlusion import BoxView, image_boxes
-from sim_perception.tracking.predict import shift
-from sim_perception.tracking.sources import StampError
+from sim_perception.tracking.steps.predict import shift
+from sim_perception.tracking.steps.sources import StampError
 from sim_perception.tracking.tables import OCCLUDED, OUTSIDE, VISIBLE
 from sim_perception.tracking.tracker import TrackedFrame, Tracker
 from sim_perception.types import Camera

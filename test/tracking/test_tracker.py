@@ -25,7 +25,7 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, inver
 from sim_perception.tracking.config import TrackerConfig, image_config, street_classes
 from sim_perception.tracking.detections import DetectionArrays, from_detections
 from sim_perception.tracking.occlusion import BoxView
-from sim_perception.tracking.sources import StampError
+from sim_perception.tracking.steps.sources import StampError
 from sim_perception.tracking.tracker import Tracker
 from sim_perception.tracking.tracks import to_tracks
 from sim_perception.tracking.views import DepthView, LidarView

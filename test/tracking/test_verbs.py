@@ -10,13 +10,14 @@ from shapely import Polygon, affinity
 from shapely import box as shapely_box
 from tracked_scenes import CAR, CONFIG, WALKER, Array, arrays, boxes, straight
 
-from sim_perception.tracking.associate import FORBIDDEN, assign, associate, pair_costs
+from sim_perception.geometry.rectangle_overlap import overlaps
 from sim_perception.tracking.config import ClassMotion, TrackerConfig, class_table
 from sim_perception.tracking.detections import prepare
-from sim_perception.tracking.overlap import overlaps
-from sim_perception.tracking.predict import predict
-from sim_perception.tracking.prune import surviving
-from sim_perception.tracking.spawn import spawn, start
+from sim_perception.tracking.steps.associate import FORBIDDEN, assign, associate, pair_costs
+from sim_perception.tracking.steps.predict import predict
+from sim_perception.tracking.steps.prune import surviving
+from sim_perception.tracking.steps.spawn import spawn, start
+from sim_perception.tracking.steps.update import update
 from sim_perception.tracking.tables import (
     EMPTY,
     OCCLUDED,
@@ -27,7 +28,6 @@ from sim_perception.tracking.tables import (
     logit,
     track_dtype,
 )
-from sim_perception.tracking.update import update
 
 CLASSES = class_table(CONFIG.classes)
 KINDS = {CAR: 0, WALKER: 1}

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_perception.autolabel.modes import load_labeler
-from sim_perception.autolabel.quality import ALL_FEATURES
+from sim_perception.autolabel.labeler import load_labeler
+from sim_perception.autolabel.quality.quality import ALL_FEATURES
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert

@@ -11,7 +11,6 @@ import yaml
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
-from sim_perception.autolabel.appearance import SurfacePixels, fit_appearance
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
     from_euler,
@@ -31,6 +30,7 @@ from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.cli import app
 from training.datasets.sample import DatasetError
+from training.resimulation.appearance import SurfacePixels, fit_appearance
 from training.resimulation.bodies import body_mesh, car_mesh, usual_latent
 from training.resimulation.dense import lidar_aligned, sharp_edges
 from training.resimulation.evaluate import evaluate_resimulation

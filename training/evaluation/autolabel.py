@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
-from sim_perception.autolabel.lidar_labeler import ShapeLabeler
-from sim_perception.autolabel.modes import COORDINATES, DEPTH, load_labeler
+from sim_perception.autolabel.labeler import COORDINATES, DEPTH, load_labeler
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from training.command import command_line
 from training.datasets.kitti_like import kitti_like
 from training.datasets.kitti_object import frame_names, object_scenes

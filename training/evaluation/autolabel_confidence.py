@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from sim_perception.autolabel.modes import load_labeler
-from sim_perception.autolabel.quality import ALL_FEATURES, ConfidenceModel
+from sim_perception.autolabel.labeler import load_labeler
+from sim_perception.autolabel.quality.quality import ALL_FEATURES, ConfidenceModel
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.command import command_line
 from training.datasets.sample import DatasetError

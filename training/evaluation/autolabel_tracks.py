@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.autolabel.lidar_labeler import ShapeLabeler
-from sim_perception.autolabel.tracks import Sighting
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from sim_perception.autolabel.tracks.tracks import Sighting
 from sim_perception.geometry.transforms import invert, transform_points
 from training.datasets.label_scenes import LabelScene
 from training.evaluation.autolabel_compare import Compared, compare

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sim_perception.autolabel.modes import load_labeler
+from sim_perception.autolabel.labeler import load_labeler
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.command import command_line
 from training.evaluation.autolabel import CHECKPOINT, config_of, label_scenes, open_scenes

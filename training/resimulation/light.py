@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.appearance import Appearance, SurfacePixels, fit_appearance
 from sim_perception.simulator.drive import Drive, write_drive
 from sim_perception.simulator.light.mipmaps import LINEAR
 from sim_perception.simulator.scenario import Scenario, load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
+from training.resimulation.appearance import Appearance, SurfacePixels, fit_appearance
 from training.resimulation.bodies import PAINTED
 from training.resimulation.ground import to_srgb
 
