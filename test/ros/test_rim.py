@@ -152,7 +152,7 @@ def test_transforms_are_those_at_the_stamp_of_the_data(probe):
     ('points', 'pattern'),
     [
         (GOOD[:0], 'cloud is empty'),
-        (GOOD[['x', 'y']].copy(), r'lacks the fields z; it has x, y'),
+        (GOOD[['x', 'y']].copy(), r'lacks the field'),
         (np.full((5, 3), np.nan, np.float32), 'no finite point'),
         (np.full((5, 3), np.inf, np.float32), 'no finite point'),
     ],
