@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from sim_perception.files import read_yaml
 from sim_perception.resources import share_path
 
 
@@ -131,4 +131,4 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
 
 @cache
 def _load(path: Path) -> Taxonomy:
-    return Taxonomy.from_dict(yaml.safe_load(path.read_text()))
+    return Taxonomy.from_dict(read_yaml(path))

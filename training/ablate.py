@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field
 from rich.console import Console
 
+from sim_perception.files import FileError, read_json, read_yaml
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings
 from training.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
@@ -76,9 +77,9 @@ def load_ablation(name: str) -> Ablation:
         known = ', '.join(sorted(p.stem for p in ABLATION_FOLDER.glob('*.yaml')))
         raise ConfigError(f'no ablation {name!r}; shipped: {known}')
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path} is no valid YAML: {error}') from error
+        values = read_yaml(path)
+    except FileError as error:
+        raise ConfigError(str(error)) from error
     return validated(Ablation, values or {}, str(path))
 
 
@@ -110,7 +111,7 @@ def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = N
             for group, spec in ablation.data.items():
                 _evaluate(ablation, checkpoint, spec, folder / f'{group}.json')
         results[row.name] = {
-            group: json.loads(file.read_text())
+            group: read_json(file)
             for group in ablation.data
             if (file := folder / f'{group}.json').exists()
         }
@@ -147,7 +148,7 @@ def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Pa
     if ablation.scenario is None:
         raise ConfigError('rows with a scenario need the scenario of the table that they change')
     base = share_path('config', 'scenarios', ablation.scenario)
-    scenario = merge_settings(yaml.safe_load(base.read_text()), change)
+    scenario = merge_settings(read_yaml(base), change)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / 'scenario.yaml'
     file.write_text(yaml.safe_dump(scenario, sort_keys=False))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sim_perception.files import FileError, parse_yaml, read_yaml
 from sim_perception.simulator.scenario import merge_settings
 
 CONFIG_FOLDER = Path(__file__).parent / 'configs'
@@ -139,9 +140,9 @@ def _override(data: dict[str, Any], assignment: str) -> None:
         if not isinstance(node, dict):
             raise ConfigError(f'override {assignment!r}: {parent!r} is not a section')
     try:
-        node[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f'override {assignment!r}: value is not valid YAML: {error}') from error
+        node[last] = parse_yaml(text, f'the value of override {assignment!r}')
+    except FileError as error:
+        raise ConfigError(str(error)) from error
 
 
 def validated(section: type[Any], data: Any, where: str) -> Any:
@@ -175,9 +176,9 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in above:
         raise ConfigError(f'{path} is its own base')
     try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path} is not valid YAML: {error}') from error
+        data = read_yaml(path) or {}
+    except FileError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(data, dict):
         raise ConfigError(f'{path} must hold a mapping of settings')
     base = data.pop('base', None)

@@ -27,6 +27,7 @@ from rich.progress import (
 )
 
 from sim_perception.autolabel.records import write_atomically
+from sim_perception.files import FileError, mapping, read_json
 from sim_perception.models.checkpoint import MANIFEST, load_checkpoint
 from sim_perception.models.shape import ShapePca
 from sim_perception.simulator.simulation import Simulation
@@ -160,9 +161,9 @@ def _claim(job: CropJob) -> None:
     path = Path(job.out) / SETTINGS
     if path.exists():
         try:
-            known = json.loads(path.read_text())
-        except ValueError as error:
-            raise DatasetError(f'{path} is no JSON ({error}); remove the folder') from error
+            known = mapping(read_json(path), path)
+        except FileError as error:
+            raise DatasetError(f'{error}; remove the folder') from error
         if known.get('fingerprint') != job.fingerprint:
             raise FileExistsError(
                 f'{job.out} holds crops that were made with other settings or another shape '

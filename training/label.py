@@ -31,6 +31,7 @@ from sim_perception.autolabel.export.bag import write_bag
 from sim_perception.autolabel.export.coco import CocoFile
 from sim_perception.autolabel.export.nuscenes import write_nuscenes
 from sim_perception.autolabel.records import LabelledFrame, read_frame, write_atomically
+from sim_perception.files import mapping, read_json
 from sim_perception.taxonomy import load_taxonomy
 from training.command import command_line
 from training.label_frames import LabelJob, label_part, open_job
@@ -99,7 +100,7 @@ def claim(job: LabelJob) -> None:
     """
     path = Path(job.out) / _SETTINGS
     if path.exists():
-        if json.loads(path.read_text()).get('fingerprint') != job.fingerprint:
+        if mapping(read_json(path), path).get('fingerprint') != job.fingerprint:
             raise FileExistsError(
                 f'{job.out} holds labels that were made with other settings or networks; choose '
                 'another --out or remove it'
@@ -179,7 +180,7 @@ def collect(job: LabelJob, frames: Sequence[LabelledFrame], scene: str) -> None:
     if 'coco' in job.formats:
         coco = CocoFile(taxonomy)
         for frame in frames:
-            masks = json.loads((out / 'masks' / f'{frame.name}.json').read_text())
+            masks = read_json(out / 'masks' / f'{frame.name}.json')
             name = f'kitti/image_2/{frame.name}.png'
             coco.add(frame, name, zip(frame.accepted, masks, strict=True))
         coco.write(out / 'coco.json')

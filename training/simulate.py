@@ -21,7 +21,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-import yaml
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -37,6 +36,7 @@ from sim_perception.bags.errors import BagError
 from sim_perception.bags.layout import find_files
 from sim_perception.bags.messages import START_STAMP, simulation_messages, static_messages
 from sim_perception.bags.writer import BagWriter
+from sim_perception.files import parse_yaml
 from sim_perception.simulator.scenario import Scenario, load_scenario, parse_scenario
 
 #: What ``--layers`` may name, and the topics each stands for. The camera's calibration, the
@@ -162,10 +162,7 @@ def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
         name, equals, value = change.partition('=')
         if not equals or not name.strip():
             raise ValueError(f'change {change!r} must read field=value, e.g. weather.rain=0.5')
-        try:
-            parsed[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(f'change {change!r}: the value is not YAML: {error}') from error
+        parsed[name.strip()] = parse_yaml(value, f'the value of change {change!r}')
     return parsed
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from rich.logging import RichHandler
 
+from sim_perception.files import mapping, read_json
 from training.command import command_line
 from training.config import ConfigError, TrainConfig, load_config
 from training.engine.loop import fit
@@ -72,7 +72,8 @@ def check_same_run(config: TrainConfig) -> None:
     states = list_states(config.output)
     if not states:
         return
-    saved = json.loads((states[-1] / 'state.json').read_text()).get('config', {})
+    state = states[-1] / 'state.json'
+    saved = mapping(read_json(state), state).get('config', {})
     now = config.model_dump(mode='json')
     changed = [key for key in now if key not in FREE_KEYS and saved.get(key) != now[key]]
     if changed:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.files import read_json
 from sim_perception.types import Box3D, Camera, ShapeLabel
 
 Array = npt.NDArray[np.floating]
@@ -84,7 +85,7 @@ def read_frame(path: Path) -> LabelledFrame:
         RecordError: if the file is absent or malformed.
     """
     try:
-        return from_json(json.loads(path.read_text()))
+        return from_json(read_json(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f'{path} is no labelled frame: {error!r}') from error
 

@@ -19,12 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import lz4.frame  # type: ignore[import-untyped]
 import numpy as np
-import zstandard
 
 from sim_perception.bags.errors import BagError, CorruptBagError
-from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder
+from sim_perception.bags.inflate import MOST_BYTES, InflateError, inflate, inflate_part
+from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder, full_type
 
 _MAGIC = b'\x89MCAP0\r\n'
 _FOOTER_BYTES = 9 + 20 + 8
@@ -34,6 +33,10 @@ _HEAD = struct.Struct('<BQ')
 _MESSAGE_HEAD = struct.Struct('<HIQQ')
 _CHUNK_HEAD = struct.Struct('<QQQII')
 _NO_CHUNK = -1
+_LATEST = 2**63 - 1
+_LANGUAGES = ('ros2msg', 'ros2idl')
+#: What unpacking a damaged record may raise.
+_DAMAGE = (struct.error, ValueError, OverflowError)
 
 
 class _Chunk(NamedTuple):
@@ -84,14 +87,13 @@ class McapFile:
         self.channels: list[Channel] = []
         self.problems: list[str] = []
         self._chunks: list[_Chunk] = []
-        self._schemas: dict[int, tuple[str, str]] = {}
+        self._schemas: dict[int, tuple[str, str, str]] = {}
         self._message_indexes: list[dict[int, int]] = []
         self._scanned: dict[int, IndexBuilder] = {}
         self._cache: OrderedDict[int, memoryview] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._cut: dict[int, memoryview] = {}
         self._verified: set[int] = set()
-        self._zstd = zstandard.ZstdDecompressor()
         with path.open('rb') as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 size = path.stat().st_size
@@ -100,10 +102,9 @@ class McapFile:
         self._buffer = memoryview(self._map)
         try:
             valid = self._read_summary()
-        except (struct.error, UnicodeDecodeError, ValueError):
+        except _DAMAGE:
             valid = False
-        # Unchunked files and files without message indexes are valid, but must be walked.
-        if not valid or not self._chunks or not all(self._message_indexes):
+        if not valid or not self._has_index():
             self._scan(valid)
 
     # Opening ------------------------------------------------------------------------------
@@ -125,22 +126,34 @@ class McapFile:
                 self._read_chunk_index(buffer[at:end])
         return True
 
+    def _has_index(self) -> bool:
+        """Say whether a valid summary has all that reading needs; every part is optional."""
+        known = {channel.id for channel in self.channels}
+        named = all(channel.type for channel in self.channels if channel.encoding == 'cdr')
+        return (
+            named
+            and bool(self._chunks)
+            and all(indexes and indexes.keys() <= known for indexes in self._message_indexes)
+        )
+
     def _read_definition(self, opcode: int, record: memoryview) -> None:
         """Take a schema or channel record."""
         if opcode == _SCHEMA:
             (number,) = struct.unpack_from('<H', record)
             name, at = _string(record, 2)
             encoding, at = _string(record, at)
-            text = bytes(record[at + 4 :]).decode()
-            self._schemas[number] = (name, text if encoding == 'ros2msg' else '')
+            known = encoding in _LANGUAGES
+            text = bytes(record[at + 4 :]).decode(errors='replace') if known else ''
+            self._schemas[number] = (name, text, encoding if known else 'ros2msg')
         elif opcode == _CHANNEL:
             number, schema = struct.unpack_from('<HH', record)
             if any(channel.id == number for channel in self.channels):
                 return
             topic, at = _string(record, 4)
             encoding, _ = _string(record, at)
-            name, definition = self._schemas.get(schema, ('', ''))
-            self.channels.append(Channel(number, topic, name, definition, encoding))
+            name, text, language = self._schemas.get(schema, ('', '', 'ros2msg'))
+            kind = full_type(name) if encoding == 'cdr' else name
+            self.channels.append(Channel(number, topic, kind, text, encoding, language))
 
     def _read_chunk_index(self, record: memoryview) -> None:
         _, _, offset = struct.unpack_from('<QQQ', record)
@@ -168,12 +181,13 @@ class McapFile:
             if opcode == _DATA_END:
                 complete = True
                 break
-            if opcode == _CHUNK:
-                self._scan_chunk(self._chunk(start - _HEAD.size, start, end), whole=True)
-            elif opcode == _MESSAGE:
-                self._scan_message(buffer, start, (_NO_CHUNK, start))
-            else:
-                self._read_definition(opcode, buffer[start:end])
+            try:
+                if opcode == _CHUNK:
+                    self._scan_chunk(self._chunk(start - _HEAD.size, start, end), whole=True)
+                else:
+                    self._scan_record(opcode, buffer, start, end, _NO_CHUNK)
+            except _DAMAGE:
+                self._note_damage(start - _HEAD.size)
         if complete and valid:
             return
         if complete:
@@ -187,7 +201,7 @@ class McapFile:
         if len(buffer) - at > _HEAD.size + 40 and buffer[at] == _CHUNK:
             begin = at + _HEAD.size
             # If not even the chunk's head is there, there is nothing to take.
-            with suppress(struct.error, UnicodeDecodeError):
+            with suppress(*_DAMAGE):
                 self._scan_chunk(self._chunk(at, begin, len(buffer)), whole=False)
         last = max((b.times[-1] for b in self._scanned.values() if b.times), default=None)
         until = 'nothing could be read' if last is None else f'readable until {last / 1e9:.3f} s'
@@ -205,14 +219,28 @@ class McapFile:
             self.problems.append(str(error))
             return
         for opcode, start, end in _records(data, 0, len(data)):
-            if opcode == _MESSAGE:
-                self._scan_message(data, start, (number, start))
-            else:
-                self._read_definition(opcode, data[start:end])
+            try:
+                self._scan_record(opcode, data, start, end, number)
+            except _DAMAGE:
+                self._note_damage(chunk.offset)
 
-    def _scan_message(self, buffer: memoryview, start: int, place: tuple[int, int]) -> None:
-        channel, _, time, _ = _MESSAGE_HEAD.unpack_from(buffer, start)
-        self._scanned.setdefault(channel, IndexBuilder()).add(time, place)
+    def _scan_record(
+        self, opcode: int, buffer: memoryview, start: int, end: int, chunk: int
+    ) -> None:
+        """Take a message, a schema or a channel that lies in a chunk or in none."""
+        record = buffer[start:end]
+        if opcode != _MESSAGE:
+            self._read_definition(opcode, record)
+            return
+        channel, _, time, _ = _MESSAGE_HEAD.unpack_from(record)
+        if time > _LATEST:
+            raise ValueError('a time that no clock shows')
+        self._scanned.setdefault(channel, IndexBuilder()).add(time, (chunk, start))
+
+    def _note_damage(self, at: int) -> None:
+        problem = f'{self.path}: damaged at byte {at}; what stood there is lost'
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     # Reading ------------------------------------------------------------------------------
 
@@ -227,7 +255,7 @@ class McapFile:
                 continue
             try:
                 entries = self._message_index(at, channel)
-            except (struct.error, ValueError):
+            except _DAMAGE:
                 self.problems.append(f'{self.path}: message index at byte {at} is damaged')
                 continue
             times.append(entries['time'].astype(np.int64))
@@ -245,9 +273,12 @@ class McapFile:
         if opcode != _MESSAGE_INDEX or number != channel or length % 16:
             raise ValueError('not the message index of this channel')
         begin = at + _HEAD.size + 6
-        return np.frombuffer(
+        entries = np.frombuffer(
             self._buffer[begin : begin + length], np.dtype([('time', '<u8'), ('offset', '<u8')])
         )
+        if len(entries) and entries['time'].max() > _LATEST:
+            raise ValueError('a time that no clock shows')
+        return entries
 
     def read(self, place: tuple[int, int]) -> memoryview:
         """Return one message's bytes.
@@ -260,7 +291,7 @@ class McapFile:
         if start < _HEAD.size or start > len(data):
             raise CorruptBagError(f'{self.path}: an index entry points outside its chunk')
         opcode, length = _HEAD.unpack_from(data, start - _HEAD.size)
-        if opcode != _MESSAGE or start + length > len(data):
+        if opcode != _MESSAGE or not _MESSAGE_HEAD.size <= length <= len(data) - start:
             raise CorruptBagError(f'{self.path}: an index entry does not point at a message')
         return data[start + _MESSAGE_HEAD.size : start + length]
 
@@ -284,22 +315,10 @@ class McapFile:
             return cached
         chunk = self._chunks[number]
         raw = self._buffer[chunk.data_start : chunk.data_end]
-        data: bytes | memoryview
         try:
-            if chunk.compression == 'zstd':
-                data = self._zstd.decompress(raw, max_output_size=chunk.size)
-            elif chunk.compression == 'lz4':
-                data = lz4.frame.decompress(raw)
-            elif chunk.compression == '':
-                data = raw
-            else:
-                raise CorruptBagError(
-                    f'{self.path}: unknown chunk compression {chunk.compression!r}'
-                )
-        except (zstandard.ZstdError, RuntimeError) as error:
+            data = inflate(raw, chunk.compression, chunk.size)
+        except InflateError as error:
             raise self._lost(chunk, str(error)) from error
-        if len(data) != chunk.size:
-            raise self._lost(chunk, f'{len(data)} bytes instead of {chunk.size}')
         # Once is enough: a mapped file does not change.
         if number not in self._verified and chunk.checksum:
             if zlib.crc32(data) != chunk.checksum:
@@ -312,15 +331,10 @@ class McapFile:
     def _decompress_cut(self, number: int) -> memoryview:
         """Return the readable beginning of a cut chunk."""
         chunk = self._chunks[number]
-        raw = bytes(self._buffer[chunk.data_start : chunk.data_end])
+        raw = self._buffer[chunk.data_start : chunk.data_end]
         try:
-            if chunk.compression == 'zstd':
-                data = self._zstd.decompressobj().decompress(raw)
-            elif chunk.compression == 'lz4':
-                data = lz4.frame.LZ4FrameDecompressor().decompress(raw)
-            else:
-                data = raw
-        except (zstandard.ZstdError, RuntimeError) as error:
+            data = inflate_part(raw, chunk.compression, min(chunk.size, MOST_BYTES))
+        except InflateError as error:
             raise self._lost(chunk, str(error)) from error
         # From now on the chunk is what could be read of it.
         self._cut[number] = memoryview(data)

@@ -109,8 +109,9 @@ class BagReader:
         missing = [t for t in topics if t not in self._types or not self.count(t)]
         if missing:
             there = ', '.join(f'{t.name} ({t.count})' for t in self.topics.values()) or 'nothing'
+            foreign = ''.join(f'; {t} is encoded as {e}' for t, e in self._files.foreign.items())
             raise MissingTopicError(
-                f'{self.path} has no messages on {", ".join(missing)}; it has {there}'
+                f'{self.path} has no messages on {", ".join(missing)}; it has {there}{foreign}'
             )
 
     def of_type(self, *types: str) -> list[str]:

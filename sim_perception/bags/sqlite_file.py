@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from sim_perception.bags.errors import BagError, CorruptBagError
-from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder
+from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder, full_type
 
 #: More rows than one page of the message table can hold: how far to search behind a bad one.
 _MOST_ROWS_PER_PAGE = 4096
@@ -88,7 +88,7 @@ class SqliteFile:
             vfs = _cut_files().name if actual < nominal else None
             self._db = apsw.Connection(uri, flags=flags, vfs=vfs)
             self.channels = self._read_channels()
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise BagError(f'{path} is not a readable rosbag2 sqlite3 file: {error}') from error
         if actual < nominal:
             self.problems.append(
@@ -98,19 +98,27 @@ class SqliteFile:
         self._index: dict[int, Index] = self._read_index()
 
     def _read_channels(self) -> list[Channel]:
-        definitions: dict[str, str] = {}
-        tables = {name for (name,) in self._db.execute('SELECT name FROM sqlite_master')}
+        definitions: dict[str, tuple[str, str]] = {}
+        query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        tables = {name for (name,) in self._db.execute(query)}
+        if not {'topics', 'messages'} <= tables:  # a view of that name may never end
+            raise BagError(
+                f'{self.path} is not a readable rosbag2 sqlite3 file: no topics or no messages'
+            )
         if 'message_definitions' in tables:
             query = (
                 'SELECT topic_type, encoding, encoded_message_definition FROM message_definitions'
             )
             for name, encoding, text in self._db.execute(query):
-                definitions[name] = text if encoding == 'ros2msg' else ''
+                if encoding in ('ros2msg', 'ros2idl') and isinstance(text, str):
+                    definitions[full_type(str(name))] = (text, encoding)
         query = 'SELECT id, name, type, serialization_format FROM topics ORDER BY id'
-        return [
-            Channel(number, topic, kind, definitions.get(kind, ''), encoding)
-            for number, topic, kind, encoding in self._db.execute(query)
-        ]
+        channels = []
+        for number, topic, name, encoding in self._db.execute(query):
+            kind = full_type(str(name))
+            text, language = definitions.get(kind, ('', 'ros2msg'))
+            channels.append(Channel(number, str(topic), kind, text, str(encoding), language))
+        return channels
 
     def _read_index(self) -> dict[int, Index]:
         """Walk the message table in row order, which is write order, around damaged pages."""
@@ -121,6 +129,9 @@ class SqliteFile:
             try:
                 for found, channel, time in self._db.execute(query, (row,)):
                     row = found
+                    if not isinstance(time, int):
+                        first_lost = first_lost or row
+                        continue
                     builders.setdefault(channel, IndexBuilder()).add(time, (row, 0))
                     misses, last = 0, f'{time / 1e9:.3f} s'
                 break
@@ -150,7 +161,7 @@ class SqliteFile:
             raise CorruptBagError(
                 f'{self.path}: message row {place[0]} is damaged ({error}) and lost'
             ) from error
-        if row is None:
+        if row is None or not isinstance(row[0], bytes):
             raise CorruptBagError(f'{self.path}: message row {place[0]} is lost')
         return memoryview(row[0])
 
@@ -163,7 +174,7 @@ class SqliteFile:
                 found = self._db.execute(query, (row,)).fetchone()
             except apsw.Error:
                 found = None
-            heads.append(bytes(found[0]) if found else b'')
+            heads.append(found[0] if found and isinstance(found[0], bytes) else b'')
         return heads
 
     def close(self) -> None:

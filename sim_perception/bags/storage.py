@@ -19,8 +19,9 @@ class Channel:
         id: number within the file.
         topic: its name.
         type: ROS 2 message type.
-        definition: concatenated ``.msg`` text, or '' where the file has none.
-        encoding: ``cdr`` in every ROS 2 bag.
+        definition: concatenated ``.msg`` or IDL text, or '' where the file has none.
+        encoding: of the messages, ``cdr`` in every ROS 2 bag.
+        language: of the definition, ``ros2msg`` or ``ros2idl``.
     """
 
     id: int
@@ -28,6 +29,13 @@ class Channel:
     type: str
     definition: str = ''
     encoding: str = 'cdr'
+    language: str = 'ros2msg'
+
+
+def full_type(name: str) -> str:
+    """Return a message type as ``package/msg/Name``; some recorders leave out the middle."""
+    package, slash, kind = name.replace('::', '/').partition('/')
+    return f'{package}/msg/{kind}' if slash and '/' not in kind else f'{package}{slash}{kind}'
 
 
 @dataclass(frozen=True)

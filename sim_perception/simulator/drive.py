@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.files import read_json
 from sim_perception.geometry.transforms import from_quaternion, to_quaternion
 from sim_perception.simulator.common.scene import Mesh
 
@@ -150,7 +151,7 @@ def read_drive(folder: Path) -> Drive:
     """
     path = folder / _DRIVE
     try:
-        values = json.loads(path.read_text())
+        values = read_json(path)
         if values['format'] != FORMAT:
             raise DriveError(f'{path}: this version reads format {FORMAT}; resimulate anew')
         with np.load(folder / _MESHES, allow_pickle=False) as arrays:

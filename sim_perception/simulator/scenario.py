@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -22,6 +21,7 @@ from pydantic import (
     model_serializer,
 )
 
+from sim_perception.files import FileError, read_yaml
 from sim_perception.resources import share_path
 from sim_perception.simulator.drive import DriveError, drive_digest
 
@@ -254,9 +254,9 @@ def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides
     """
     path = _find(name_or_path)
     try:
-        data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ScenarioError(f'scenario {path}: not valid YAML: {error}') from error
+        data = read_yaml(path)
+    except FileError as error:
+        raise ScenarioError(f'scenario {error}') from error
     if not isinstance(data, dict):
         raise ScenarioError(f'scenario {path}: expected a mapping of fields at the top level')
     data = {'name': path.stem, **data}

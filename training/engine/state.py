@@ -17,6 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sim_perception.files import mapping, read_json
+
 FORMAT_VERSION = 1
 
 
@@ -104,7 +106,7 @@ def load_state(folder: Path, device: torch.device | str = 'cpu') -> dict[str, An
         StateError: if a file is missing, damaged or of another version.
     """
     try:
-        record: dict[str, Any] = json.loads((folder / 'state.json').read_text())
+        record: dict[str, Any] = mapping(read_json(folder / 'state.json'), folder)
         if record.get('version') != FORMAT_VERSION:
             raise StateError(
                 f'{folder} has format version {record.get("version")}, this program reads '
