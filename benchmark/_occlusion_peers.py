@@ -20,10 +20,10 @@ from sim_perception.taxonomy import Taxonomy
 from sim_perception.tracking.camera import level_pose
 from sim_perception.tracking.detections import DetectionArrays, from_detections
 from sim_perception.types import Detection
-from training.evaluation.tracking_clips import Clip, visible_only
-from training.evaluation.tracking_hidden import ClipTracks
-from training.evaluation.tracking_network import ClipRunner
-from training.evaluation.tracking_scores import TrackRows
+from training.evaluation.tracking.clips import Clip, visible_only
+from training.evaluation.tracking.hidden import ClipTracks
+from training.evaluation.tracking.network import ClipRunner
+from training.evaluation.tracking.scores import TrackRows
 
 Array = npt.NDArray[np.float64]
 LIFE = 3.0

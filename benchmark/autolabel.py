@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.evaluation.autolabel import CHECKPOINT, evaluate_autolabel
-from training.evaluation.refiners import compare_refiners
+from training.evaluation.autolabel.autolabel import CHECKPOINT, evaluate_autolabel
+from training.evaluation.autolabel.refiners import compare_refiners
 
 KEYS = (
     'seconds_per_object', 'refine_seconds_per_object', 'median_iou_3d', 'precision_bev_50',

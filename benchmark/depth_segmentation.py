@@ -46,7 +46,7 @@ from sim_perception.models.decoders import upsample
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.resources import share_path
 from sim_perception.types import Frame
-from training.export import to_onnx
+from training.engine.export import to_onnx
 
 # Image (width, height) and the network's area in pixels.
 SIZES = {

@@ -11,7 +11,7 @@ With ``--checkpoint`` also the permanence network and the tracker on simulated s
 (``--streets``) against ByteTrack, OC-SORT and a constant-velocity tracker kept alive, on the
 network's detections (``_occlusion_peers``): ``id_kept`` and ``recall_hidden`` of ours and, with a
 peer's name behind it, of each; ``id_kept_ratio_vs_best_peer``; see
-``training.evaluation.tracking_hidden``.
+``training.evaluation.tracking.hidden``.
 
 ``--node`` (with ``--checkpoint``) runs the node on live images of 640x192:
 ``tracker_node_overhead_ratio`` is the CPU time of everything around the network by the network's.
@@ -43,11 +43,16 @@ from benchmark._occlusion_peers import image_peer, kept_alive
 from benchmark._tracker_node import clutter, node_overhead
 from sim_perception.tracking.config import network_config
 from sim_perception.tracking.tables import sigmoid
-from training.datasets.kitti_tracking import CLASSES, FRAME_RATE, KittiSequence, read_sequences
-from training.evaluation.tracking import Runner, kitti_image_boxes, run_tracker, score_runner
-from training.evaluation.tracking_network import open_detector, score_clips, watch_all
-from training.evaluation.tracking_network import runner as clip_runner
-from training.evaluation.tracking_scores import TrackRows
+from training.datasets.kitti.tracking import CLASSES, FRAME_RATE, KittiSequence, read_sequences
+from training.evaluation.tracking.network import open_detector, score_clips, watch_all
+from training.evaluation.tracking.network import runner as clip_runner
+from training.evaluation.tracking.recorded import (
+    Runner,
+    kitti_image_boxes,
+    run_tracker,
+    score_runner,
+)
+from training.evaluation.tracking.scores import TrackRows
 
 Array = npt.NDArray[np.float64]
 LIFE = 3.0
@@ -125,9 +130,9 @@ def run_streets(source: str, checkpoint: Path | None, specs: list[str]) -> dict[
     """Run ours and the peers on what a detector sees in streets with truth; print a table.
 
     Args:
-        source: ``network`` or ``oracle``, see ``training.evaluation.tracking_network``.
+        source: ``network`` or ``oracle``, see ``training.evaluation.tracking.network``.
         checkpoint: of the network.
-        specs: data SPECs, see ``training.datasets.tracking_truth``.
+        specs: data SPECs, see ``training.datasets.bags.tracking_truth``.
     """
     detect, taxonomy = open_detector(source, checkpoint)
     clips = [clip for spec in specs for clip in watch_all(spec, detect)]

@@ -35,10 +35,10 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import default_collate
 
-from training.config import TrainConfig, load_config
+from training.engine.config import TrainConfig, load_config
 from training.engine.loop import fit, make_fabric
 from training.engine.sampler import StreamSampler, TrainingData, make_loader
-from training.simulate import plan_bags, write_bag
+from training.simulation.simulate import plan_bags, write_bag
 from training.tasks import build_task
 from training.tasks.base import Batch, Task
 

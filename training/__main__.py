@@ -1,6 +1,6 @@
 """``python -m training``."""
 
-from training.cli import main
+from training.commands.cli import main
 
 if __name__ == '__main__':
     main()

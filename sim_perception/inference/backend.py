@@ -168,7 +168,7 @@ class OnnxBackend:
     """
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
-        """Load a graph that ``training.export`` made.
+        """Load a graph that ``training.engine.export`` made.
 
         Args:
             model: the ONNX file's contents.

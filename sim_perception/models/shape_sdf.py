@@ -2,7 +2,7 @@
 
 Park et al., "DeepSDF: Learning continuous signed distance functions for shape representation"
 (CVPR 2019). Place and latent go in, the signed distance comes out; the latents of the members are
-learnt with the weights (``training.tasks.shape_sdf``). Frame and units are those of
+learnt with the weights (``training.tasks.shape_sdf.task``). Frame and units are those of
 ``models.shape``: the category's mean box, metres, positive outside.
 
 Three things differ from the paper. Members are stretched to the mean box first, so that the

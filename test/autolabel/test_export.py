@@ -118,7 +118,7 @@ def test_kitti_corners_project_where_the_labels_do_whatever_the_tilt_of_the_came
 
 def test_the_houses_own_reader_of_kitti_gives_identical_boxes(tmp_path):
     cv2 = pytest.importorskip('cv2')
-    reader = pytest.importorskip('training.datasets.kitti_object')
+    reader = pytest.importorskip('training.datasets.kitti.object')
     frame = made_frames()[0]
     write_kitti(frame, TAXONOMY, tmp_path)
     (tmp_path / 'image_2').mkdir()

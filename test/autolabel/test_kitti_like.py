@@ -12,8 +12,8 @@ from sim_perception.autolabel.config import KITTI
 from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.types import Box3D
-from training.datasets.kitti_like import SHRINK, kitti_like
-from training.datasets.label_scenes import LabelScene, TrueObject, points_in_box
+from training.datasets.kitti.like import SHRINK, kitti_like
+from training.datasets.objects.label_scenes import LabelScene, TrueObject, points_in_box
 
 
 def scene(seed: int, yaw: float) -> LabelScene:

@@ -23,11 +23,11 @@ from sim_perception.autolabel.fit.sdflabel import SdfLabelRefiner
 from sim_perception.autolabel.records import read_frame, read_frames
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import iou_upright
-from training.datasets.labelled_bags import bag_folders, bag_scenes
+from training.datasets.bags.labelled import bag_folders, bag_scenes
 from training.datasets.sample import DatasetError
-from training.label import label, run_parts
-from training.label_frames import LabelJob, label_part, open_job, write_files
-from training.label_tracks import group
+from training.labelling.frames import LabelJob, label_part, open_job, write_files
+from training.labelling.label import label, run_parts
+from training.labelling.tracks import group
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 6
@@ -87,7 +87,7 @@ def test_every_format_is_there_and_agrees(labelled):
     assert [row['nbr_annotations'] for row in tables] == [FRAMES]
     with BagReader(out / 'bag') as made:
         assert made.count('/auto_labeler/labels') == FRAMES
-    from training.datasets.kitti_object import read_scene
+    from training.datasets.kitti.object import read_scene
 
     loaded = read_scene(out / 'kitti', names[0])
     assert loaded.objects[0].points > 100
@@ -142,7 +142,7 @@ def test_a_run_that_stops_among_the_tracks_goes_on(bag, labelled, tmp_path, monk
             raise OSError(28, 'No space left on device')
         write_files(*arguments)
 
-    monkeypatch.setattr('training.label_tracks.write_files', stopping)
+    monkeypatch.setattr('training.labelling.tracks.write_files', stopping)
     with pytest.raises(OSError, match='No space left'):
         label(job, console=quiet())
     monkeypatch.undo()
@@ -231,7 +231,7 @@ def test_the_work_of_a_process_travels_as_plain_values(bag, tmp_path):
     job = job_of(bag, tmp_path)
     copy = LabelJob(**json.loads(json.dumps(vars(job))) | {'formats': ('kitti',)})
     assert copy.fingerprint != job.fingerprint
-    assert label_part.__module__ == 'training.label_frames'
+    assert label_part.__module__ == 'training.labelling.frames'
     assert job_of(bag, tmp_path / 'elsewhere').fingerprint == job.fingerprint
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.simulate import plan_bags, write_bag
+from training.simulation.simulate import plan_bags, write_bag
 
 SCENARIO = """
 domain: clean

@@ -17,8 +17,8 @@ from sim_perception.models.depth_segmentation import (
 )
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
-from training import export as export_module
-from training.export import ExportError, export
+from training.engine import export as export_module
+from training.engine.export import ExportError, export
 
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')

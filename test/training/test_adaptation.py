@@ -18,16 +18,16 @@ from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings, parse_scenario
 from sim_perception.types import Camera
-from training import cli
-from training.ablate import load_ablation, markdown
-from training.config import ConfigError, load_config
+from training.commands import cli
 from training.datasets.clips import Clip
 from training.datasets.sample import DatasetError, Sample
+from training.engine.config import ConfigError, load_config
 from training.engine.state import list_states, load_state
+from training.evaluation.ablation import load_ablation, markdown
 from training.tasks import build_task
-from training.tasks.adaptation_data import StereoHints, WeightedChoice
-from training.tasks.focal_lengths import FocalLengths
-from training.tasks.pseudo_labels import (
+from training.tasks.guda.data import StereoHints, WeightedChoice
+from training.tasks.guda.focal_lengths import FocalLengths
+from training.tasks.guda.pseudo_labels import (
     ClassThresholds,
     PseudoLabels,
     follow,
@@ -35,8 +35,8 @@ from training.tasks.pseudo_labels import (
     pseudo_labels,
     weighted_cross_entropy,
 )
-from training.tasks.view_synthesis import ClipViews, hint_loss, pose_error, synthesis_loss
-from training.train import train
+from training.tasks.guda.view_synthesis import ClipViews, hint_loss, pose_error, synthesis_loss
+from training.tasks.train import train
 
 SCENARIO = """
 domain: clean

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sim_perception.geometry.cameras import pixel_rays
 from sim_perception.types import Camera
-from training.augmentation import (
+from training.datasets.views.appearance import (
     AppearanceConfig,
     GeometryConfig,
     LabelledImage,

@@ -17,16 +17,16 @@ from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.types import Box3D, Camera, ShapeLabel
-from training.command import command_line
-from training.datasets.kitti_object import object_scenes, read_scene
-from training.datasets.kitti_tracking import from_vehicle
-from training.datasets.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
+from training.datasets.kitti.object import object_scenes, read_scene
+from training.datasets.kitti.tracking import from_vehicle
+from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
 from training.datasets.sample import DatasetError
-from training.evaluate_labels import calibrate_any
-from training.evaluation import autolabel_confidence
-from training.evaluation.autolabel import evaluate_autolabel, open_scenes
-from training.evaluation.autolabel_compare import Compared, Population, compare, scores
-from training.evaluation.autolabel_confidence import fit_confidence
+from training.engine.command import command_line
+from training.evaluation.autolabel.autolabel import confidence as autolabel_confidence
+from training.evaluation.autolabel.autolabel import evaluate_autolabel, open_scenes
+from training.evaluation.autolabel.compare import Compared, Population, compare, scores
+from training.evaluation.autolabel.confidence import fit_confidence
+from training.evaluation.autolabel.evaluate import calibrate_any
 
 CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)
 SIZE = (4.0, 1.8, 1.5)

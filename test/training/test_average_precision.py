@@ -7,8 +7,8 @@ from sim_perception.geometry.boxes import project_box
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
 from sim_perception.types import Box3D, Camera, Detection
-from training.datasets.label_scenes import LabelScene, TrueObject, cut_box
-from training.evaluation.average_precision import (
+from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box
+from training.evaluation.detector3d.average_precision import (
     DIFFICULTIES,
     KITTI_FOCAL,
     Compared,

@@ -12,10 +12,10 @@ from sim_perception.geometry.cameras import pixel_rays, project
 from sim_perception.geometry.transforms import from_euler, invert, transform_points
 from sim_perception.geometry.warping import warp
 from sim_perception.types import Camera
-from training.clip_view import ClipView, apply_view, clip_view, turned
 from training.datasets.clips import Clip, Motion
 from training.datasets.sample import Sample
-from training.views import GeometryConfig, View, draw_view
+from training.datasets.views.clip import ClipView, apply_view, clip_view, turned
+from training.datasets.views.views import GeometryConfig, View, draw_view
 
 CAMERA = Camera(320, 160, 200.0, 200.0, 150.0, 70.0)
 BASELINE = 0.4

@@ -26,11 +26,11 @@ from sim_perception.geometry.transforms import (
 )
 from sim_perception.types import Camera
 from training.datasets.clips import Clip, Clips, Motion, Timeline, constant_speed, triplets
+from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.sources import SourceConfig, guess_spec, open_clips, open_images
-from training.datasets.undistort import undistorted
 from training.evaluation.specs import open_spec
-from training.simulate import plan_bags, write_bag
+from training.simulation.simulate import plan_bags, write_bag
 
 DATA = Path(__file__).parents[2] / '../shared/data'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')

@@ -20,10 +20,10 @@ from sim_perception.models.depth_segmentation import (
 )
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, DepthSegmentation, Frame
-from training.calibrate import Evidence, calibrate, errors, fit
 from training.datasets.sample import DatasetError, Sample
-from training.evaluation.confidence import ConfidenceScores
-from training.evaluation.scoring import evaluate_engine
+from training.evaluation.depth_segmentation.calibrate import Evidence, calibrate, errors, fit
+from training.evaluation.depth_segmentation.confidence import ConfidenceScores
+from training.evaluation.depth_segmentation.scoring import evaluate_engine
 from training.evaluation.specs import EvaluationData
 from training.metrics import Reliability, Sparsification
 
@@ -180,7 +180,9 @@ def test_calibrating_a_checkpoint_lowers_its_errors_and_keeps_its_predictions(
 ):
     folder = checkpoint_at(tmp_path / 'model', uncertainty=True)
     data = noise_that_the_network_knows(folder)
-    monkeypatch.setattr('training.calibrate.open_spec', lambda *_: data)
+    monkeypatch.setattr(
+        'training.evaluation.depth_segmentation.calibrate.open_spec', lambda *_: data
+    )
     before = evaluate_engine(engine_at(folder), data, pictures=tmp_path / 'pictures')
     assert (tmp_path / 'pictures' / 'confidence' / 'curves.png').exists()
     result = calibrate(folder, ['noise'], device='cpu')
@@ -200,7 +202,9 @@ def test_calibrating_a_checkpoint_lowers_its_errors_and_keeps_its_predictions(
 def test_a_network_without_uncertainty_has_its_classes_calibrated(tmp_path, monkeypatch):
     folder = checkpoint_at(tmp_path / 'model')
     data = noise_that_the_network_knows(folder)
-    monkeypatch.setattr('training.calibrate.open_spec', lambda *_: data)
+    monkeypatch.setattr(
+        'training.evaluation.depth_segmentation.calibrate.open_spec', lambda *_: data
+    )
     scores = evaluate_engine(engine_at(folder), data)
     assert 'ece_segmentation' in scores
     assert 'ece_depth' not in scores
@@ -211,6 +215,9 @@ def test_a_network_without_uncertainty_has_its_classes_calibrated(tmp_path, monk
 
 def test_data_without_truth_are_refused(tmp_path, monkeypatch):
     folder = checkpoint_at(tmp_path / 'model')
-    monkeypatch.setattr('training.calibrate.open_spec', lambda *_: evaluation_data([]))
+    monkeypatch.setattr(
+        'training.evaluation.depth_segmentation.calibrate.open_spec',
+        lambda *_: evaluation_data([]),
+    )
     with pytest.raises(DatasetError, match='nothing in dark:room to calibrate with'):
         calibrate(folder, ['dark:room'], device='cpu')

@@ -19,21 +19,21 @@ from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesOutput,
 )
 from sim_perception.types import Box3D, Camera, ShapeLabel
-from training.config import ConfigError, load_config
-from training.crop_labels import crops_of_labels
-from training.crop_scenes import nearest_latent, observation_angle, silhouette_mask
-from training.crops import CropJob, crops
-from training.datasets.crops import (
+from training.datasets.objects.crops import (
     CropFolder,
     decode_coordinates,
     encode_coordinates,
     write_crops,
 )
 from training.datasets.sample import DatasetError
+from training.engine.config import ConfigError, load_config
+from training.labelling.crop_labels import crops_of_labels
+from training.labelling.crop_scenes import nearest_latent, observation_angle, silhouette_mask
+from training.labelling.crops import CropJob, crops
 from training.tasks import build_task
-from training.tasks.surface_coordinates import crop_losses
-from training.tasks.surface_coordinates_data import CropData, CropDataConfig, view_of, window_of
-from training.train import train
+from training.tasks.surface_coordinates.data import CropData, CropDataConfig, view_of, window_of
+from training.tasks.surface_coordinates.task import crop_losses
+from training.tasks.train import train
 
 NET = SurfaceCoordinatesConfig()
 CAMERA = Camera(640, 192, 372.0, 372.0, 319.5, 95.5)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from training import curriculum as module
-from training.curriculum import LABEL_KEYS, CurriculumJob, curriculum
+from training.labelling import curriculum as module
+from training.labelling.curriculum import LABEL_KEYS, CurriculumJob, curriculum
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
 from sim_perception.types import Camera
-from training.datasets.bag_lidar import CameraLidarBag
-from training.datasets.images import ImageFolder, camvid
-from training.datasets.kitti_stereo import KittiStereo, read_calibration
+from training.datasets.bags.lidar import CameraLidarBag
+from training.datasets.images.folders import ImageFolder, camvid
+from training.datasets.images.video import VideoFile
+from training.datasets.kitti.stereo import KittiStereo, read_calibration
 from training.datasets.sample import IGNORE, DatasetError
-from training.datasets.video import VideoFile
 
 DATA = Path(__file__).parents[2] / '../shared/data'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')

@@ -15,10 +15,10 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import MissingTopicError
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
-from training.datasets.open_bags import OpenBags, expand
+from training.datasets.bags.open_bags import OpenBags, expand
 from training.datasets.sample import DatasetError, Sample
-from training.datasets.simulated import SimulatedBags
-from training.simulate import plan_bags, write_bag
+from training.datasets.simulated.bags import SimulatedBags
+from training.simulation.simulate import plan_bags, write_bag
 
 SCENARIO = """
 domain: clean
@@ -108,7 +108,7 @@ def test_stride_takes_every_other_frame(bags: Path) -> None:
 
 
 def test_only_some_readers_stay_open(bags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('training.datasets.open_bags._MAX_OPEN', 1)
+    monkeypatch.setattr('training.datasets.bags.open_bags._MAX_OPEN', 1)
     readers = OpenBags(expand([bags]))
     first = readers[0]
     assert readers[0] is first

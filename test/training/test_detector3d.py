@@ -12,13 +12,13 @@ from sim_perception.inference.plan import Plan
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.detector3d import GEOMETRY, Detector3dConfig, Detector3dOutput
 from sim_perception.types import Box3D, Camera, ShapeLabel
-from training.config import ConfigError, load_config
-from training.datasets.label_scenes import LabelScene, TrueObject, points_in_box
+from training.datasets.objects.label_scenes import LabelScene, TrueObject, points_in_box
 from training.datasets.sample import DatasetError
-from training.evaluation.detector3d import score_scenes
+from training.engine.config import ConfigError, load_config
+from training.evaluation.detector3d.detector3d import score_scenes
 from training.tasks import build_task
-from training.tasks.detector3d_data import Detector3dData, Detector3dDataConfig
-from training.tasks.detector3d_scenes import (
+from training.tasks.detector3d.data import Detector3dData, Detector3dDataConfig
+from training.tasks.detector3d.scenes import (
     ReadyFrame,
     asked_of_labels,
     asked_of_truth,
@@ -27,7 +27,7 @@ from training.tasks.detector3d_scenes import (
     ready,
     write_ready,
 )
-from training.tasks.detector3d_targets import Asked, Change, middles, plan_maps
+from training.tasks.detector3d.targets import Asked, Change, middles, plan_maps
 
 CONFIG = Detector3dConfig(x_range=(0.0, 25.6), y_range=(-12.8, 12.8), camera=False)
 CAMERA = Camera(320, 96, 186.0, 186.0, 159.5, 47.5)
@@ -235,7 +235,7 @@ def test_it_learns_to_find_cars_where_they_are(task, tmp_path, monkeypatch):
         for one in made
     ]
     monkeypatch.setattr(
-        'training.tasks.detector3d_data.ready_frames', lambda *args, **options: frames
+        'training.tasks.detector3d.data.ready_frames', lambda *args, **options: frames
     )
     data = task.training_data()
     assert len(data) == data.objects == 4
@@ -280,9 +280,9 @@ def test_a_bag_and_its_labels_become_the_same_samples_but_for_their_boxes(tmp_pa
 
     from rich.console import Console
 
-    from training.label import label
-    from training.label_frames import LabelJob
-    from training.simulate import plan_bags, run
+    from training.labelling.frames import LabelJob
+    from training.labelling.label import label
+    from training.simulation.simulate import plan_bags, run
 
     layers = 'rgb,objects,lidar'
     plans = plan_bags(

@@ -21,9 +21,9 @@ from sim_perception.simulator.truth.annotations import ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 from training.datasets.sources import SourceConfig
-from training.inspect import inspect
-from training.inspect_bag import contact_sheet, topic_table
-from training.inspect_source import inspect_source, missing, source_sheet, usable_for
+from training.inspection.bag import contact_sheet, topic_table
+from training.inspection.inspect import inspect
+from training.inspection.source import inspect_source, missing, source_sheet, usable_for
 
 CAMERA = Camera(120, 60, 60.0, 60.0, 60.0, 30.0)
 

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from sim_perception.models.permanence import BOX_UNIT
 from sim_perception.types import Camera
-from training.config import load_config
-from training.datasets.track_clips import ObjectTable
+from training.datasets.bags.track_clips import ObjectTable
+from training.datasets.views.views import View
+from training.engine.config import load_config
 from training.tasks import build_task
-from training.tasks.permatrack_maps import COLUMNS, WIDTH, clip_maps
-from training.tasks.permatrack_targets import RuleConfig, clip_targets
-from training.tasks.permatrack_walk import (
+from training.tasks.permatrack.maps import COLUMNS, WIDTH, clip_maps
+from training.tasks.permatrack.targets import RuleConfig, clip_targets
+from training.tasks.permatrack.walk import (
     MemoryWalk,
     WalkConfig,
     follow,
@@ -24,7 +25,6 @@ from training.tasks.permatrack_walk import (
     walk_loss,
     walked_places,
 )
-from training.views import View
 
 SIZE = (6, 12)
 RULES = RuleConfig(hidden='random_walk', min_area=20)

@@ -28,7 +28,7 @@ from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.sensors.isp import develop
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, ShapeLabel
-from training.cli import app
+from training.commands.cli import app
 from training.datasets.sample import DatasetError
 from training.resimulation.appearance import SurfacePixels, fit_appearance
 from training.resimulation.bodies import body_mesh, car_mesh, usual_latent
@@ -41,7 +41,7 @@ from training.resimulation.resimulate import ResimulateJob, resimulate, without_
 from training.resimulation.scan_matching import match_scans
 from training.resimulation.sightings import Sighting, plausible_category
 from training.resimulation.surroundings import sheet, standing_view, without_sky
-from training.simulate import parse_changes, plan_bags, write_bag
+from training.simulation.simulate import parse_changes, plan_bags, write_bag
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA = Camera(96, 64, 60.0, 60.0, 47.5, 31.5)

@@ -11,9 +11,7 @@ import pytest
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.shape import ShapeConfig, Surface, decode_mesh
 from sim_perception.models.shape_sdf import ShapeSdf
-from training.config import ConfigError, TrainConfig
-from training.datasets.sample import DatasetError
-from training.datasets.shapes import (
+from training.datasets.objects.shapes import (
     CarSample,
     Solid,
     car_sample,
@@ -21,17 +19,19 @@ from training.datasets.shapes import (
     draw_cars,
     sample_surface,
 )
+from training.datasets.sample import DatasetError
+from training.engine.config import ConfigError, TrainConfig
 from training.engine.loop import fit
-from training.evaluate_shape import evaluate_shape
-from training.evaluation.shape import (
+from training.evaluation.shape.evaluate import evaluate_shape
+from training.evaluation.shape.shape import (
     load_shape,
     nearest_member,
     parse_cars,
     reconstruction,
     score_shapes,
 )
-from training.tasks.shape_pca import fit_pca
-from training.tasks.shape_sdf import ShapeSdfTask
+from training.tasks.shape_pca.fit import fit_pca
+from training.tasks.shape_sdf.task import ShapeSdfTask
 
 
 def box_surface(length: float, width: float, height: float) -> Surface:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP
 from sim_perception.bags.reader import BagReader
-from training.simulate import (
+from training.simulation.simulate import (
     BagPlan,
     SimulateError,
     is_done,
@@ -93,7 +93,7 @@ def test_killed_run_is_resumed(tmp_path: Path, scenario: str) -> None:
     out, options = tmp_path / 'bags', {'layers': 'depth,semantic'}
     code = (
         'import sys; from pathlib import Path\n'
-        'from training.simulate import plan_bags, write_bag\n'
+        'from training.simulation.simulate import plan_bags, write_bag\n'
         'def frame(): print("frame", flush=True)\n'
         'for plan in plan_bags(sys.argv[1], 0, Path(sys.argv[2]), 3, layers="depth,semantic"):\n'
         '    write_bag(plan, 1, frame)'

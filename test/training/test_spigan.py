@@ -17,13 +17,14 @@ from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, s
 from sim_perception.models.translation import TranslationConfig, TranslationNet
 from sim_perception.resources import share_path
 from sim_perception.taxonomy import load_taxonomy
-from training import cli
-from training.config import ConfigError, load_config
+from training.commands import cli
+from training.engine.config import ConfigError, load_config
 from training.evaluation.specs import open_spec
-from training.evaluation.translation import Judge, evaluate_translator
+from training.evaluation.translation.translation import Judge, evaluate_translator
 from training.examples.translation_pictures import main as translation_pictures
+from training.simulation.translate import Translator
 from training.tasks import build_task
-from training.tasks.adversarial import (
+from training.tasks.spigan.adversarial import (
     ENOUGH,
     DomainGap,
     PatchDiscriminator,
@@ -31,9 +32,8 @@ from training.tasks.adversarial import (
     feature_distance,
     generator_loss,
 )
-from training.tasks.spigan import privileged_truth
-from training.train import train
-from training.translate import Translator
+from training.tasks.spigan.task import privileged_truth
+from training.tasks.train import train
 
 SCENARIO = """
 domain: clean

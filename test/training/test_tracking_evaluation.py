@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.datasets.kitti_tracking import (
+from training.datasets.kitti.tracking import (
     CLASSES,
     KittiSequence,
     from_vehicle,
@@ -16,9 +16,9 @@ from training.datasets.kitti_tracking import (
     to_vehicle,
 )
 from training.datasets.sample import DatasetError
-from training.evaluation.tracking import evaluate_tracking, run_tracker
-from training.evaluation.tracking_gaps import Gap, count_kept, make_gaps, real_occlusions
-from training.evaluation.tracking_scores import TrackRows, match_rows, score_kitti, write_kitti
+from training.evaluation.tracking.gaps import Gap, count_kept, make_gaps, real_occlusions
+from training.evaluation.tracking.recorded import evaluate_tracking, run_tracker
+from training.evaluation.tracking.scores import TrackRows, match_rows, score_kitti, write_kitti
 
 DATA = Path(__file__).parents[2] / '../shared/data/kitti_tracking'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')

@@ -15,30 +15,30 @@ from sim_perception.taxonomy import load_taxonomy
 from sim_perception.tracking.config import network_config
 from sim_perception.tracking.occlusion import image_boxes
 from sim_perception.types import Box3D, Camera, Detection, Frame
-from training.datasets.sample import DatasetError
-from training.datasets.tracking_truth import (
+from training.datasets.bags.tracking_truth import (
     RenderedRecording,
     TrueFrame,
     TrueObjects,
     open_recordings,
 )
-from training.evaluation.tracking_clips import Clip, oracle, visible_only, watch
-from training.evaluation.tracking_hidden import (
+from training.datasets.sample import DatasetError
+from training.evaluation.tracking.clips import Clip, oracle, visible_only, watch
+from training.evaluation.tracking.hidden import (
     ClipTracks,
     HiddenCounts,
     count_hidden,
     located,
     occlusions,
 )
-from training.evaluation.tracking_network import (
+from training.evaluation.tracking.network import (
     evaluate_images,
     open_detector,
     runner,
     score_clips,
     track_frames,
 )
-from training.evaluation.tracking_scores import TrackRows
-from training.evaluation.tracking_video import draw_frames, write_video
+from training.evaluation.tracking.scores import TrackRows
+from training.evaluation.tracking.video import draw_frames, write_video
 
 TAXONOMY = load_taxonomy()
 CAR, WALKER = TAXONOMY.id_of('car'), TAXONOMY.id_of('pedestrian')

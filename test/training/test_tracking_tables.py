@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.datasets.kitti_tracking import CLASSES, read_sequences
+from training.datasets.kitti.tracking import CLASSES, read_sequences
 from training.datasets.mot import read_mot, scores, write_mot
 from training.datasets.sample import DatasetError
-from training.evaluation.tracking import evaluate_tracking, run_tracker
-from training.evaluation.tracking_mot import evaluate_mot
-from training.evaluation.tracking_scores import TrackRows, image_corners, score_kitti
-from training.evaluation.tracking_tables import Scored, TruthRows, score_tables
+from training.evaluation.tracking.mot import evaluate_mot
+from training.evaluation.tracking.recorded import evaluate_tracking, run_tracker
+from training.evaluation.tracking.scores import TrackRows, image_corners, score_kitti
+from training.evaluation.tracking.tables import Scored, TruthRows, score_tables
 
 DATA = Path(__file__).parents[2] / '../shared/data/kitti_tracking'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')

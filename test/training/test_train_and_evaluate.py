@@ -13,14 +13,14 @@ import yaml
 from typer.testing import CliRunner
 
 from sim_perception.models.checkpoint import load_checkpoint
-from training import cli
-from training.config import ConfigError, load_config
+from training.commands import cli
 from training.datasets.sample import DatasetError
+from training.datasets.simulated.rendered import parse_seeds
+from training.engine.config import ConfigError, load_config
 from training.engine.state import list_states, load_state
-from training.evaluate import evaluate_depth_segmentation as evaluate
-from training.evaluation.rendered import parse_seeds
+from training.evaluation.evaluate import evaluate_depth_segmentation as evaluate
 from training.evaluation.specs import open_spec
-from training.train import train
+from training.tasks.train import train
 
 SCENARIO = """
 domain: clean

@@ -28,7 +28,7 @@ from toy_task import (
     toy_config,
 )
 
-from training.config import ScheduleConfig
+from training.engine.config import ScheduleConfig
 from training.engine.ema import Ema
 from training.engine.loop import fit
 from training.engine.sampler import StreamSampler

@@ -18,7 +18,11 @@ from sim_perception.models.depth_segmentation import (
 )
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.sample import DatasetError
-from training.evaluation.visual_odometry import evaluate_odometry, odometry_errors, open_posed
+from training.evaluation.visual_odometry.visual_odometry import (
+    evaluate_odometry,
+    odometry_errors,
+    open_posed,
+)
 
 SCENARIO = """
 domain: clean

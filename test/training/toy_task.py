@@ -12,7 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from training.config import TrainConfig
+from training.engine.config import TrainConfig
 from training.tasks.base import Task
 
 TOY = str(Path(__file__).resolve())

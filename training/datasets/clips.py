@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.transforms import invert
+from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample, Samples, parse_numbers
-from training.datasets.undistort import undistorted
 
 Array = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.int64]

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.reader import BagReader
-from training.config import Section
-from training.datasets.bag_camera import CameraBags
+from training.datasets.bags.camera import CameraBags
+from training.datasets.bags.open_bags import expand
 from training.datasets.clips import (
     Clip,
     Clips,
@@ -23,14 +23,14 @@ from training.datasets.clips import (
     constant_speed,
     triplets,
 )
-from training.datasets.files import list_images
 from training.datasets.frames import Frames, UnlabelledImages
-from training.datasets.images import ImageFolder
-from training.datasets.kitti_stereo import KittiStereo
-from training.datasets.open_bags import expand
+from training.datasets.images.files import list_images
+from training.datasets.images.folders import ImageFolder
+from training.datasets.images.video import VideoFile
+from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError
-from training.datasets.simulated import SimulatedBags
-from training.datasets.video import VideoFile
+from training.datasets.simulated.bags import SimulatedBags
+from training.engine.config import Section
 
 #: What a ``spec`` may begin with, for messages and help.
 HELP = (

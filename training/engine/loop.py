@@ -18,7 +18,7 @@ from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 
 from sim_perception.inference.backend import has_fast_bfloat16
-from training.config import TrainConfig
+from training.engine.config import TrainConfig
 from training.engine.detached import LossOnly
 from training.engine.ema import Ema
 from training.engine.run_log import RunLog

@@ -21,7 +21,7 @@ from rich.progress import (
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from training.config import TrainConfig
+from training.engine.config import TrainConfig
 
 logger = logging.getLogger('training')
 

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.cameras import crop_camera
-from training.datasets.bag_lidar import CameraLidarBag
-from training.datasets.images import camvid
-from training.datasets.kitti_stereo import KittiStereo
+from training.datasets.bags.lidar import CameraLidarBag
+from training.datasets.images.folders import camvid
+from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, Sample, Samples
-from training.datasets.simulated import SimulatedBags
-from training.evaluation.rendered import DEFAULT_SEEDS, RenderedScenarios
+from training.datasets.simulated.bags import SimulatedBags
+from training.datasets.simulated.rendered import DEFAULT_SEEDS, RenderedScenarios
 from training.metrics.depth import garg_mask, valid_truth
 
 _LAYERS = ('depth', 'semantic', 'instance', 'normals', 'flow')

@@ -37,8 +37,8 @@ from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
 from sim_perception.visualization import caption
-from training.datasets.bag_camera import info_topic
-from training.datasets.bag_lidar import image_topic
+from training.datasets.bags.camera import info_topic
+from training.datasets.bags.lidar import image_topic
 from training.examples.synthesis_fit import Descent, Synthesis, Target, descend
 from training.resimulation.ground import to_srgb
 

@@ -23,7 +23,7 @@ from sim_perception.bags.reader import BagReader
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.visualization import caption, grid
-from training.datasets.bag_lidar import image_topic
+from training.datasets.bags.lidar import image_topic
 
 Image = npt.NDArray[np.uint8]
 

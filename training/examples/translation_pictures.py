@@ -17,7 +17,7 @@ import typer
 
 from sim_perception.visualization import caption, grid
 from training.evaluation.specs import open_spec
-from training.translate import Translator
+from training.simulation.translate import Translator
 
 
 def main(

@@ -20,7 +20,7 @@ from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
-from training.command import command_line
+from training.engine.command import command_line
 from training.resimulation.recording import Recording, Shot
 from training.resimulation.sightings import Sighting, sightings_of_labels, sightings_of_truth
 

@@ -31,11 +31,11 @@ from sim_perception.geometry.transforms import (
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
-from training.datasets.bag_camera import info_topic
-from training.datasets.bag_lidar import image_topic
-from training.datasets.bag_motion import bag_motion
+from training.datasets.bags.camera import info_topic
+from training.datasets.bags.lidar import image_topic
+from training.datasets.bags.motion import bag_motion
+from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
-from training.datasets.undistort import undistorted
 from training.resimulation.dense import lidar_aligned, sharp_edges
 from training.resimulation.scan_matching import match_scans
 

@@ -27,8 +27,8 @@ from sim_perception.models.shape import ShapePca, Surface
 from sim_perception.simulator.drive import Drive, DriveObject, Motion, write_drive
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
-from training.command import command_line
 from training.datasets.sample import DatasetError
+from training.engine.command import command_line
 from training.resimulation.bodies import body_mesh, car_mesh
 from training.resimulation.ground import HeightField, ground_parts
 from training.resimulation.light import match_brightness, paint_objects, weather_of

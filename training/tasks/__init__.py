@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from training.config import ConfigError, TrainConfig
+from training.engine.config import ConfigError, TrainConfig
 from training.tasks.base import Task
-from training.tasks.depth_segmentation import DepthSegmentationTask
-from training.tasks.detector3d import Detector3dTask
-from training.tasks.guda import GudaTask
-from training.tasks.permatrack import PermaTrackTask
-from training.tasks.self_supervised_depth import SelfSupervisedDepthTask
-from training.tasks.shape_sdf import ShapeSdfTask
-from training.tasks.spigan import SpiganTask
-from training.tasks.surface_coordinates import SurfaceCoordinatesTask
+from training.tasks.depth_segmentation.task import DepthSegmentationTask
+from training.tasks.detector3d.task import Detector3dTask
+from training.tasks.guda.task import GudaTask
+from training.tasks.permatrack.task import PermaTrackTask
+from training.tasks.self_supervised_depth.task import SelfSupervisedDepthTask
+from training.tasks.shape_sdf.task import ShapeSdfTask
+from training.tasks.spigan.task import SpiganTask
+from training.tasks.surface_coordinates.task import SurfaceCoordinatesTask
 
 TASKS: dict[str, type[Task]] = {
     task.name: task

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from sim_perception.taxonomy import Taxonomy
-from training.config import ConfigError, OptimizerConfig, TrainConfig
+from training.engine.config import ConfigError, OptimizerConfig, TrainConfig
 from training.engine.sampler import TrainingData
 
 Batch = dict[str, Any]

@@ -1,0 +1,280 @@
+"""A recording as labelling needs it: frames with camera, cloud in a level frame, image boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.evidence.detect import boxes_from_clusters, boxes_from_segmentation
+from sim_perception.bags import topics as t_
+from sim_perception.bags.clouds import xyz
+from sim_perception.bags.errors import TransformError
+from sim_perception.bags.reader import BagReader
+from sim_perception.geometry.cameras import undistort_boxes
+from sim_perception.geometry.deskew import still_points
+from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
+from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Frame
+from training.datasets.bags.lidar import image_topic, only_topic
+from training.datasets.images.undistort import undistorted
+from training.datasets.sample import DatasetError, Sample
+
+Array = npt.NDArray[np.floating]
+
+SEGMENTATION = 'segmentation'
+"""Source of image boxes: what a depth_segmentation checkpoint sees."""
+CAMERA_LEVEL = 'camera_level'
+"""Name of the level frame where the recording has none: the camera's, taken as level."""
+_FIXED = (t_.ODOM_FRAME, t_.MAP_FRAME, 'world')
+_TIME_COLUMNS = ('time', 't')
+_TOLERANCE_NS = 60_000_000
+
+
+@dataclass(frozen=True)
+class ToLabel:
+    """One frame of a recording.
+
+    Attributes:
+        name: unique in the recording.
+        frame: camera and cloud.
+        image: (H, W, 3) RGB, undistorted.
+        stamp: nanoseconds.
+        boxes: (M, 4) image boxes within the image.
+        ids: of the boxes, '' where not known.
+        regions: (H, W) number of the box that a pixel belongs to, or -1; None where not known.
+        world_T_level: pose of the level frame in ``world_frame``, or None.
+        level_frame, camera_frame, world_frame: names.
+    """
+
+    name: str
+    frame: LidarFrame
+    image: npt.NDArray[np.uint8]
+    stamp: int
+    boxes: Array
+    ids: tuple[str, ...]
+    world_T_level: Array | None
+    level_frame: str
+    camera_frame: str
+    world_frame: str
+    regions: npt.NDArray[np.int64] | None = None
+
+    @property
+    def masks(self) -> list[npt.NDArray[np.bool_]] | None:
+        """The pixels of each box's object, or None where not known."""
+        if self.regions is None:
+            return None
+        return [self.regions == k for k in range(len(self.boxes))]
+
+
+class LabelBag:
+    """Frames of a recording by number; a camera image with a scan and detections makes one.
+
+    Args:
+        path: the bag.
+        category: class name to label.
+        detections: a Detection2DArray topic; ``segmentation``; or '' for the recording's own true
+            boxes, where it has them, else ``segmentation``.
+        checkpoint: of ``segmentation``.
+        level_frame: a frame with z up that moves with the robot; where the recording does not
+            have it the camera is taken as level.
+        min_visibility: detections that say they are less visible are left out.
+        points: whether frames need a scan; without, their clouds are empty.
+
+    Attributes:
+        reader: of the bag.
+        detections: as given, or what was chosen.
+
+    Raises:
+        BagError: if there is no readable bag, or a topic or transform is missing.
+        DatasetError: if topics are ambiguous or nothing belongs together in time.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        category: str,
+        *,
+        detections: str = '',
+        checkpoint: Path | None = None,
+        level_frame: str = t_.BASE_FRAME,
+        min_visibility: float = 0.3,
+        points: bool = True,
+    ) -> None:
+        self.reader = self._bag = bag = BagReader(path)
+        self._name = path.name
+        self._taxonomy = load_taxonomy()
+        self._class_id = self._taxonomy.id_of(category)
+        self._min_visibility = min_visibility
+        self._image = image_topic(bag)
+        self._points = only_topic(bag, 'points', 'sensor_msgs/msg/PointCloud2') if points else None
+        self._info = only_topic(bag, 'camera_info', 'sensor_msgs/msg/CameraInfo')
+        bag.require(self._info)
+        self.detections = detections or (
+            t_.OBJECTS_2D.name if bag.count(t_.OBJECTS_2D.name) else SEGMENTATION
+        )
+        self._checkpoint = checkpoint
+        self._category = category
+        self._engine: DepthSegmentationEngine | None = None
+        topics = [self._image] if self._points is None else [self._image, self._points]
+        if self.detections != SEGMENTATION:
+            topics.append(self.detections)
+        self._rows = bag.synchronized(topics, _TOLERANCE_NS)
+        if not len(self._rows):
+            raise DatasetError(
+                f'{path}: nothing on {" and ".join(topics)} lies within '
+                f'{_TOLERANCE_NS * 1e-9:g} s; are the clocks synchronised?'
+            )
+        self._level = level_frame if level_frame in bag.transforms.frames else CAMERA_LEVEL
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._rows)
+
+    def name(self, number: int) -> str:
+        """Return the name of a frame."""
+        return f'{self._name}_{int(self._rows[number, 0]):05d}'
+
+    def __getitem__(self, number: int) -> ToLabel:
+        """Return a frame; see ``item``."""
+        return self.item(number)
+
+    def item(self, number: int, *, boxes: bool = True) -> ToLabel:
+        """Return a frame, with or without its image boxes.
+
+        Raises:
+            CorruptBagError: if that part of the bag is damaged.
+            TransformError: if the sensors' mounting is not known.
+        """
+        bag = self._bag
+        raw = bag.frame(self._image, int(self._rows[number, 0]), self._info)
+        assert raw.camera is not None
+        camera_frame = raw.frame_id
+        sample = Sample(image=raw.image, camera=raw.camera, depth=None, semantic=None, name='')
+        sample = undistorted(sample)
+        assert sample.camera is not None
+        if self._level == CAMERA_LEVEL:
+            camera_T_level = invert(BODY_T_OPTICAL)
+        else:
+            camera_T_level = bag.transforms.lookup(camera_frame, self._level, raw.stamp)
+        fixed, world_T_level = self._world(camera_frame, camera_T_level, raw.stamp)
+        cloud, sensor = self._cloud(number, camera_frame, camera_T_level, raw.stamp, world_T_level)
+        found: Array = np.zeros((0, 4))
+        ids: tuple[str, ...] = ()
+        regions = None
+        if boxes:
+            straight = replace(raw, image=sample.image, camera=sample.camera)
+            lidar = LidarFrame(sample.camera, camera_T_level, cloud, sensor)
+            found, ids, regions = self._boxes(number, straight, raw, lidar)
+        return ToLabel(
+            name=self.name(number),
+            frame=LidarFrame(sample.camera, camera_T_level, cloud, sensor),
+            image=sample.image,
+            stamp=raw.stamp,
+            boxes=found,
+            ids=ids,
+            world_T_level=world_T_level,
+            level_frame=self._level,
+            camera_frame=camera_frame,
+            world_frame=fixed,
+            regions=regions,
+        )
+
+    def _world(
+        self, camera_frame: str, camera_T_level: Array, stamp: int
+    ) -> tuple[str, Array | None]:
+        """Return the name of a frame that stands still and the level frame's pose in it."""
+        for fixed in _FIXED:
+            try:
+                world_T_camera = self._bag.transforms.lookup(fixed, camera_frame, stamp)
+            except TransformError:
+                continue
+            return fixed, world_T_camera @ camera_T_level
+        return '', None
+
+    def _cloud(
+        self,
+        number: int,
+        camera_frame: str,
+        camera_T_level: Array,
+        stamp: int,
+        world_T_level: Array | None,
+    ) -> tuple[Array, Array]:
+        """Return the points in the level frame, the robot's motion removed, and the sensor."""
+        bag, topic = self._bag, self._points
+        if topic is None:
+            return np.zeros((0, 3)), invert(camera_T_level)[:3, 3]
+        number = int(self._rows[number, 1])
+        lidar_frame = bag.message(topic, number).header.frame_id
+        level_T_lidar = invert(camera_T_level) @ bag.transforms.lookup(
+            camera_frame, lidar_frame, stamp
+        )
+        cloud = bag.cloud(topic, number)
+        places = xyz(cloud).astype(np.float64)
+        sensor = level_T_lidar[:3, 3]
+        names = [name for name in _TIME_COLUMNS if name in (cloud.dtype.names or ())]
+        if world_T_level is None or not names or not len(cloud):
+            return transform_points(level_T_lidar, places), sensor
+        first = int(bag.stamps(topic)[number])
+        still = self._still(
+            places, cloud[names[0]].astype(np.float64), first, lidar_frame, world_T_level
+        )
+        return (transform_points(level_T_lidar, places) if still is None else still), sensor
+
+    def _still(
+        self, places: Array, seconds: Array, first: int, frame: str, world_T_level: Array
+    ) -> Array | None:
+        """Return points without the robot's motion; None if its poses do not span the scan."""
+        finite = np.isfinite(seconds)
+        if not finite.all() or np.ptp(seconds) > 1.0:  # not seconds since the scan's start
+            return None
+        fixed = next(f for f in _FIXED if f in self._bag.transforms.frames)
+
+        def pose(time: float) -> npt.NDArray[np.floating]:
+            return self._bag.transforms.lookup(fixed, frame, first + round(time * 1e9))
+
+        try:
+            return still_points(places, seconds, pose, world_T_level)
+        except TransformError:
+            return None
+
+    def _boxes(
+        self, number: int, frame: Frame, raw: Frame, lidar: LidarFrame
+    ) -> tuple[Array, tuple[str, ...], npt.NDArray[np.int64] | None]:
+        if self.detections == SEGMENTATION:
+            seen = self._segmenter().infer(frame)
+            class_id = self._segmenter().taxonomy.id_of(self._category)
+            config = LabelConfig()
+            prepared = PreparedFrame(lidar, config.max_range)
+            regions = None
+            if prepared.ground is not None:
+                boxes, regions = boxes_from_clusters(seen.segmentation, prepared, class_id, config)
+            else:
+                boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
+            return boxes, ('',) * len(boxes), regions
+        found = self._bag.detections(self.detections, int(self._rows[number, -1]), self._taxonomy)
+        chosen = [
+            item
+            for item in found
+            if item.class_id == self._class_id
+            and item.box2d is not None
+            and (item.visibility is None or item.visibility >= self._min_visibility)
+        ]
+        found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
+        assert raw.camera is not None
+        straight = undistort_boxes(raw.camera, found_boxes)
+        height, width = frame.image.shape[:2]
+        limit = np.array([width, height, width, height]) - 1.0
+        return np.clip(straight, 0, limit), tuple(item.id for item in chosen), None
+
+    def _segmenter(self) -> DepthSegmentationEngine:
+        if self._engine is None:
+            if self._checkpoint is None:
+                raise DatasetError('boxes from segmentation need a depth_segmentation checkpoint')
+            self._engine = DepthSegmentationEngine.load(self._checkpoint, threads=1)
+        return self._engine

@@ -1,0 +1,217 @@
+"""``ablate``: trains and scores the rows of a table, one config each, and writes the table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+from rich.console import Console
+
+from sim_perception.files import FileError, read_json, read_yaml
+from sim_perception.resources import share_path
+from sim_perception.simulator.scenario import merge_settings
+from training.datasets.bags.open_bags import expand
+from training.engine.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
+from training.simulation.translate import translate
+
+ABLATION_FOLDER = CONFIG_FOLDER / 'ablations'
+
+
+class Row(Section):
+    """One training of the table."""
+
+    name: str
+    """Name in the table and of the run's folder."""
+    config: str = ''
+    """Shipped config or file; empty: the row is scored without training, see ``checkpoint``."""
+    overrides: list[str] = Field(default_factory=list)
+    """Changes of the config as ``key=value``."""
+    checkpoint: Path | None = None
+    """Score this checkpoint instead of training one."""
+    scenario: dict[str, Any] | None = None
+    """Changes of the table's scenario, on which the row then trains; None: as configured."""
+    translator: str | None = None
+    """An earlier row, of task ``spigan``, whose translator first rewrites this row's bags."""
+
+
+class Ablation(Section):
+    """A table of trainings that differ in one thing each."""
+
+    title: str
+    about: str = ''
+    overrides: list[str] = Field(default_factory=list)
+    """Changes for all rows, before the row's own."""
+    scenario: str | None = None
+    """Shipped scenario (its file's name) that rows with a ``scenario`` change."""
+    simulate: list[str] = Field(default_factory=list)
+    """Options of ``python -m training simulate`` for those rows."""
+    data: dict[str, str] = Field(default_factory=dict)
+    """Column group -> evaluation SPEC. Groups called ``odometry...`` are scored as visual
+    odometry, ``tracking...`` as tracking by the network, ``permanence...`` as what the network
+    finds by itself, ``translation...`` as images made by the row's translator if it has one,
+    others as depth and segmentation."""
+    judge: Path | None = None
+    """Checkpoint that looks at the translated images."""
+    real: str | None = None
+    """SPEC of the images that translation shall come near to."""
+    scores: dict[str, list[str]] = Field(default_factory=dict)
+    """Column group -> keys of the scores to show."""
+    rows: list[Row] = Field(min_length=1)
+
+
+def load_ablation(name: str) -> Ablation:
+    """Read a shipped ablation by name, or a YAML file.
+
+    Raises:
+        ConfigError: if there is none, or it is malformed.
+    """
+    path = Path(name) if name.endswith('.yaml') else ABLATION_FOLDER / f'{name}.yaml'
+    if not path.is_file():
+        known = ', '.join(sorted(p.stem for p in ABLATION_FOLDER.glob('*.yaml')))
+        raise ConfigError(f'no ablation {name!r}; shipped: {known}')
+    try:
+        values = read_yaml(path)
+    except FileError as error:
+        raise ConfigError(str(error)) from error
+    return validated(Ablation, values or {}, str(path))
+
+
+def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = None) -> None:
+    """Train and score all rows, then write the table as Markdown and JSON.
+
+    What is finished is not done again: trainings resume, scores are kept beside the runs.
+
+    Args:
+        name: shipped ablation or YAML file.
+        runs: folder for one run folder per row.
+        table: Markdown file to write (and the same name with ``.json``), or None to print only.
+        only: names of the rows to do; None for all. The table shows all that have scores.
+
+    Raises:
+        ConfigError: for a bad ablation or an unknown row.
+        RuntimeError: if a training or an evaluation fails; its output says why.
+    """
+    ablation = load_ablation(name)
+    known = [row.name for row in ablation.rows]
+    unknown = set(only or ()) - set(known)
+    if unknown:
+        raise ConfigError(f'unknown rows {sorted(unknown)}; {name} has {", ".join(known)}')
+    results: dict[str, dict[str, Any]] = {}
+    for row in ablation.rows:
+        folder = runs / row.name
+        if only is None or row.name in only:
+            checkpoint = _train(ablation, row, folder)
+            for group, spec in ablation.data.items():
+                _evaluate(ablation, checkpoint, spec, folder / f'{group}.json')
+        results[row.name] = {
+            group: read_json(file)
+            for group in ablation.data
+            if (file := folder / f'{group}.json').exists()
+        }
+    text = markdown(ablation, results, f'python -m training ablate {name}')
+    Console().print(text, markup=False, highlight=False)
+    if table is not None:
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text(text)
+        table.with_suffix('.json').write_text(json.dumps(results, indent=2) + '\n')
+
+
+def _train(ablation: Ablation, row: Row, folder: Path) -> Path:
+    """Train a row unless it is finished; return its checkpoint."""
+    if row.checkpoint is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return row.checkpoint
+    finished = folder / 'finished'
+    if not finished.exists():
+        changes = [*ablation.overrides, *row.overrides, f'output={folder}']
+        if row.scenario is not None:
+            changes.append(f'data.bags=[{_simulate(ablation, row.scenario, folder)}]')
+        if row.translator is not None:
+            bags = load_config(row.config, [*ablation.overrides, *row.overrides]).data['bags']
+            made = _translate(bags, folder.parent / row.translator / 'translator', folder)
+            changes.append(f'data.bags=[{made}]')
+        task = load_config(row.config).task
+        _run('train', task, '--config', row.config, '--resume', *changes)
+        finished.touch()
+    return folder / 'checkpoint'
+
+
+def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Path:
+    """Simulate a row's own bags; return their folder. What is there is not made again."""
+    if ablation.scenario is None:
+        raise ConfigError('rows with a scenario need the scenario of the table that they change')
+    base = share_path('config', 'scenarios', ablation.scenario)
+    scenario = merge_settings(read_yaml(base), change)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / 'scenario.yaml'
+    file.write_text(yaml.safe_dump(scenario, sort_keys=False))
+    bags = folder / 'bags'
+    _run('simulate', '--scenario', str(file), '--out', str(bags), *ablation.simulate)
+    return bags
+
+
+def _translate(patterns: Sequence[str], translator: Path, folder: Path) -> Path:
+    """Translate a row's bags; return their folder. What is there is not made again."""
+    bags = folder / 'bags'
+    for bag in expand(patterns):
+        target, unfinished = bags / bag.name, folder / 'unfinished'
+        if not target.exists():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            translate(bag, translator, unfinished)
+            bags.mkdir(parents=True, exist_ok=True)
+            unfinished.rename(target)
+    return bags
+
+
+def _evaluate(ablation: Ablation, checkpoint: Path, spec: str, file: Path) -> None:
+    """Score a checkpoint unless that is done."""
+    kinds = {name: name for name in ('tracking', 'permanence', 'translation')}
+    kinds['odometry'] = 'visual_odometry'
+    kind = kinds.get(file.stem.split('_')[0], 'depth_segmentation')
+    if kind == 'translation':
+        checkpoint = checkpoint.parent / 'translator'
+        if not checkpoint.exists():
+            return
+    if not file.exists():
+        options = ['--checkpoint', str(checkpoint), '--data', spec, '--json', str(file)]
+        if kind == 'translation':
+            options += ['--judge', str(ablation.judge)]
+            options += ['--real', ablation.real] if ablation.real else []
+        if kind == 'tracking':
+            options += ['--source', 'network', '--classes', 'car,truck,pedestrian,cyclist']
+        _run('evaluate', kind, *options)
+
+
+def _run(*arguments: str) -> None:
+    """Run a verb in its own process, so that every row begins alike."""
+    command = [sys.executable, '-m', 'training', *arguments]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise RuntimeError(f'failed: {" ".join(command)}')
+
+
+def markdown(ablation: Ablation, results: Mapping[str, Mapping[str, Any]], command: str) -> str:
+    """Return the table, one line per row that has scores."""
+    columns = [(group, key) for group, keys in ablation.scores.items() for key in keys]
+    lines = [
+        f'# {ablation.title}',
+        '',
+        *([ablation.about.strip(), ''] if ablation.about else []),
+        f'Made by `{command}`.',
+        '',
+        '| row | ' + ' | '.join(f'{group} {key}' for group, key in columns) + ' |',
+        '|---' * (len(columns) + 1) + '|',
+    ]
+    for name, groups in results.items():
+        if groups:
+            values = (groups.get(group, {}).get(key) for group, key in columns)
+            cells = ['' if value is None else f'{value:.3f}' for value in values]
+            lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    lines += ['', *(f'`{group}` is `{spec}`.  ' for group, spec in ablation.data.items()), '']
+    return '\n'.join(lines)

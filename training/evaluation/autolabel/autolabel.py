@@ -1,0 +1,213 @@
+"""Scores automatic labels against the truth: ``evaluate autolabel``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
+from sim_perception.autolabel.labeler import COORDINATES, DEPTH, load_labeler
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from training.datasets.bags.labelled import bag_folders, bag_length, bag_scenes
+from training.datasets.kitti.like import kitti_like
+from training.datasets.kitti.object import frame_names, object_scenes
+from training.datasets.objects.label_scenes import LabelScene, simulated_scenes
+from training.datasets.sample import DatasetError, parse_numbers
+from training.engine.command import command_line
+from training.evaluation.autolabel.compare import (
+    Compared,
+    Population,
+    compare,
+    reasons,
+    row_of,
+    scores,
+)
+from training.evaluation.autolabel.tracks import TrackCollector
+from training.pictures.shapes import draw_labels
+
+F64 = npt.NDArray[np.float64]
+
+HELP = (
+    'sim:SCENARIO[:SEEDS] (rendered on the fly), bag:DIR (a simulated recording or a folder of '
+    'them), kitti_object:DIR or kitti_like:SCENARIO[:SEEDS] or kitti_like:bag:DIR (simulated, '
+    'with the troubles of real scans)'
+)
+CHECKPOINT = Path('models/shape_car')
+FRAMES_PER_SEED = 10
+DEFAULT_SEEDS = '0-3'
+
+Track = Callable[[Iterable[LabelScene], int], Iterable[LabelScene]]
+
+
+def label_scenes(
+    labeler: ShapeLabeler,
+    scenes: Iterable[LabelScene],
+    population: Population,
+    *,
+    box_noise: float = 0.0,
+    seed: int = 0,
+    pictures: Path | None = None,
+    tracks: TrackCollector | None = None,
+) -> list[Compared]:
+    """Label every object of the population's class from its true image box.
+
+    Args:
+        labeler: as configured for the data.
+        scenes: frames.
+        population: what counts; others of its class are labelled as well.
+        box_noise: deviation of the boxes' edges, share of their sides.
+        seed: of that noise.
+        pictures: a folder for one PNG per frame, or None.
+        tracks: gets the labels of every frame, or None.
+    """
+    rng = np.random.default_rng(seed)
+    results = []
+    for scene in scenes:
+        things = [thing for thing in scene.objects if thing.kind == population.kind]
+        boxes = np.array([thing.box2d for thing in things]).reshape(-1, 4)
+        sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+        boxes = boxes + box_noise * sides * rng.normal(size=boxes.shape)
+        labels = labeler.label(scene.frame, boxes, image=scene.image)
+        rows = [
+            compare(scene, label, thing, population.has(scene, thing))
+            for label, thing in zip(labels, things, strict=True)
+        ]
+        results += rows
+        if tracks is not None:
+            tracks.add(scene, rows)
+        if pictures is not None:
+            pictures.mkdir(parents=True, exist_ok=True)
+            chosen = [row.label for row in rows if row.counts]
+            picture = draw_labels(scene.image, scene.frame, chosen, labeler.shapes)
+            cv2.imwrite(str(pictures / f'{scene.name}.png'), picture[..., ::-1])
+    return results
+
+
+def open_scenes(spec: str, limit: int | None = None) -> tuple[Iterator[LabelScene], int]:
+    """Return the frames that a SPEC names, and how many.
+
+    Args:
+        spec: see ``HELP``.
+        limit: at most so many frames, spread evenly; of ``bag`` so many recordings.
+
+    Raises:
+        DatasetError: for an unknown kind, or absent or unusable data.
+    """
+    kind, _, rest = spec.partition(':')
+    if spec.startswith('kitti_like:bag:'):
+        made, count = open_scenes(rest, limit)
+        return map(kitti_like, made), count
+    if kind in ('sim', 'kitti_like') and rest:
+        scenario, _, seeds = rest.partition(':')
+        seeds = seeds or DEFAULT_SEEDS
+        count = len(parse_numbers(seeds, 'seeds'))
+        frames = FRAMES_PER_SEED if limit is None else max(1, limit // count)
+        made = simulated_scenes(scenario, seeds, frames)
+        return (map(kitti_like, made) if kind == 'kitti_like' else made), count * frames
+    if kind == 'bag' and rest:
+        folders = bag_folders(rest)[:limit]
+        counts = [bag_length(folder) for folder in folders]
+        return (scene for folder in folders for scene in bag_scenes(folder)), sum(counts)
+    if kind == 'kitti_object' and rest:
+        names = frame_names(rest)
+        if limit is not None and limit < len(names):
+            names = tuple(names[int(i)] for i in np.linspace(0, len(names) - 1, limit))
+        return object_scenes(rest, names), len(names)
+    raise DatasetError(f'data SPEC {spec!r} is none of: {HELP}')
+
+
+def config_of(spec: str) -> LabelConfig:
+    """Return the settings that fit the boxes and cars of some data; see ``open_scenes``."""
+    if spec.partition(':')[0] in ('kitti_object', 'kitti_like'):
+        return KITTI
+    return LabelConfig(mirrors=True)
+
+
+def evaluate_autolabel(
+    spec: str,
+    *,
+    checkpoint: Path = CHECKPOINT,
+    mode: str = 'lidar',
+    json_file: Path | None = None,
+    pictures: Path | None = None,
+    limit: int | None = None,
+    box_noise: float = 0.0,
+    config: LabelConfig | None = None,
+    track: Track | None = None,
+    coordinates: Path | str = COORDINATES,
+    depth: Path | str | None = DEPTH,
+    refine: str = 'fit',
+) -> dict[str, Any]:
+    """Label data with truth and score the labels; see ``scores``.
+
+    Args:
+        spec: see ``HELP``.
+        checkpoint: shape space.
+        mode: of ``autolabel.config.MODES``.
+        json_file: where to write the scores, or None.
+        pictures: a folder for pictures, or None.
+        limit: greatest number of frames, spread evenly.
+        box_noise: see ``label_scenes``.
+        config: None for the settings that fit the data's boxes: the simulator's have the mirrors.
+        track: wraps the frames in a progress display.
+        coordinates, depth: checkpoints of the modes that look at images.
+        refine: of ``autolabel.config.REFINERS``.
+
+    Raises:
+        DatasetError: for unusable data, an unknown mode or way to fit.
+        CheckpointError: for an unusable checkpoint.
+    """
+    try:
+        check_way(mode, refine)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+    scenes, count = open_scenes(spec, limit)
+    config = config or config_of(spec)
+    labeler = load_labeler(
+        mode, checkpoint, coordinates=coordinates, depth=depth, config=config, threads=1,
+        refine=refine,
+    )  # fmt: skip
+    labeler.warm_up()
+    start = time.perf_counter()
+    tracks = TrackCollector(labeler) if mode == 'lidar' else None
+    results = label_scenes(
+        labeler,
+        track(scenes, count) if track else scenes,
+        Population(),
+        box_noise=box_noise,
+        pictures=pictures,
+        tracks=tracks,
+    )
+    figures = scores(results)
+    if tracks is not None:
+        figures |= tracks.scores()
+    timing = labeler.timing
+    figures['seconds_per_object'] = timing.whole / max(timing.objects, 1)
+    figures['refine_seconds_per_object'] = timing.refine / max(timing.objects, 1)
+    figures['cpu_per_object'] = timing.cpu / max(timing.objects, 1)
+    report: dict[str, Any] = {
+        'task': 'autolabel',
+        'mode': mode,
+        'refine': refine,
+        'data': spec,
+        'frames': count,
+        'box_noise': box_noise,
+        'checkpoint': str(checkpoint),
+        **({} if mode == 'lidar' else {'coordinates': str(coordinates)}),
+        'command': command_line(),
+        'seconds': time.perf_counter() - start,
+        **figures,
+        'reasons': reasons(results),
+        'labels': [row_of(row) for row in results if row.counts],
+    }
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(report, indent=1) + '\n')
+    return report

@@ -1,0 +1,103 @@
+"""Calibrates labels' confidence: the expected 3D IoU by what a fit shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from sim_perception.autolabel.labeler import load_labeler
+from sim_perception.autolabel.quality.quality import ALL_FEATURES, ConfidenceModel
+from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
+from training.datasets.sample import DatasetError
+from training.engine.command import command_line
+from training.evaluation.autolabel.autolabel import config_of, label_scenes, open_scenes
+from training.evaluation.autolabel.compare import Compared, Population
+
+F64 = npt.NDArray[np.float64]
+
+_RIDGE = 0.3
+_LEAST_LABELS = 30
+_IMPORTANCE = 15.0
+
+
+def fit_confidence(
+    rows: Sequence[Compared], names: tuple[str, ...] = ALL_FEATURES
+) -> ConfidenceModel:
+    """Fit a logistic regression of the 3D IoU on the measures of fits, by cross-entropy.
+
+    The IoU is taken as a probability; few labels get weights that are pulled towards 0. Objects
+    of the population count ``_IMPORTANCE`` times as much as others.
+
+    Raises:
+        DatasetError: for too few labels.
+    """
+    fitted = [row for row in rows if row.label.box3d is not None]
+    if len(fitted) < _LEAST_LABELS:
+        raise DatasetError(
+            f'calibrating confidence needs at least {_LEAST_LABELS} fitted objects, got '
+            f'{len(fitted)}; give more seeds or frames'
+        )
+    table = np.array([[row.label.measures[name] for name in names] for row in fitted])
+    target = np.array([row.iou_3d for row in fitted])
+    importance = np.where([row.counts for row in fitted], _IMPORTANCE, 1.0)
+    mean, scale = table.mean(0), np.maximum(table.std(0), 1e-3)
+    standard = np.clip((table - mean) / scale, -4, 4)
+
+    def loss(parameters: F64) -> tuple[float, F64]:
+        weights, bias = parameters[:-1], parameters[-1]
+        logit = standard @ weights + bias
+        predicted = 1 / (1 + np.exp(-logit))
+        error = importance * (predicted - target)
+        cost = importance @ (np.logaddexp(0, logit) - target * logit) + _RIDGE * weights @ weights
+        return float(cost), np.append(standard.T @ error + 2 * _RIDGE * weights, error.sum())
+
+    found = minimize(loss, np.zeros(len(names) + 1), jac=True, method='L-BFGS-B').x
+    return ConfidenceModel(
+        tuple(mean.tolist()),
+        tuple(scale.tolist()),
+        tuple(found[:-1].tolist()),
+        float(found[-1]),
+        names,
+    )
+
+
+def calibrate_labels(
+    checkpoint: Path, specs: Sequence[str], limit: int | None = None
+) -> dict[str, Any]:
+    """Fit the confidence on data with truth, and store it in the shape space's checkpoint.
+
+    Objects outside of the evaluation's population count as well, half of the images with boxes
+    that are off: where labels fail is what has to be learnt.
+
+    Args:
+        checkpoint: of the shape space, linear or a network.
+        specs: see ``evaluation.autolabel.HELP``; not the data that labels are scored on.
+        limit: at most so many frames of each.
+
+    Returns:
+        What was fitted, as stored.
+
+    Raises:
+        DatasetError: for unusable data or too few labels.
+        CheckpointError: for an unusable checkpoint.
+    """
+    rows: list[Compared] = []
+    for spec in specs:
+        labeler = load_labeler('lidar', checkpoint, config=config_of(spec), threads=1)
+        scenes = list(open_scenes(spec, limit)[0])
+        for noise in (0.0, 0.05):
+            rows += label_scenes(labeler, scenes, Population(), box_noise=noise)
+    values = asdict(fit_confidence(rows))
+    stored: dict[str, Any] = {
+        key: list(v) if isinstance(v, tuple) else v for key, v in values.items()
+    }
+    metrics = dict(load_checkpoint(checkpoint).metrics)
+    metrics['confidence'] = {'command': command_line(), 'data': list(specs), 'labels': len(rows)}
+    update_checkpoint(checkpoint, calibration=stored, metrics=metrics)
+    return stored

@@ -1,0 +1,69 @@
+"""The verb ``evaluate detector3d``, as the command line calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sim_perception.inference.detector3d import Detector3dEngine
+from training.datasets.sample import DatasetError
+from training.evaluation.autolabel.autolabel import open_scenes
+from training.evaluation.detector3d.detector3d import Source, score_scenes
+from training.evaluation.evaluate import frames_of, report
+from training.tasks.detector3d.data import cloud_source
+
+#: Low: average precision looks at all recalls.
+THRESHOLD = 0.05
+POINTS = ('trained', 'lidar', 'depth')
+DEPTH_CHECKPOINT = 'models/depth_segmentation'
+
+
+def source_of(engine: Detector3dEngine, points: str = 'trained') -> Source:
+    """Return what gives the points that a detector sees of a frame.
+
+    Args:
+        engine: the detector.
+        points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
+    """
+    settings = engine.metrics.get('training', {}).get('config', {}).get('data', {})
+    seen = settings.get('points', 'lidar') if points == 'trained' else points
+    return cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT))
+
+
+def evaluate_detector(
+    checkpoint: Path,
+    data: str,
+    *,
+    points: str = 'trained',
+    blind: bool = False,
+    json_file: Path | None = None,
+    limit: int | None = None,
+    device: str = 'auto',
+    record: bool = False,
+) -> dict[str, Any]:
+    """Score a 3D detector on data with truth, print the table; see ``score_scenes``.
+
+    Args:
+        checkpoint: its folder.
+        data: see ``evaluation.autolabel.HELP``.
+        points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
+        blind: show it no image.
+        json_file: where to write the scores, or None.
+        limit: at most so many frames, spread evenly.
+        device: see ``Detector3dEngine``.
+        record: also keep the scores in the checkpoint's ``metrics.json`` and card.
+
+    Raises:
+        DatasetError: for unusable data or other ``points``.
+        CheckpointError: for an unusable checkpoint.
+    """
+    if points not in POINTS:
+        raise DatasetError(f'unknown --points {points!r}; choose one of {", ".join(POINTS)}')
+    engine = Detector3dEngine.load(checkpoint, device=device, threshold=THRESHOLD)
+    source = source_of(engine, points)
+    scenes, count = open_scenes(data, limit)
+    scores = score_scenes(engine, frames_of(data)(scenes, count), source, blind=blind)
+    frames = int(scores.pop('frames'))
+    return report(
+        'detector3d', checkpoint, data, frames, scores, json_file=json_file, record=record
+    )

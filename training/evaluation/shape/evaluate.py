@@ -1,0 +1,78 @@
+"""The verb ``evaluate shape``, as the command line calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from sim_perception.models.checkpoint import CARD, load_checkpoint, update_checkpoint
+from training.evaluation.shape.shape import F_SCORE_DISTANCE, FINE_DISTANCE, load_shape
+from training.evaluation.shape.shape import evaluate_shape as evaluate
+from training.pictures.shapes import draw_paths, pairs_of_families
+
+SHIPPED = (Path('models/shape_car'), Path('models/shape_car_sdf'))
+_SECTION = '\n## Cars that it has not seen\n'
+
+
+def evaluate_shape(
+    checkpoints: Sequence[Path] | None = None,
+    data: str = 'cars:1',
+    *,
+    json_file: Path | None = None,
+    pictures: Path | None = None,
+    limit: int = 30,
+    record: bool = False,
+) -> dict[str, Any]:
+    """Score shape spaces, print the table, and draw ways between members.
+
+    Args:
+        checkpoints: shape spaces; the shipped ones if None.
+        data: see ``evaluation.shape.evaluate_shape``.
+        json_file: where to write the scores, or None.
+        pictures: a folder for ``NAME.png`` per checkpoint, or None.
+        limit: how many cars.
+        record: also write the scores into the checkpoints' metrics and cards.
+
+    Raises:
+        DatasetError, CheckpointError: for unusable data or checkpoints.
+    """
+    chosen = list(checkpoints or SHIPPED)
+    report = evaluate(data, chosen, limit=limit, json_file=json_file)
+    keys = list(next(iter(report['shapes'].values())))
+    table = Table('shape space', *keys, title=f'{report["cars"]} cars, {data}')
+    for name, scores in report['shapes'].items():
+        table.add_row(name, *(f'{scores[key]:.4f}' for key in keys))
+    Console().print(table)
+    for folder in chosen:
+        if pictures is not None:
+            pictures.mkdir(parents=True, exist_ok=True)
+            model = load_shape(folder)
+            seeds = model.seeds.numpy().astype(np.float64)
+            picture = draw_paths(model, seeds, pairs_of_families())
+            cv2.imwrite(str(pictures / f'{folder.name}.png'), picture[..., ::-1])
+        if record:
+            keep_scores(folder, report)
+    return report
+
+
+def keep_scores(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write a checkpoint's own scores into its metrics and card."""
+    scores = report['shapes'][str(folder)]
+    metrics = dict(load_checkpoint(folder).metrics)
+    facts = {'command': report['command'], 'cars': report['cars'], **scores}
+    metrics['evaluations'] = {**metrics.get('evaluations', {}), report['data']: facts}
+    text = (folder / CARD).read_text().split(_SECTION)[0].rstrip('\n') + '\n'
+    text += f"""{_SECTION}
+Nearest members of {report['cars']} other cars, seed {report['data'].partition(':')[2]}: Chamfer
+{1000 * scores['chamfer_m']:.1f} mm (worst {1000 * scores['chamfer_worst_m']:.1f}; sampling alone
+makes {1000 * scores['chamfer_floor_m']:.1f}), F-score at {100 * F_SCORE_DISTANCE:.0f} cm
+{scores['f_score']:.3f} (worst {scores['f_score_worst']:.3f}), at {100 * FINE_DISTANCE:.0f} cm
+{scores['f_score_fine']:.3f}; by `{report['command']}`.
+"""
+    update_checkpoint(folder, metrics=metrics, card=text)

@@ -1,0 +1,165 @@
+"""How well shape spaces give back cars that they have not seen: ``evaluate shape``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import least_squares
+from scipy.spatial import cKDTree
+
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
+from sim_perception.models.shape import ShapeModel, ShapePrior, Surface, decode_mesh
+from training.datasets.objects.shapes import (
+    CarSample,
+    Solid,
+    distance_samples,
+    draw_cars,
+    sample_surface,
+)
+from training.datasets.sample import DatasetError
+from training.engine.command import command_line
+
+F64 = npt.NDArray[np.float64]
+
+F_SCORE_DISTANCE = 0.05
+"""A surface point is right if the other surface is nearer, metres."""
+FINE_DISTANCE = 0.03
+"""The same, where differences show."""
+_SPACING = 0.05
+_SAMPLES = 3000
+_NEAR = 0.2
+_COUNT = 100_000
+
+
+def parse_cars(spec: str, count: int) -> tuple[int, int]:
+    """Return how many cars a SPEC ``cars:SEED`` names, and their seed, for ``draw_cars``.
+
+    Raises:
+        DatasetError: for another SPEC.
+    """
+    kind, _, seed = spec.partition(':')
+    if kind != 'cars' or not seed.isdigit():
+        raise DatasetError(f'data SPEC {spec!r} is not cars:SEED, such as cars:1')
+    return count, int(seed)
+
+
+def nearest_member(model: ShapeModel, car: CarSample, seed: int = 0) -> F64:
+    """Return the (K,) latent whose distances are nearest to a car's.
+
+    Least squares over places about the car, errors weighted by exp(-|distance| / .2 m), from the
+    category's mean; what DeepSDF (section 4.2) does by gradient descent.
+    """
+    points, wanted = distance_samples(car, model.config, _SAMPLES, seed)
+    weight = np.exp(-np.abs(wanted) / _NEAR)
+
+    def error(latent: F64) -> F64:
+        return weight * (model.jacobian(points, latent)[0] - wanted)
+
+    def slope(latent: F64) -> F64:
+        return weight[:, None] * model.jacobian(points, latent)[1]
+
+    start = np.zeros(model.config.components)
+    return cast(F64, least_squares(error, start, slope, max_nfev=25, xtol=1e-4).x)
+
+
+def score_shapes(model: ShapeModel, cars: Sequence[CarSample]) -> dict[str, float]:
+    """Return how well a space's nearest members give back cars.
+
+    ``chamfer_m``, ``f_score`` and ``f_score_fine`` (see ``reconstruction``) are means over cars,
+    ``*_worst`` those of the worst car; ``chamfer_floor_m`` is the Chamfer distance of two samples
+    of the same true surface: what sampling alone makes.
+    """
+    rows = []
+    for car in cars:
+        x, y, z = (float(s) for s in car.size)
+        truth = Solid(car).points
+        mesh = decode_mesh(model, nearest_member(model, car), (x, y, z), spacing=_SPACING)
+        floor = compare(Solid(car, seed=1).points, truth)[0]
+        rows.append([*reconstruction(mesh, truth), floor])
+    table = np.array(rows)
+    return {
+        'chamfer_m': float(table[:, 0].mean()),
+        'chamfer_worst_m': float(table[:, 0].max()),
+        'f_score': float(table[:, 1].mean()),
+        'f_score_worst': float(table[:, 1].min()),
+        'f_score_fine': float(table[:, 2].mean()),
+        'chamfer_floor_m': float(table[:, 3].mean()),
+    }
+
+
+def reconstruction(
+    surface: Surface, truth: F64, count: int = _COUNT
+) -> tuple[float, float, float]:
+    """Compare a mesh with (N, 3) points of the true surface; see ``compare``."""
+    points, _ = sample_surface(surface, count, np.random.default_rng(0))
+    return compare(points, truth)
+
+
+def compare(points: F64, truth: F64) -> tuple[float, float, float]:
+    """Compare (N, 3) and (M, 3) points of two surfaces.
+
+    Returns:
+        The Chamfer distance (mean of both directions' mean distances, metres) and the F-scores
+        (harmonic mean of both directions' shares within a distance) of ``F_SCORE_DISTANCE`` and
+        ``FINE_DISTANCE``.
+    """
+    there, back = cKDTree(truth).query(points)[0], cKDTree(points).query(truth)[0]
+    scores = []
+    for least in (F_SCORE_DISTANCE, FINE_DISTANCE):
+        shares = [float((d < least).mean()) for d in (there, back)]
+        scores.append(2 * shares[0] * shares[1] / max(sum(shares), 1e-9))
+    return 0.5 * float(there.mean() + back.mean()), scores[0], scores[1]
+
+
+def load_shape(folder: Path | str) -> ShapeModel:
+    """Read a shape space of any kind.
+
+    Raises:
+        CheckpointError: if it is unusable or no shape space.
+    """
+    net = load_checkpoint(folder).net
+    if not isinstance(net, ShapePrior):
+        raise CheckpointError(f'{folder} holds no shape space; give models/shape_car or the like')
+    return cast(ShapeModel, net)
+
+
+def evaluate_shape(
+    spec: str,
+    checkpoints: Sequence[Path],
+    *,
+    limit: int = 30,
+    json_file: Path | None = None,
+) -> dict[str, Any]:
+    """Score shape spaces on the same cars.
+
+    Args:
+        spec: ``cars:SEED``; seeds that none has learnt from.
+        checkpoints: shape spaces of any kind.
+        limit: how many cars.
+        json_file: where to write the scores, or None.
+
+    Returns:
+        By checkpoint, what ``score_shapes`` returns.
+
+    Raises:
+        DatasetError: for another SPEC.
+        CheckpointError: for an unusable checkpoint.
+    """
+    cars = draw_cars(*parse_cars(spec, limit))
+    rows = {str(folder): score_shapes(load_shape(folder), cars) for folder in checkpoints}
+    report: dict[str, Any] = {
+        'task': 'shape',
+        'data': spec,
+        'cars': len(cars),
+        'command': command_line(),
+        'shapes': rows,
+    }
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(report, indent=1) + '\n')
+    return report

@@ -1,0 +1,205 @@
+"""Labels frames of a recording and writes what belongs to each: the work of one process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sim_perception.autolabel.config import LabelConfig, check_way
+from sim_perception.autolabel.evidence.evidence import write_evidence
+from sim_perception.autolabel.export.coco import encode_mask
+from sim_perception.autolabel.export.kitti import scan_bytes, write_kitti
+from sim_perception.autolabel.export.meshes import Mask, frame_masks, surface_of, write_meshes
+from sim_perception.autolabel.labeler import COORDINATES, load_labeler, needs_points
+from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
+from sim_perception.models.checkpoint import MANIFEST
+from sim_perception.models.shape import ShapeModel
+from sim_perception.taxonomy import load_taxonomy
+from training.datasets.bags.label_source import SEGMENTATION, LabelBag, ToLabel
+from training.pictures.shapes import draw_labels
+
+FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', 'pictures')
+
+_REGION_EDGE_SIGMA, _REGION_EDGE_SHARE, _REGION_CONTOUR_SIGMA = 4.0, 0.06, 10.0
+"""How far edges and contours of regions are from those of objects; see ``LabelConfig``."""
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """What is labelled, and how; plain values, so that any process can do a part.
+
+    Attributes:
+        bag: the recording.
+        out: the data set's folder.
+        mode: what the labels rest on, of ``autolabel.config.MODES``.
+        refine: how shapes are fitted, of ``autolabel.config.REFINERS``.
+        detections: see ``LabelBag``.
+        shape: checkpoint of the shape space.
+        segmentation: checkpoint that finds image boxes, and predicts depth for ``mono``.
+        coordinates: checkpoint of the coordinates network, for ``mono`` and ``fused``.
+        level_frame, min_visibility: see ``LabelBag``.
+        mirrors: whether boxes are as wide as a car with its mirrors.
+        tracks: whether what was seen in several frames gets one shape and smooth motion; needs
+            points, and to know where the robot was.
+        formats: of ``FORMATS``, what to write besides the frames.
+    """
+
+    bag: str
+    out: str
+    mode: str = 'lidar'
+    refine: str = 'fit'
+    detections: str = ''
+    shape: str = 'models/shape_car'
+    segmentation: str = 'models/depth_segmentation'
+    coordinates: str = COORDINATES
+    level_frame: str = 'base_link'
+    min_visibility: float = 0.3
+    mirrors: bool = False
+    tracks: bool = True
+    formats: tuple[str, ...] = FORMATS
+
+    def __post_init__(self) -> None:
+        check_way(self.mode, self.refine)
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown:
+            raise ValueError(f'unknown formats {", ".join(unknown)}; known: {", ".join(FORMATS)}')
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that determines the labels, the networks included."""
+        facts = {**asdict(self), 'out': '', 'bag': str(Path(self.bag).resolve())}
+        for name in ('shape', 'segmentation', 'coordinates'):
+            manifest = Path(getattr(self, name)) / MANIFEST
+            facts[name] = manifest.read_text() if manifest.is_file() else ''
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def shares_shapes(self) -> bool:
+        """Whether tracks are fitted as wholes: where points are seen."""
+        return self.tracks and needs_points(self.mode)
+
+    def record(self, name: str) -> Path:
+        """Return where a frame's labels are; the file is there when the frame is finished."""
+        return Path(self.out) / 'frames' / f'{name}.json'
+
+
+@lru_cache(maxsize=1)
+def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
+    """Return the recording and the engine, kept for the next part of the same job."""
+    config = LabelConfig(mirrors=job.mirrors)
+    labeler = _labeler(job, config)
+    bag = LabelBag(
+        Path(job.bag),
+        labeler.model.config.category,
+        detections=job.detections,
+        checkpoint=Path(job.segmentation),
+        level_frame=job.level_frame,
+        min_visibility=job.min_visibility,
+        points=needs_points(job.mode),
+    )
+    if bag.detections == SEGMENTATION:
+        config = replace(
+            config,
+            edge_sigma=_REGION_EDGE_SIGMA,
+            edge_sigma_share=_REGION_EDGE_SHARE,
+            contour_sigma=_REGION_CONTOUR_SIGMA,
+        )
+        labeler = _labeler(job, config)
+    return bag, labeler
+
+
+def _labeler(job: LabelJob, config: LabelConfig) -> ShapeLabeler:
+    return load_labeler(
+        job.mode,
+        job.shape,
+        coordinates=job.coordinates,
+        depth=job.segmentation,
+        config=config,
+        threads=1,
+        refine=job.refine,
+    )
+
+
+def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
+    """Label frames by number and write their files; return how many labels were accepted.
+
+    Frames that are finished are left as they are.
+    """
+    cv2.setNumThreads(1)
+    bag, labeler = open_job(job)
+    accepted = 0
+    for number in numbers:
+        if job.record(bag.name(number)).exists():
+            continue
+        item = bag[number]
+        masks = item.masks if job.mode == 'lidar' else None  # other modes make their own
+        if masks is not None:
+            labels = labeler.label_masked(item.frame, item.boxes, masks)
+        else:
+            labels = labeler.label(item.frame, item.boxes, image=item.image)
+        named = [replace(label, id=own) for label, own in zip(labels, item.ids, strict=True)]
+        frame = LabelledFrame(
+            name=item.name,
+            stamp=item.stamp,
+            camera=item.frame.camera,
+            camera_T_level=np.asarray(item.frame.camera_T_level, np.float64),
+            labels=tuple(named),
+            world_T_level=item.world_T_level,
+            level_frame=item.level_frame,
+            camera_frame=item.camera_frame,
+            world_frame=item.world_frame,
+        )
+        if job.shares_shapes:
+            measured = labeler.evidence(item.frame, frame.labels)
+            write_evidence(evidence_file(job, frame.name), measured)
+        write_files(job, item, frame, labeler.shapes)
+        accepted += len(frame.accepted)
+    return accepted
+
+
+def evidence_file(job: LabelJob, name: str) -> Path:
+    """Return where the evidence of a frame's labels waits for the second pass."""
+    return Path(job.out) / 'evidence' / f'{name}.npz'
+
+
+def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: ShapeModel) -> None:
+    """Write all files of a frame, its labels last: they say that the frame is finished.
+
+    Raises:
+        OSError: for a full disk and the like; what was finished before stays.
+    """
+    out, kept = Path(job.out), frame.accepted
+    write_atomically(out / 'kitti/image_2' / f'{frame.name}.png', _encoded(item.image, '.png'))
+    masks: list[Mask] = []
+    hidden = None
+    if {'coco', 'meshes'} & set(job.formats):
+        surfaces = [surface_of(label, model) for label in kept]
+        masks, hidden = frame_masks(frame, kept, surfaces)
+        if 'meshes' in job.formats:
+            write_meshes(frame, kept, surfaces, out / 'meshes')
+    if 'coco' in job.formats:
+        codes = json.dumps([encode_mask(mask) for mask in masks])
+        write_atomically(out / 'masks' / f'{frame.name}.json', codes.encode())
+    if 'kitti' in job.formats:
+        scan = scan_bytes(item.frame.points)
+        write_atomically(out / 'kitti/velodyne' / f'{frame.name}.bin', scan)
+        write_kitti(frame, load_taxonomy(), out / 'kitti', hidden)
+    if 'pictures' in job.formats:
+        picture = draw_labels(item.image, item.frame, frame.labels, model)
+        write_atomically(out / 'pictures' / f'{frame.name}.jpg', _encoded(picture, '.jpg'))
+    write_frame(frame, job.record(frame.name))
+
+
+def _encoded(image: np.ndarray, suffix: str) -> bytes:
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]))
+    if not done:
+        raise ValueError(f'an image of shape {image.shape} cannot be written as {suffix}')
+    return data.tobytes()

@@ -1,0 +1,212 @@
+"""The verb ``label``: a recording becomes a data set of 3D labels, by many processes, resumable.
+
+Every frame's files are written whole, its labels last. A killed run leaves what it has finished,
+and the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from sim_perception.autolabel.export.bag import write_bag
+from sim_perception.autolabel.export.coco import CocoFile
+from sim_perception.autolabel.export.nuscenes import write_nuscenes
+from sim_perception.autolabel.records import LabelledFrame, read_frame, write_atomically
+from sim_perception.files import mapping, read_json
+from sim_perception.taxonomy import load_taxonomy
+from training.engine.command import command_line
+from training.labelling.frames import LabelJob, label_part, open_job
+from training.labelling.tracks import changed_frames, clean, finish_part, has_tracks, label_tracks
+
+Work = Callable[[LabelJob, Sequence[int]], int]
+
+_PART = 4
+"""Frames that one task of a worker takes."""
+_SETTINGS = 'dataset.json'
+
+
+def label(
+    job: LabelJob, *, workers: int = 1, ray: str | None = None, console: Console | None = None
+) -> dict[str, Any]:
+    """Label a recording and write it in every wanted format.
+
+    Args:
+        job: what to do.
+        workers: processes on this machine.
+        ray: address of a Ray cluster whose machines share the bag and the output folder; or
+            ``local`` for one on this machine. Replaces ``workers``.
+        console: for the progress bar.
+
+    Returns:
+        Counts: ``frames``, ``labels``, ``accepted`` and ``reasons``, by reason.
+
+    Raises:
+        FileExistsError: if the folder has labels that were made with other settings.
+        BagError, DatasetError, CheckpointError: for unusable inputs.
+        ImportError: if Ray is asked for and not installed.
+    """
+    console = console or Console(stderr=True)
+    bag, _ = open_job(job)
+    claim(job)
+    names = [bag.name(number) for number in range(len(bag))]
+    todo = [k for k, name in enumerate(names) if not job.record(name).exists()]
+    parts = [tuple(todo[k : k + _PART]) for k in range(0, len(todo), _PART)]
+    columns = (
+        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+        TextColumn('{task.fields[accepted]} accepted'), TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as bar:
+        done, accepted = len(names) - len(todo), 0
+        task = bar.add_task('frames', total=len(names), completed=done, accepted=0)
+        for count, found in run_parts(job, parts, workers, ray):
+            done, accepted = done + count, accepted + found
+            bar.update(task, completed=done, accepted=accepted)
+        if job.shares_shapes:
+            share_shapes(job, names, workers, ray, bar)
+    frames = [read_frame(job.record(name)) for name in names]
+    collect(job, frames, Path(job.bag).name)
+    summary = summarise(frames)
+    write_atomically(
+        Path(job.out) / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode()
+    )
+    return summary
+
+
+def claim(job: LabelJob) -> None:
+    """Note in the output folder what it is for.
+
+    Raises:
+        FileExistsError: if it is for something else.
+    """
+    path = Path(job.out) / _SETTINGS
+    if path.exists():
+        if mapping(read_json(path), path).get('fingerprint') != job.fingerprint:
+            raise FileExistsError(
+                f'{job.out} holds labels that were made with other settings or networks; choose '
+                'another --out or remove it'
+            )
+        return
+    facts = {'fingerprint': job.fingerprint, 'command': command_line(), **asdict(job)}
+    write_atomically(path, (json.dumps(facts, indent=1) + '\n').encode())
+
+
+def share_shapes(
+    job: LabelJob, names: Sequence[str], workers: int, ray: str | None, bar: Progress
+) -> None:
+    """Give objects that were seen in several frames one shape, and write those frames again."""
+    if not has_tracks(job):
+        label_tracks(job, names)
+    todo = changed_frames(job, names)
+    parts = [tuple(todo[k : k + _PART]) for k in range(0, len(todo), _PART)]
+    task = bar.add_task('tracks', total=len(todo), accepted=0)
+    done, accepted = 0, 0
+    for count, found in run_parts(job, parts, workers, ray, finish_part):
+        done, accepted = done + count, accepted + found
+        bar.update(task, completed=done, accepted=accepted)
+    clean(job)
+
+
+def run_parts(
+    job: LabelJob,
+    parts: Sequence[tuple[int, ...]],
+    workers: int,
+    ray: str | None,
+    work: Work = label_part,
+) -> Iterator[tuple[int, int]]:
+    """Do parts in any order; yield how many frames each had and how many labels it accepted."""
+    if ray is not None:
+        yield from _run_ray(job, parts, ray, work)
+    elif workers <= 1 or len(parts) <= 1:
+        # Frame by frame, for the progress bar.
+        for number in (number for part in parts for number in part):
+            yield 1, work(job, (number,))
+    else:
+        context = multiprocessing.get_context('spawn')
+        with ProcessPoolExecutor(min(workers, len(parts)), context) as pool:
+            running = {pool.submit(work, job, part): len(part) for part in parts}
+            try:
+                for future in as_completed(running):
+                    yield running[future], future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _run_ray(
+    job: LabelJob, parts: Sequence[tuple[int, ...]], address: str, work: Work
+) -> Iterator[tuple[int, int]]:
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError('--ray needs Ray; install it with: pip install ray') from error
+    started = not ray.is_initialized()
+    if started:
+        ray.init(address=None if address == 'local' else address, log_to_driver=False)
+    try:
+        remote = ray.remote(work)
+        running = {remote.remote(job, part): len(part) for part in parts}
+        while running:
+            finished, _ = ray.wait(list(running), num_returns=1)
+            for task in finished:
+                yield running.pop(task), ray.get(task)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def collect(job: LabelJob, frames: Sequence[LabelledFrame], scene: str) -> None:
+    """Write the files that span frames: COCO, nuScenes tables, bag."""
+    out, taxonomy = Path(job.out), load_taxonomy()
+    if 'coco' in job.formats:
+        coco = CocoFile(taxonomy)
+        for frame in frames:
+            masks = read_json(out / 'masks' / f'{frame.name}.json')
+            name = f'kitti/image_2/{frame.name}.png'
+            coco.add(frame, name, zip(frame.accepted, masks, strict=True))
+        coco.write(out / 'coco.json')
+    if 'nuscenes' in job.formats:
+        write_nuscenes(frames, scene, taxonomy, out / 'nuscenes')
+    if 'bag' in job.formats:
+        shutil.rmtree(out / 'bag', ignore_errors=True)
+        write_bag(frames, taxonomy, out / 'bag')
+
+
+def summarise(frames: Sequence[LabelledFrame]) -> dict[str, Any]:
+    """Return the counts of a data set; see ``label``."""
+    labels = [label for frame in frames for label in frame.labels]
+    reasons = Counter(label.reason for label in labels if not label.accepted)
+    return {
+        'frames': len(frames),
+        'labels': len(labels),
+        'accepted': sum(label.accepted for label in labels),
+        'reasons': dict(reasons.most_common()),
+    }
+
+
+def print_summary(summary: dict[str, Any], out: str, console: Console) -> None:
+    """Print the counts of a data set as a table."""
+    table = Table('label', 'count', title=f'{summary["frames"]} frames in {out}')
+    table.add_row('accepted', str(summary['accepted']))
+    for reason, count in summary['reasons'].items():
+        table.add_row(f'rejected: {reason}', str(count))
+    console.print(table)

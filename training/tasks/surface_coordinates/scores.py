@@ -1,0 +1,107 @@
+"""Scores and pictures of the coordinates network on crops."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sim_perception.inference.preprocess import PreprocessConfig, normalize
+from sim_perception.inference.surface_coordinates import read_output
+from sim_perception.models.surface_coordinates import (
+    SurfaceCoordinatesNet,
+    SurfaceCoordinatesOutput,
+)
+from training.datasets.objects.crops import CropFolder
+from training.tasks.base import Batch
+from training.tasks.surface_coordinates.data import view_of, window_of
+
+_BATCH = 16
+_RIGHT_ANGLE = np.deg2rad(15.0)
+_SHOWN = 8
+
+
+@torch.inference_mode()
+def score_crops(
+    net: SurfaceCoordinatesNet, crops: CropFolder, preprocess: PreprocessConfig, limit: int
+) -> dict[str, float]:
+    """Return how well a network reads crops.
+
+    ``mask_iou``, ``amodal_iou``; ``coordinates_m``: median over crops of the mean distance of the
+    places on the object, metres; ``angle_deg``: median error of the likeliest heading, without
+    turns by 180 degrees ``angle_axis_deg``; ``angle_15``, ``angle_15_of_3``: share of headings
+    right within 15 degrees, of the likeliest or of three; ``size``: mean relative error;
+    ``distance``: median relative error; ``latent``: mean absolute error.
+
+    Args:
+        net: in evaluation mode.
+        crops: with truth.
+        preprocess: of the network.
+        limit: greatest number of crops, spread evenly.
+    """
+    rows = []
+    chosen = np.unique(np.linspace(0, len(crops) - 1, min(limit, len(crops))).astype(int))
+    for start in range(0, len(chosen), _BATCH):
+        views = []
+        for index in chosen[start : start + _BATCH]:
+            crop = crops[int(index)]
+            views.append(view_of(crop, window_of(crop, net.config), net.config))
+        image = normalize(np.stack([view[0] for view in views]), preprocess)
+        output = net(image)
+        rows += [_row(output, k, truth) for k, (_, truth) in enumerate(views)]
+    table = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    mean = ('mask_iou', 'amodal_iou', 'angle_15', 'angle_15_of_3', 'size', 'latent')
+    return {
+        key: float(np.nanmean(values) if key in mean else np.nanmedian(values))
+        for key, values in table.items()
+    } | {'crops': float(len(rows))}
+
+
+def _row(output: SurfaceCoordinatesOutput, k: int, truth: Batch) -> dict[str, float]:
+    found = read_output(output, k, np.zeros(4), 1.0)
+    seen = truth['visible'][0].numpy() > 0
+    size = truth['log_size'].exp().numpy()
+    shares = truth['coordinates'].permute(1, 2, 0).numpy()
+    off = np.linalg.norm((found.coordinates - shares) * size, axis=-1)[seen]
+    turn = np.abs((found.angles - float(truth['angle']) + np.pi) % (2 * np.pi) - np.pi)
+    axis = min(turn[0], np.pi - turn[0])
+    latent = np.abs(found.latent - truth['latent'].numpy())
+    return {
+        'mask_iou': _iou(found.visible > 0.5, seen),
+        'amodal_iou': _iou(found.amodal > 0.5, truth['amodal'][0].numpy() > 0),
+        'coordinates_m': float(off.mean()) if len(off) else float('nan'),
+        'angle_deg': float(np.degrees(turn[0])),
+        'angle_axis_deg': float(np.degrees(axis)),
+        'angle_15': float(turn[0] < _RIGHT_ANGLE),
+        'angle_15_of_3': float(turn[:3].min() < _RIGHT_ANGLE),
+        'size': float(np.abs(found.size / size - 1).mean()),
+        'distance': float(abs(found.distance / np.exp(float(truth['log_distance'])) - 1)),
+        'latent': float(latent.mean()) if np.isfinite(latent).all() else float('nan'),
+    }
+
+
+def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def crop_picture(batch: Batch, output: SurfaceCoordinatesOutput) -> npt.NDArray[np.uint8]:
+    """Return crops in rows: image, true coordinates, found coordinates where seen, mask."""
+    rows = []
+    for k in range(min(_SHOWN, len(batch['image']))):
+        image = batch['image'][k].float().cpu()
+        low, high = image.amin(), image.amax()
+        plain = ((image - low) / (high - low + 1e-6) * 255).permute(1, 2, 0).numpy()
+        size = (plain.shape[1], plain.shape[0])
+        true = _painted(batch['coordinates'][k], batch['visible'][k])
+        mask = output.visible[k].float().sigmoid()
+        found = _painted(output.coordinates[k], (mask > 0.5).float())
+        gray = (mask[0].cpu().numpy() * 255)[..., None].repeat(3, -1)
+        parts = [plain, *(cv2.resize(p.astype(np.float32), size) for p in (true, found, gray))]
+        rows.append(np.hstack(parts))
+    return np.vstack(rows).clip(0, 255).astype(np.uint8)
+
+
+def _painted(coordinates: torch.Tensor, mask: torch.Tensor) -> npt.NDArray[np.float32]:
+    colour = (coordinates.float() + 0.5) * 255 * mask.float()
+    return colour.permute(1, 2, 0).cpu().numpy()
