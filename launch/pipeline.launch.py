@@ -42,7 +42,7 @@ def separate_processes(context: LaunchContext, simulated: bool, chosen: list[str
     ]
     if not simulated:
         return launching.bring_up(consumers)
-    values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS)
+    values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS, launching.FRAME_ARGUMENTS)
     source = launching.lifecycle_node(
         'simulator',
         launching.node_parameters(
@@ -62,6 +62,7 @@ def one_process(context: LaunchContext, simulated: bool, chosen: list[str]) -> l
         Node(
             package=launching.PACKAGE,
             executable='pipeline',
+            namespace=LaunchConfiguration('namespace'),
             arguments=[
                 *('--source', 'simulator' if simulated else 'none'),
                 *(f'--{name.replace("_", "-")}' for name in chosen),
@@ -103,6 +104,7 @@ def generate_launch_description() -> LaunchDescription:
                 'where sensor data come from: this launch, or topics of others',
                 choices=['simulator', 'live'],
             ),
+            launching.argument(*launching.NAMESPACE),
             launching.argument(
                 'tracker',
                 'false',

@@ -8,6 +8,8 @@ from launch.substitutions import LaunchConfiguration
 
 from sim_perception.ros import launching
 
+_TABLES = (launching.DEPTH_SEGMENTATION_ARGUMENTS, launching.FRAME_ARGUMENTS)
+
 
 def start(context: LaunchContext) -> list[Action]:
     """Start the nodes, and the bag when they are active."""
@@ -17,8 +19,8 @@ def start(context: LaunchContext) -> list[Action]:
 
     bag, transport = text('bag'), text('image_transport')
     if transport == 'auto':
-        transport = launching.image_transport_of(bag)
-    values = launching.parameters_from(launching.DEPTH_SEGMENTATION_ARGUMENTS)
+        transport = launching.image_transport_of(bag, text('namespace'))
+    values = launching.parameters_from(*_TABLES)
     fixed = {'image_transport': transport, 'use_sim_time': True, 'autostart': False}
     parameters = launching.node_parameters(context, ['depth_segmentation'], {**values, **fixed})
     node = launching.lifecycle_node(
@@ -26,15 +28,12 @@ def start(context: LaunchContext) -> list[Action]:
         parameters,
         on_exit=launching.stop_when_it_ends('depth_segmentation'),
     )
-    options = []
-    for name in ('rate', 'start_offset', 'delay'):
-        options += [f'--{name.replace("_", "-")}', text(name)]
-    if IfCondition(LaunchConfiguration('loop')).evaluate(context):
-        options.append('--loop')
+    options = {name: text(name) for name in ('rate', 'start_offset', 'delay')}
+    loop = IfCondition(LaunchConfiguration('loop')).evaluate(context)
     record = text('record')
     return [
         *([launching.recorder(record)] if record else []),
-        *launching.bring_up([node], then=[launching.player(bag, options)]),
+        *launching.bring_up([node], then=[launching.player(bag, options, loop=loop)]),
     ]
 
 
@@ -55,7 +54,8 @@ def generate_launch_description() -> LaunchDescription:
                 'which camera topic to take; auto takes what the bag has, raw first',
                 choices=['auto', 'raw', 'compressed'],
             ),
-            *launching.declare(launching.DEPTH_SEGMENTATION_ARGUMENTS),
+            launching.argument(*launching.NAMESPACE),
+            *launching.declare(*_TABLES),
             launching.argument(*launching.PARAMS_FILE),
             launching.argument('record', '', 'folder of a new bag to record into'),
             launching.argument('rviz', 'false', 'show everything in rviz2'),

@@ -6,10 +6,12 @@ from launch.actions import OpaqueFunction
 
 from sim_perception.ros import launching
 
+_TABLES = (launching.SIMULATOR_ARGUMENTS, launching.FRAME_ARGUMENTS)
+
 
 def start(context: LaunchContext) -> list[Action]:
     """Start the node with the arguments' values."""
-    values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS)
+    values = launching.parameters_from(*_TABLES)
     parameters = launching.node_parameters(context, ['simulator'], {**values, 'exit_at_end': True})
     on_exit = launching.stop_when_it_ends('the simulation')
     return [launching.lifecycle_node('simulator', parameters, on_exit=on_exit)]
@@ -20,7 +22,8 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *launching.transport_settings(),
-            *launching.declare(launching.SIMULATOR_ARGUMENTS),
+            launching.argument(*launching.NAMESPACE),
+            *launching.declare(*_TABLES),
             launching.argument(*launching.PARAMS_FILE),
             OpaqueFunction(function=start),
         ]

@@ -279,21 +279,36 @@ def object_states(truth: ObjectTruth) -> Array:
 
 
 def static_messages(
-    simulation: Simulation, topics: Collection[str], stamp: int = START_STAMP
+    simulation: Simulation,
+    topics: Collection[str],
+    stamp: int = START_STAMP,
+    frame_prefix: str = '',
 ) -> Iterator[StampedMessage]:
     """Yield the latched messages: sensor mountings and the label names."""
     if t_.TF_STATIC.name in topics:
         transforms = [
-            transform_message(np.eye(4), stamp, t_.MAP_FRAME, t_.ODOM_FRAME),
-            transform_message(simulation.base_T_camera, stamp, t_.BASE_FRAME, t_.CAMERA_FRAME),
+            transform_message(
+                np.eye(4), stamp, frame_prefix + t_.MAP_FRAME, frame_prefix + t_.ODOM_FRAME
+            ),
+            transform_message(
+                simulation.base_T_camera,
+                stamp,
+                frame_prefix + t_.BASE_FRAME,
+                frame_prefix + t_.CAMERA_FRAME,
+            ),
         ]
         if simulation.base_T_lidar is not None:
             transforms.append(
-                transform_message(simulation.base_T_lidar, stamp, t_.BASE_FRAME, t_.LIDAR_FRAME)
+                transform_message(
+                    simulation.base_T_lidar,
+                    stamp,
+                    frame_prefix + t_.BASE_FRAME,
+                    frame_prefix + t_.LIDAR_FRAME,
+                )
             )
         yield StampedMessage(t_.TF_STATIC.name, stamp, serialize(tf_message(transforms)))
     if t_.LABEL_INFO.name in topics:
-        message = label_info_message(load_taxonomy(), stamp, t_.CAMERA_FRAME)
+        message = label_info_message(load_taxonomy(), stamp, frame_prefix + t_.CAMERA_FRAME)
         yield StampedMessage(t_.LABEL_INFO.name, stamp, serialize(message))
 
 
@@ -303,6 +318,7 @@ def simulation_messages(
     topics: Collection[str],
     start_stamp: int = START_STAMP,
     jpeg_quality: int = 95,
+    frame_prefix: str = '',
 ) -> Iterator[StampedMessage]:
     """Yield the messages of the requested topics at one time of a simulation.
 
@@ -316,6 +332,7 @@ def simulation_messages(
         topics: names of the wanted topics; static ones are ignored here.
         start_stamp: nanoseconds, the stamp of time 0.
         jpeg_quality: of the compressed image topic.
+        frame_prefix: goes before the names of all frames.
     """
     stamp = start_stamp + round(time * 1e9)
     if t_.CLOCK.name in topics:
@@ -323,19 +340,28 @@ def simulation_messages(
         yield StampedMessage(t_.CLOCK.name, stamp, serialize(clock))
     if t_.TF.name in topics:
         odom_T_base = simulation.state(time).world_T_base
-        transform = transform_message(odom_T_base, stamp, t_.ODOM_FRAME, t_.BASE_FRAME)
+        transform = transform_message(
+            odom_T_base, stamp, frame_prefix + t_.ODOM_FRAME, frame_prefix + t_.BASE_FRAME
+        )
         yield StampedMessage(t_.TF.name, stamp, serialize(tf_message([transform])))
     if t_.CAMERA_INFO.name in topics:
-        message = camera_info_message(simulation.camera, stamp, t_.CAMERA_FRAME)
+        message = camera_info_message(simulation.camera, stamp, frame_prefix + t_.CAMERA_FRAME)
         yield StampedMessage(t_.CAMERA_INFO.name, stamp, serialize(message))
-    yield from _camera_messages(simulation, time, topics, stamp, jpeg_quality)
+    yield from _camera_messages(simulation, time, topics, stamp, jpeg_quality, frame_prefix)
     if t_.POINTS.name in topics:
-        message = cloud_message(simulation.lidar_scan(time).points, stamp, t_.LIDAR_FRAME)
+        message = cloud_message(
+            simulation.lidar_scan(time).points, stamp, frame_prefix + t_.LIDAR_FRAME
+        )
         yield StampedMessage(t_.POINTS.name, stamp, serialize(message))
 
 
 def _camera_messages(
-    simulation: Simulation, time: float, topics: Collection[str], stamp: int, jpeg_quality: int
+    simulation: Simulation,
+    time: float,
+    topics: Collection[str],
+    stamp: int,
+    jpeg_quality: int,
+    frame_prefix: str,
 ) -> Iterator[StampedMessage]:
     """Yield what one rendered frame gives."""
     wanted = [
@@ -350,11 +376,13 @@ def _camera_messages(
             continue
         pixels = getattr(sample, topic.layer)
         if topic is t_.IMAGE_COMPRESSED:
-            message = compressed_image_message(pixels, stamp, topic.frame_id, jpeg_quality)
+            message = compressed_image_message(
+                pixels, stamp, frame_prefix + topic.frame_id, jpeg_quality
+            )
         else:
-            message = image_message(pixels, stamp, topic.frame_id)
+            message = image_message(pixels, stamp, frame_prefix + topic.frame_id)
         yield StampedMessage(topic.name, stamp, serialize(message))
-    yield from _object_messages(simulation, time, sample, topics, stamp)
+    yield from _object_messages(simulation, time, sample, topics, stamp, frame_prefix)
 
 
 def _object_messages(
@@ -363,6 +391,7 @@ def _object_messages(
     sample: CameraSample,
     topics: Collection[str],
     stamp: int,
+    frame_prefix: str,
 ) -> Iterator[StampedMessage]:
     """Yield the truth about objects."""
     if not {t_.OBJECTS.name, t_.OBJECTS_2D.name, t_.OBJECT_STATES.name} & set(topics):
@@ -370,11 +399,11 @@ def _object_messages(
     truth = simulation.object_truth(simulation.state(time), sample)
     taxonomy = load_taxonomy()
     if t_.OBJECTS.name in topics:
-        message = objects_message(truth, taxonomy, stamp, t_.ODOM_FRAME)
+        message = objects_message(truth, taxonomy, stamp, frame_prefix + t_.ODOM_FRAME)
         yield StampedMessage(t_.OBJECTS.name, stamp, serialize(message))
     if t_.OBJECTS_2D.name in topics:
-        message = objects_2d_message(truth, taxonomy, stamp, t_.CAMERA_FRAME)
+        message = objects_2d_message(truth, taxonomy, stamp, frame_prefix + t_.CAMERA_FRAME)
         yield StampedMessage(t_.OBJECTS_2D.name, stamp, serialize(message))
     if t_.OBJECT_STATES.name in topics:
-        message = cloud_message(object_states(truth), stamp, t_.ODOM_FRAME)
+        message = cloud_message(object_states(truth), stamp, frame_prefix + t_.ODOM_FRAME)
         yield StampedMessage(t_.OBJECT_STATES.name, stamp, serialize(message))

@@ -122,7 +122,9 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         header = Header(stamp=self.get_clock().now().to_msg())
         assert self._engine is not None
         if self._engine.predicts_motion:
-            self._odometry = OdometryOutput(self, self._engine)
+            self._odometry = OdometryOutput(
+                *(self, self._engine, parameters.odometry_frame, parameters.base_frame)
+            )
         self._publish('segmentation/label_info', to_label_info(self._engine.taxonomy, header))
         super().start()
 

@@ -12,6 +12,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection3DArray
+from visualization_msgs.msg import MarkerArray
 
 from sim_perception.inference.detector3d import Detector3dEngine
 from sim_perception.inference.plan import warm_up_frame
@@ -22,6 +23,7 @@ from sim_perception.ros.detections import to_detection_array
 from sim_perception.ros.detector_inputs import read_detector_input
 from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC
 from sim_perception.ros.lifecycle import StampGuard, WorkerNode, node_main
+from sim_perception.ros.markers import box_markers
 from sim_perception.ros.parameters import Detector3dParameters
 from sim_perception.ros.sync import Synchronizer, SyncSettings
 from sim_perception.ros.tf import TransformLookup
@@ -35,18 +37,22 @@ PLACE_TOPICS: dict[str, tuple[str, type, str]] = {
 
 
 class Detector3dNode(WorkerNode[Detector3dParameters]):
-    """Detects on the newest pair of image and scan; detections carry the image's stamp."""
+    """Detects on the newest pair of image and scan; detections carry the image's stamp.
+
+    Markers are made only while someone subscribes to them.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, Detector3dParameters, **options)
         self._engine: Detector3dEngine | None = None
         self._output: Any = None
+        self._markers: Any = None
         self._inputs: list[Any] = []
         self._info: CameraInfo | None = None
         self._transforms: TransformLookup | None = None
 
     def setup(self) -> None:
-        """Load the checkpoint, run it once and create the publisher."""
+        """Load the checkpoint, run it once and create the publishers."""
         p = self.parameters
         shipped = PLACE_TOPICS[p.points][2]
         folder = (
@@ -57,13 +63,15 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         )
         self._engine.warm_up(warm_up_frame())
         self._output = qos.advertise(self, Detection3DArray, '~/detections', qos.stream_qos())
+        self._markers = qos.advertise(self, MarkerArray, '~/markers', qos.stream_qos())
 
     def teardown(self) -> None:
-        """Free the network and the publisher."""
+        """Free the network and the publishers."""
         self._engine = None
-        if self._output is not None:
-            self.destroy_lifecycle_publisher(self._output)
-            self._output = None
+        for publisher in (self._output, self._markers):
+            if publisher is not None:
+                self.destroy_lifecycle_publisher(publisher)
+        self._output = self._markers = None
 
     def start(self) -> None:
         """Subscribe and start the worker."""
@@ -132,6 +140,7 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         if self._info is None:
             topic = self.resolve_topic_name(INFO_TOPIC)
             raise ValueError(f'no camera calibration on {topic} yet; is the camera running?')
+        self._engine.threshold = self.parameters.min_score
         begin = time.perf_counter()
         seen = read_detector_input(
             place, images[0] if images else None, self._info, self.parameters,
@@ -141,7 +150,10 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         work = time.perf_counter() - begin
         stamp = stamp_to_ns(seen.stamp)
         header = Header(stamp=seen.stamp, frame_id=self.parameters.level_frame)
-        self._output.publish(to_detection_array(found, self._engine.taxonomy, header))
+        detections = to_detection_array(found, self._engine.taxonomy, header)
+        self._output.publish(detections)
+        if qos.is_wanted(self._markers):
+            self._markers.publish(box_markers(detections, self._engine.taxonomy))
         self.diagnostics.note(points=str(int(np.isfinite(seen.frame.points).all(1).sum())))
         self.diagnostics.published(self.age(stamp), work)
 

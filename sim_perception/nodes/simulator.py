@@ -135,11 +135,13 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
             ahead = self._ahead(self._simulation.frame_period / p.rate) if p.rate else 0.0
             begin = time.monotonic() + ahead
             start = time.time_ns() + round(ahead * 1e9) if p.stamps == 'wall' else START_STAMP
-            for message in static_messages(self._simulation, set(self._outputs), start):
+            for message in static_messages(
+                self._simulation, set(self._outputs), start, p.frame_prefix
+            ):
                 self._outputs[message.topic].publish(bytes(message.data))
             if not self._render_run(self._simulation, frames, begin, start):
                 return
-            if not p.loop:
+            if not self.parameters.loop:
                 self._hand_over(frames, None)
                 return
 
@@ -169,7 +171,10 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
                     wanted &= _LIGHT
             clock = time.perf_counter()
             messages = list(
-                simulation_messages(simulation, moment.time * 1e-9, wanted, start, p.jpeg_quality)
+                simulation_messages(
+                    *(simulation, moment.time * 1e-9, wanted, start),
+                    *(self.parameters.jpeg_quality, p.frame_prefix),
+                )
             )
             made = time.perf_counter() - clock
             if wanted - _QUICK:

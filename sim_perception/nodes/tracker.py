@@ -14,7 +14,7 @@ from sim_perception.geometry.transforms import invert
 from sim_perception.ros.conversions import ns_to_stamp, stamp_to_ns
 from sim_perception.ros.lifecycle import StampGuard, WorkerNode, describe_error, node_main
 from sim_perception.ros.parameters import TrackerParameters
-from sim_perception.ros.placement import ESTIMATED_FRAME, Place, Placement
+from sim_perception.ros.placement import Place, Placement
 from sim_perception.ros.tf import TransformError, TransformLookup, TransformSender
 from sim_perception.ros.track_inputs import Seen, TrackInput, open_input
 from sim_perception.ros.track_outputs import TrackOutputs
@@ -80,7 +80,8 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self.stamps = StampGuard(p.jump_threshold)
         self._transforms = TransformLookup(self, p.tf_timeout)
         self._placement = Placement(
-            self._transforms.lookup, p.ego_motion, p.tracking_frame, p.sensor_frame
+            *(self._transforms.lookup, p.ego_motion),
+            *(p.tracking_frame, p.estimated_frame, p.sensor_frame),
         )
         if p.ego_motion == 'estimate':
             self._sender = TransformSender(self)
@@ -202,7 +203,7 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         frame_id, transform = self._placement.output(place, frame.tracking_T_sensor)
         if self._sender is not None:
             source_T_tracking = invert(frame.tracking_T_sensor @ place.level_T_source)
-            self._sender.send(source_T_tracking, header, ESTIMATED_FRAME)
+            self._sender.send(source_T_tracking, header, frame_id)
         visible = self._tracks(frame, frame.reported)
         occluded = self._tracks(frame, frame.occluded)
         head = Header(stamp=ns_to_stamp(frame.stamp), frame_id=frame_id)

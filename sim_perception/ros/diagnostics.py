@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import threading
 import time
@@ -177,7 +178,7 @@ class Diagnostics:
             level=level,
             name=f'{self._node.get_fully_qualified_name()}: perception',
             message=message,
-            hardware_id='',
+            hardware_id=platform.node() or 'unknown',
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
 

@@ -5,8 +5,10 @@ Written for the real ``launch`` and ``launch_ros``; only launch files import thi
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
-from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.parameter_descriptions import Parameter, ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
@@ -125,9 +127,14 @@ DETECTOR_3D_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
 TRANSPORT: Mapping[str, tuple[type, str, str]] = {
     'image_transport': (str, 'raw', "'raw' or 'compressed': which camera topic to take"),
 }
+FRAME_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    'frame_prefix': (str, '', "goes before the names of this robot's frames: 'robot1/'"),
+}
 COMMON_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
+    **FRAME_ARGUMENTS,
     'use_sim_time': (bool, 'false', 'take the time from /clock'),
 }
+NAMESPACE = ('namespace', '', 'of all nodes and of the topics whose names have no leading slash')
 
 
 def declare(*tables: Mapping[str, tuple[type, str, str]]) -> list[DeclareLaunchArgument]:
@@ -151,12 +158,12 @@ def parameters_from(*tables: Mapping[str, tuple[type, str, str]]) -> dict[str, P
 def node_parameters(
     context: LaunchContext, nodes: Sequence[str], *values: Mapping[str, Any]
 ) -> list[Any]:
-    """Return parameters in rising order of rank: shipped files, values, the user's file.
+    """Return parameter files in rising order of rank: shipped ones, values, the user's.
 
     Args:
         context: with the launch configuration 'params_file', which may be empty.
         nodes: names of the nodes whose shipped files to take.
-        values: parameters by name.
+        values: parameters by name, later ones over earlier ones.
 
     Raises:
         FileNotFoundError: the user's file does not exist.
@@ -165,7 +172,31 @@ def node_parameters(
     chosen = LaunchConfiguration('params_file', default='').perform(context)
     if chosen and not Path(chosen).is_file():
         raise FileNotFoundError(f'params_file {chosen} does not exist')
-    return [*files, *(dict(value) for value in values), *([chosen] if chosen else [])]
+    plain = {
+        name: value.evaluate(context) if isinstance(value, ParameterValue) else value
+        for table in values
+        for name, value in table.items()
+    }
+    return [*files, _values_file(nodes, plain), *([chosen] if chosen else [])]
+
+
+def _values_file(nodes: Sequence[str], values: Mapping[str, Any]) -> str:
+    """Return the path of a file with values for nodes; it goes when the launch ends.
+
+    launch_ros would leave its own behind. It would also name the nodes in another way than the
+    shipped files do, and rcl takes files by the order in which they first name a node: the
+    user's file would lose.
+    """
+    content = {f'/**/{node}': {'ros__parameters': dict(values)} for node in nodes}
+    number, path = tempfile.mkstemp('.param.yaml', f'{nodes[0]}_', _folder().name, text=True)
+    with os.fdopen(number, 'w') as file:
+        yaml.safe_dump(content, file)
+    return path
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=f'{PACKAGE}_launch_')
 
 
 PARAMS_FILE = ('params_file', '', 'YAML with node parameters; they win over the other arguments')
@@ -177,7 +208,7 @@ def lifecycle_node(name: str, parameters: list[Any], **kwargs: Any) -> Lifecycle
         package=PACKAGE,
         executable=name,
         name=name,
-        namespace='',
+        namespace=LaunchConfiguration(NAMESPACE[0]),
         parameters=parameters,
         output='screen',
         **kwargs,
@@ -227,6 +258,7 @@ def single_node(
 
     return [
         *transport_settings(),
+        argument(*NAMESPACE),
         *declare(topics or {}, *parameters),
         argument(*PARAMS_FILE),
         OpaqueFunction(function=start),
@@ -239,8 +271,9 @@ def rviz(condition: Any, use_sim_time: Any) -> Node:
     return Node(
         package='rviz2',
         executable='rviz2',
-        arguments=['-d', config],
-        parameters=[{'use_sim_time': ParameterValue(use_sim_time, value_type=bool)}],
+        namespace=LaunchConfiguration(NAMESPACE[0]),
+        arguments=['-d', config, '-f', [LaunchConfiguration('frame_prefix'), 'base_link']],
+        parameters=[Parameter('use_sim_time', use_sim_time, value_type=bool)],
         condition=condition,
     )
 
@@ -255,13 +288,25 @@ def recorder(bag: str, *, topics: Sequence[str] = (), exclude: str = HEAVY_TOPIC
     )
 
 
-def player(bag: str, options: Iterable[str]) -> Action:
+def player(bag: str, options: Mapping[str, str], *, loop: bool) -> Action:
     """Return the action that plays a bag with its clock; the launch ends with it."""
-    overrides = str(share_path('config', 'bag_qos.yaml'))
-    command = ['ros2', 'bag', 'play', bag, '--clock', '--qos-profile-overrides-path', overrides]
     return ExecuteProcess(
-        cmd=[*command, *options], output='screen', on_exit=stop_when_it_ends('playing the bag')
+        cmd=['ros2', 'bag', 'play', bag, *play_options(options, loop=loop)],
+        output='screen',
+        on_exit=stop_when_it_ends('playing the bag'),
     )
+
+
+def play_options(options: Mapping[str, str], *, loop: bool) -> list[str]:
+    """Return the words after ``ros2 bag play BAG``; a `delay` of 0 is left out.
+
+    rosbag2 refuses the option with that value.
+    """
+    words = ['--clock', '--qos-profile-overrides-path', str(share_path('config', 'bag_qos.yaml'))]
+    for name, value in options.items():
+        if name != 'delay' or value.strip('0.'):
+            words += [f'--{name.replace("_", "-")}', value]
+    return [*words, *(['--loop'] if loop else [])]
 
 
 def stop_when_it_ends(
@@ -346,8 +391,12 @@ def bring_up(
     return [*actions, *nodes, *(change_state(node, configure) for node in nodes)]
 
 
-def image_transport_of(bag: str) -> str:
+def image_transport_of(bag: str, namespace: str = '') -> str:
     """Return 'raw' or 'compressed': which camera topic the metadata of a bag names.
+
+    Args:
+        bag: its folder or file.
+        namespace: of the camera's topics.
 
     Raises:
         FileNotFoundError: there is no such bag.
@@ -361,4 +410,5 @@ def image_transport_of(bag: str) -> str:
     content = yaml.safe_load(metadata.read_text()) or {}
     topics = content.get('rosbag2_bagfile_information', {}).get('topics_with_message_count', [])
     names = [entry['topic_metadata']['name'] for entry in topics]
-    return 'raw' if '/camera/image_raw' in names else 'compressed'
+    camera = '/'.join(['', *filter(None, namespace.split('/')), 'camera/image_raw'])
+    return 'raw' if camera in names else 'compressed'

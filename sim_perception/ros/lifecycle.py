@@ -111,7 +111,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
     and ``start`` may raise: the transition fails with the error as its diagnostic.
 
     Attributes:
-        parameters: the values read when the node was last configured.
+        parameters: the values read when the node was last configured; live ones follow
+            changes, so read them from here whenever they are needed.
         diagnostics: counts and problems.
         work_name: what making an output is called in the diagnostics.
     """
@@ -119,12 +120,14 @@ class ManagedNode(LifecycleNode, Generic[P]):
     parameters: P
     work_name = 'inference'
     _running = False  # on the class: rclpy may destroy a node whose __init__ raised
+    _configured = False
 
     def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
         super().__init__(name, **options)
         self._parameters_class = parameters
-        declare_parameters(self, parameters)
+        declare_parameters(self, parameters, in_use=lambda: self._configured)
         self.parameters = read_parameters(self, parameters)
+        self.add_post_set_parameters_callback(self._follow_parameters)
         self.diagnostics = Diagnostics(self, self.work_name)
         self._autostart = self.create_timer(
             0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -141,6 +144,10 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def teardown(self) -> None:
         """Free what ``setup`` made; called when the node is cleaned up."""
+
+    def _follow_parameters(self, _changes: list[Any]) -> None:
+        if self._configured:
+            self.parameters = read_parameters(self, self._parameters_class)
 
     def report(self, problem: str) -> None:
         """Report a problem, unless it comes from ROS having been shut down meanwhile."""
@@ -167,12 +174,13 @@ class ManagedNode(LifecycleNode, Generic[P]):
         """Read the parameters and set up."""
 
         def configure() -> None:
+            self._configured = True
             self.parameters = read_parameters(self, self._parameters_class)
             self.setup()
 
         result = self._attempt('configure', configure)
         if result != TransitionCallbackReturn.SUCCESS:
-            self.teardown()
+            self._release()
             return result
         self.diagnostics.state = 'inactive'
         return super().on_configure(state)
@@ -197,20 +205,24 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything that configuring made."""
-        self.teardown()
+        self._release()
         self.diagnostics.state = 'unconfigured'
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free from any state."""
         self._halt()
-        self.teardown()
+        self._release()
         self.diagnostics.state = 'finalized'
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go back to unconfigured after an error in a transition."""
         return self.on_shutdown(state)
+
+    def _release(self) -> None:
+        self.teardown()
+        self._configured = False
 
     def _halt(self) -> None:
         if self._running:

@@ -1,4 +1,4 @@
-"""Visual odometry as ``nav_msgs/Odometry``: of ``base_link`` where TF knows the camera's place."""
+"""Visual odometry as ``nav_msgs/Odometry``: of the robot where TF knows the camera's place."""
 
 from __future__ import annotations
 
@@ -22,17 +22,14 @@ from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.tf import TransformError, TransformLookup
 from sim_perception.types import Camera
 
-BASE_FRAME = 'base_link'
-ODOMETRY_FRAME = 'odom_visual'
-
 
 def to_odometry(estimate: OdometryEstimate, header: Header, child_frame: str) -> Odometry:
-    """Return an estimate as a message in ``odom_visual`` with the stamp of ``header``."""
+    """Return an estimate of ``child_frame`` as a message with the header."""
     x, y, z, w = to_quaternion(estimate.start_T_body).tolist()
     place = estimate.start_T_body[:3, 3].tolist()
     linear, angular = estimate.twist[:3].tolist(), estimate.twist[3:].tolist()
     return Odometry(
-        header=Header(stamp=header.stamp, frame_id=ODOMETRY_FRAME),
+        header=header,
         child_frame_id=child_frame,
         pose=PoseWithCovariance(
             pose=Pose(
@@ -54,13 +51,18 @@ def to_odometry(estimate: OdometryEstimate, header: Header, child_frame: str) ->
 class OdometryOutput:
     """Turns views of consecutive images into odometry messages; for a node's worker thread."""
 
-    def __init__(self, node: Node, engine: DepthSegmentationEngine) -> None:
+    def __init__(
+        self, node: Node, engine: DepthSegmentationEngine, odometry_frame: str, base_frame: str
+    ) -> None:
         """Listen to transforms.
 
         Args:
             node: receives the transforms.
             engine: one that ``predicts_motion``.
+            odometry_frame: of the messages.
+            base_frame: the robot's, where transforms tell the camera's place in it.
         """
+        self._frame, self._base = odometry_frame, base_frame
         # Without a wait: a robot that has no such transform must not slow every image down.
         self._transforms = TransformLookup(node, timeout=0.0)
         self._odometry = VisualOdometry(engine.ego_motion)
@@ -70,11 +72,14 @@ class OdometryOutput:
         stamp = stamp_to_ns(header.stamp)
         mounting = self._mounting(header.frame_id, stamp)
         estimate = self._odometry.update(stamp, view, (camera, header.frame_id), mounting)
-        return None if estimate is None else to_odometry(estimate, header, mounting.frame_id)
+        if estimate is None:
+            return None
+        head = Header(stamp=header.stamp, frame_id=self._frame)
+        return to_odometry(estimate, head, mounting.frame_id)
 
     def _mounting(self, camera_frame: str, stamp: int) -> Mounting:
         try:
-            return Mounting(BASE_FRAME, self._transforms.lookup(BASE_FRAME, camera_frame, stamp))
+            return Mounting(self._base, self._transforms.lookup(self._base, camera_frame, stamp))
         except TransformError:
             return Mounting.of_camera(camera_frame)
 

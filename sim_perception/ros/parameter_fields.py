@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -14,6 +14,18 @@ TYPE_NAMES = {
     bool: 'bool', int: 'integer', float: 'double', str: 'string', tuple: 'string array',
 }  # fmt: skip
 """What ROS calls the types that a parameter can have."""
+
+
+FRAME_PREFIX = 'frame_prefix'
+"""The parameter that goes before the names in all others that are frames."""
+_READ_AT = {
+    'start': 'when the node starts; start it anew with the value',
+    'configure': (
+        'when the node is configured; deactivate it and clean it up (ros2 lifecycle set), change '
+        'the parameter, then configure and activate it again'
+    ),
+}
+"""When parameters that are not live are read, and how a change comes about."""
 
 
 class ParameterError(ValueError):
@@ -27,6 +39,8 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: Sequence[str] = (),
+    read_at: str = 'configure',
+    frame: bool = False,
 ) -> Any:
     """Return a dataclass field for one parameter.
 
@@ -35,8 +49,18 @@ def parameter(
         description: one sentence, with the unit.
         low, high: allowed range of a number, ends included; give both or none.
         choices: allowed values of a string.
+        read_at: 'always' for a live parameter, which takes effect at once; 'configure', or only
+            at the node's 'start'.
+        frame: whether it names a frame, which then follows the node's ``frame_prefix``.
     """
-    metadata = {'description': description, 'low': low, 'high': high, 'choices': tuple(choices)}
+    metadata = {
+        'description': description,
+        'low': low,
+        'high': high,
+        'choices': tuple(choices),
+        'read_at': read_at,
+        'frame': frame,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -72,9 +96,12 @@ def _descriptor(field: dataclasses.Field[Any]) -> Any:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
     low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
+    constraints = [f'one of: {", ".join(choices)}'] if choices else []
+    if field.metadata['read_at'] in _READ_AT:
+        constraints.append(f'read {_READ_AT[field.metadata["read_at"]]}')
     descriptor = ParameterDescriptor(
         description=field.metadata['description'],
-        additional_constraints=f'one of: {", ".join(choices)}' if choices else '',
+        additional_constraints='; '.join(constraints),
         # `rate:=1` on a command line is an integer; it is meant as a double.
         dynamic_typing=isinstance(field.default, float),
     )
@@ -85,8 +112,15 @@ def _descriptor(field: dataclasses.Field[Any]) -> Any:
     return descriptor
 
 
-def declare_parameters(node: Node, cls: type) -> None:
-    """Declare the parameters of a dataclass on a node and refuse invalid changes later on.
+def declare_parameters(node: Node, cls: type, in_use: Callable[[], bool] = lambda: False) -> None:
+    """Declare the parameters of a dataclass on a node and refuse useless changes later on.
+
+    Those are invalid values, and values that would not take effect now.
+
+    Args:
+        node: gets the parameters.
+        cls: their dataclass.
+        in_use: whether the node has read its parameters, so that only live ones may change.
 
     Raises:
         ParameterError: for an override of wrong type, out of range or not among the choices.
@@ -112,19 +146,35 @@ def declare_parameters(node: Node, cls: type) -> None:
         check(name, declared.value, field)
 
     def validate(changes: list[Any]) -> Any:
-        for change in changes:
-            if change.name in fields:
-                try:
-                    check(change.name, change.value, fields[change.name])
-                except ParameterError as error:
-                    return SetParametersResult(successful=False, reason=str(error))
+        try:
+            for change in changes:
+                if change.name in fields:
+                    value = check(change.name, change.value, fields[change.name])
+                    present = node.get_parameter(change.name).value
+                    if value != check(change.name, present, fields[change.name]):
+                        _check_takes_effect(fields[change.name], in_use())
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(validate)
 
 
+def _check_takes_effect(field: dataclasses.Field[Any], in_use: bool) -> None:
+    read_at = field.metadata['read_at']
+    if read_at == 'start' or (read_at == 'configure' and in_use):
+        raise ParameterError(f'parameter {field.name} is read {_READ_AT[read_at]}')
+
+
+def prefixed(prefix: str, frame: str) -> str:
+    """Return a frame's name behind a prefix; one with a leading slash stands without it."""
+    return frame[1:] if frame.startswith('/') else prefix + frame if frame else ''
+
+
 def read_parameters(node: Node, cls: type[T]) -> T:
     """Return the node's parameters as an instance of their dataclass.
+
+    Names of frames have the ``frame_prefix``.
 
     Raises:
         ParameterError: for a value of wrong type, out of range or not among the choices.
@@ -132,6 +182,9 @@ def read_parameters(node: Node, cls: type[T]) -> T:
     values = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         values[field.name] = check(field.name, node.get_parameter(field.name).value, field)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.metadata['frame']:
+            values[field.name] = prefixed(values.get(FRAME_PREFIX, ''), values[field.name])
     return cls(**values)
 
 

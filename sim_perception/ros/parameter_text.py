@@ -20,9 +20,10 @@ def parameter_table(cls: type) -> str:
     lines = ['| parameter | type | default | allowed | meaning |', '|---|---|---|---|---|']
     for field in dataclasses.fields(cls):
         default = _yaml_value(field)
+        live = ' *(live)*' if field.metadata['read_at'] == 'always' else ''
         lines.append(
             f'| `{field.name}` | {TYPE_NAMES[type(field.default)]} | `{default}` '
-            f'| {allowed(field)} | {field.metadata["description"]} |'
+            f'| {allowed(field)} | {field.metadata["description"]}{live} |'
         )
     return '\n'.join(lines) + '\n'
 

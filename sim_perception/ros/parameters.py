@@ -23,7 +23,15 @@ from sim_perception.ros.parameter_text import parameter_table, parameter_yaml
 
 
 def _autostart() -> Any:
-    return parameter(True, 'configure and activate without a lifecycle manager')
+    return parameter(True, 'configure and activate without a lifecycle manager', read_at='start')
+
+
+def _frame_prefix() -> Any:
+    return parameter(
+        '',
+        "goes before the names of frames in these parameters, such as 'robot1/'; a name with a "
+        'leading slash stays as it is',
+    )
 
 
 def _precision() -> Any:
@@ -86,8 +94,8 @@ class SimulatorParameters:
         low=0.0,
         high=100.0,
     )
-    loop: bool = parameter(False, 'start again at the end')
-    exit_at_end: bool = parameter(False, 'end the process at the end')
+    loop: bool = parameter(False, 'start again at the end', read_at='always')
+    exit_at_end: bool = parameter(False, 'end the process at the end', read_at='always')
     stamps: str = parameter(
         'wall',
         "'wall': stamps start at the computer's time; 'fixed': at the same time in every run, "
@@ -97,8 +105,13 @@ class SimulatorParameters:
     clock_rate: float = parameter(
         50.0, 'rate of /clock and of the pose on /tf in simulated Hz', low=1.0, high=1000.0
     )
-    jpeg_quality: int = parameter(95, 'of camera/image_raw/compressed', low=1, high=100)
+    jpeg_quality: int = parameter(
+        95, 'of camera/image_raw/compressed', low=1, high=100, read_at='always'
+    )
     threads: int = parameter(0, 'CPU threads for rendering; 0 is one per core', low=0, high=256)
+    frame_prefix: str = parameter(
+        '', "goes before the names of all frames that are published, such as 'robot1/'"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,16 +134,33 @@ class DepthSegmentationParameters:
         choices=('raw', 'compressed'),
     )
     points_stride: int = parameter(
-        2, 'every n-th pixel and row becomes a point of ~/points', low=1, high=64
+        2,
+        'every n-th pixel and row becomes a point of ~/points',
+        low=1,
+        high=64,
+        read_at='always',
     )
     points_max_depth: float = parameter(
-        60.0, 'points farther than this are left out, metres', low=1.0, high=1000.0
+        60.0,
+        'points farther than this are left out, metres',
+        low=1.0,
+        high=1000.0,
+        read_at='always',
     )
     odometry: bool = parameter(
         False,
         'publish ~/odometry even while nobody subscribes; needs a checkpoint with an ego-motion '
         "head and the backend 'torch'",
     )
+    odometry_frame: str = parameter(
+        'odom_visual', 'frame of ~/odometry, where the robot was at its start', frame=True
+    )
+    base_frame: str = parameter(
+        'base_link',
+        "the robot's frame, whose motion ~/odometry is; without its transform it is the camera's",
+        frame=True,
+    )
+    frame_prefix: str = _frame_prefix()
     jump_threshold: float = _jump_threshold()
     input_timeout: float = _input_timeout()
 
@@ -187,13 +217,23 @@ class TrackerParameters:
         high=10.0,
     )
     tracking_frame: str = parameter(
-        'odom', "frame that does not move with the sensor; with ego_motion 'tf' tracks are in it"
+        'odom',
+        "frame that does not move with the sensor; with ego_motion 'tf' tracks are in it",
+        frame=True,
+    )
+    estimated_frame: str = parameter(
+        'tracker_odom',
+        "with ego_motion 'estimate', the frame that the tracker makes and sends on /tf; tracks "
+        'are in it',
+        frame=True,
     )
     sensor_frame: str = parameter(
         '',
         'frame of the sensor that saw the detections, if they come in another frame such as odom; '
         'empty is their own',
+        frame=True,
     )
+    frame_prefix: str = _frame_prefix()
     class_map: str = _class_map(
         'person=pedestrian, bicycle=cyclist, motorcycle=cyclist, bus=truck, van=car'
     )
@@ -281,28 +321,34 @@ class AutoLabelerParameters:
         'raw', 'which image topic mono and fused take', choices=('raw', 'compressed')
     )
     class_map: str = _class_map('van=car')
-    min_score: float = parameter(0.3, 'weaker detections are not labelled', low=0.0, high=1.0)
+    min_score: float = parameter(
+        0.3, 'weaker detections are not labelled', low=0.0, high=1.0, read_at='always'
+    )
     min_visibility: float = parameter(
         0.3,
         "detections with a hypothesis 'visibility' below it are not labelled",
         low=0.0,
         high=1.0,
+        read_at='always',
     )
     time_budget: float = parameter(
         0.2,
         'seconds per frame after which no further object is begun, the largest come first',
         low=0.001,
         high=60.0,
+        read_at='always',
     )
     mirrors: bool = parameter(False, 'boxes as wide as the car with its mirrors')
     level_frame: str = parameter(
-        'base_link', 'frame with z up that moves with the robot; labels are in it'
+        'base_link', 'frame with z up that moves with the robot; labels are in it', frame=True
     )
     fixed_frame: str = parameter(
         'odom',
         "frame that stands still, for removing the robot's motion from scans with a column "
         "'time' and for exports; empty removes none",
+        frame=True,
     )
+    frame_prefix: str = _frame_prefix()
     sync_slop: float = parameter(
         0.06,
         'detections and points whose stamps differ by more do not belong together, seconds',
@@ -310,7 +356,9 @@ class AutoLabelerParameters:
         high=1.0,
     )
     export_folder: str = parameter(
-        'auto_labels', 'where the service ~/export writes; a folder per call is made in it'
+        'auto_labels',
+        'where the service ~/export writes; a folder per call is made in it',
+        read_at='always',
     )
     keep_frames: int = parameter(
         600, 'the newest labelled frames that are kept for ~/export', low=1, high=100000
@@ -344,15 +392,21 @@ class Detector3dParameters:
         'does without images: only camera/camera_info is needed',
         choices=('raw', 'compressed', 'none'),
     )
-    min_score: float = parameter(0.3, 'weaker detections are left out', low=0.0, high=1.0)
+    min_score: float = parameter(
+        0.3, 'weaker detections are left out', low=0.0, high=1.0, read_at='always'
+    )
     level_frame: str = parameter(
-        'base_link', 'frame with z up that moves with the robot; detections are in it'
+        'base_link',
+        'frame with z up that moves with the robot; detections are in it',
+        frame=True,
     )
     fixed_frame: str = parameter(
         'odom',
         "frame that stands still, for removing the robot's motion from scans with a column "
         "'time'; empty removes none",
+        frame=True,
     )
+    frame_prefix: str = _frame_prefix()
     sync_slop: float = parameter(
         0.06,
         'images and points whose stamps differ by more do not belong together, seconds',

@@ -19,8 +19,6 @@ Array = npt.NDArray[np.float64]
 Lookup = Callable[[str, str, int], npt.NDArray[np.floating]]
 """``(target, source, stamp) -> target_T_source``; raises if it is not available."""
 
-ESTIMATED_FRAME = 'tracker_odom'
-
 
 @dataclass(frozen=True)
 class Place:
@@ -44,15 +42,22 @@ class Placement:
         lookup: gives transforms.
         ego_motion: 'tf', 'estimate' or 'none'.
         tracking_frame: a frame with z up that does not move with the sensor.
+        estimated_frame: name of the frame that the tracker makes for ``estimate``.
         sensor_frame: frame of the sensor; empty is the frame of the detections.
     """
 
     def __init__(
-        self, lookup: Lookup, ego_motion: str, tracking_frame: str, sensor_frame: str = ''
+        self,
+        lookup: Lookup,
+        ego_motion: str,
+        tracking_frame: str,
+        estimated_frame: str,
+        sensor_frame: str = '',
     ) -> None:
         self._lookup = lookup
         self._ego_motion = ego_motion
         self._tracking_frame = tracking_frame
+        self._estimated_frame = estimated_frame
         self._sensor_frame = sensor_frame
         self._source = ''
 
@@ -105,7 +110,7 @@ class Placement:
         if self._ego_motion == 'tf':
             return self._tracking_frame, np.eye(4)
         if self._ego_motion == 'estimate':
-            return ESTIMATED_FRAME, np.eye(4)
+            return self._estimated_frame, np.eye(4)
         source_T_tracking = invert(tracking_T_level @ place.level_T_source)
         return place.source, np.asarray(source_T_tracking, float)
 

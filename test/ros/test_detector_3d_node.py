@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection3DArray
+from visualization_msgs.msg import MarkerArray
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, to_quaternion
 from sim_perception.models.checkpoint import save_checkpoint
@@ -185,6 +186,23 @@ def test_an_image_with_lens_distortion_is_straightened(bench):
     bench.send_info(Camera(128, 64, 74.0, 74.0, 63.5, 31.5, (-0.2, 0.05, 0.0, 0.0, 0.0)))
     assert bench.detect().detections
     bench.send_info()
+
+
+def test_boxes_are_drawn_while_someone_looks_and_the_least_score_is_live(bench):
+    markers = bench.ros.collect(MarkerArray, f'{bench.base}/detector_3d/markers')
+    bench.ros.matched(bench.node._markers)
+    found = len(bench.detect().detections)
+    shown = markers.wait(what='markers')
+    assert sum(marker.ns == 'boxes' for marker in shown.markers) == found > 0
+
+    def least(score):
+        change = [Parameter('min_score', value=score)]
+        return bench.ros.call(lambda: bench.node.set_parameters(change))[0]
+
+    assert least(0.95).successful
+    assert not bench.detect().detections, 'the car has a score of 0.88'
+    assert least(0.3).successful
+    assert len(bench.detect().detections) == found
 
 
 def test_overload_skips_to_the_newest(bench, monkeypatch):

@@ -11,7 +11,13 @@ pytest.importorskip('rclpy', reason='no ROS 2 installed')
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sim_perception.ros.parameter_fields import ParameterError, declare_parameters, read_parameters
+from sim_perception.ros.lifecycle import ManagedNode
+from sim_perception.ros.parameter_fields import (
+    ParameterError,
+    declare_parameters,
+    parameter,
+    read_parameters,
+)
 from sim_perception.ros.parameter_text import parameter_table, parameter_yaml
 from sim_perception.ros.parameters import (
     NODES,
@@ -128,3 +134,70 @@ def test_bad_overrides_name_the_parameter_and_what_is_allowed(ros, name, value, 
             declare_parameters(node, DepthSegmentationParameters)
     finally:
         node.destroy_node()
+
+
+def another(field):
+    """Return another valid value of a parameter."""
+    value = field.default
+    low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return high if value != high else low
+    if isinstance(value, tuple):
+        return [*value, 'other']
+    return next(choice for choice in (*choices, 'other') if choice != value)
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize('name', NODES)
+def test_changes_of_a_configured_node_take_effect_or_are_refused(ros, name):
+    node, cls = Node(f'changed_{name}'), NODES[name]
+    try:
+        declare_parameters(node, cls, in_use=lambda: True)
+        for field in dataclasses.fields(cls):
+            value = another(field)
+            result = node.set_parameters([Parameter(field.name, value=value)])[0]
+            live = field.metadata['read_at'] == 'always'
+            assert result.successful == live, field.name
+            if not live:
+                assert f'parameter {field.name} is read when the node' in result.reason
+                same = list(value[:-1]) if isinstance(value, list) else field.default
+                same = Parameter(field.name, value=same)
+                assert node.set_parameters([same])[0].successful, 'no change at all'
+    finally:
+        node.destroy_node()
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveParameters:
+    autostart: bool = parameter(True, 'start', read_at='start')
+    gain: float = parameter(1.0, 'live', low=0.0, high=9.0, read_at='always')
+    device: str = parameter('cpu', 'not live')
+
+
+@pytest.mark.ros
+def test_a_change_is_seen_at_once_or_at_the_next_configuration(ros):
+    node = ros.add(ManagedNode('live', LiveParameters))
+
+    def change(**values):
+        changes = [Parameter(key, value=value) for key, value in values.items()]
+        return ros.call(lambda: node.set_parameters_atomically(changes))
+
+    try:
+        ros.until(lambda: node.diagnostics.state == 'active', 'activation')
+        assert change(gain=2).successful
+        assert node.parameters.gain == 2.0
+        refused = change(gain=3.0, device='cuda:9')
+        assert not refused.successful
+        assert 'device is read when the node is configured; deactivate it' in refused.reason
+        assert node.parameters == LiveParameters(gain=2.0), 'all or nothing'
+        ros.call(node.trigger_deactivate)
+        assert not change(device='cuda:9').successful, 'still configured'
+        ros.call(node.trigger_cleanup)
+        assert change(device='cuda:9').successful
+        assert not change(autostart=False).successful
+        ros.call(node.trigger_configure)
+        assert node.parameters.device == 'cuda:9'
+    finally:
+        ros.remove(node)

@@ -1,5 +1,6 @@
 """The rim's parts in a running node: clouds, transforms, sync, QoS events, clock jumps."""
 
+import platform
 import re
 
 import numpy as np
@@ -218,6 +219,7 @@ def test_diagnostics_count_and_name_losses_with_their_remedy(probe):
     assert status.level == DiagnosticStatus.ERROR
     assert 'lost in transport; if they are large, use the shipped Fast DDS' in status.message
     assert int(values(status)['lost in transport']) == lost + 3
+    assert status.hardware_id == platform.node(), 'REP-107: what hardware this is about'
     for age in (0.1, 0.2, 0.3):
         diagnostics.published(age=age, work=2 * age)
     diagnostics._ages.extend([0.2] * 300)

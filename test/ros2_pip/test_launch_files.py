@@ -147,6 +147,35 @@ def test_shipped_launch_files_describe_their_arguments(path, ros2):
     assert 'no description given' not in output
 
 
+def test_a_delay_of_zero_is_left_out_since_rosbag2_refuses_it():
+    from sim_perception.ros.launching import play_options
+
+    def words(delay):
+        return play_options({'rate': '1.0', 'start_offset': '0.0', 'delay': delay}, loop=False)
+
+    for zero in ('0', '0.0', '0.00'):
+        assert '--delay' not in words(zero)
+    for delay in ('3.0', '0.5', '10', 'soon'):
+        assert words(delay)[-2:] == ['--delay', delay]
+    assert play_options({}, loop=True)[-1] == '--loop'
+
+
+def test_rviz_shows_topics_that_are_documented_in_any_namespace():
+    import yaml
+
+    config = yaml.safe_load((ROOT / 'config/rviz/pipeline.rviz').read_text())
+    shown = [
+        display['Topic']['Value']
+        for display in config['Visualization Manager']['Displays']
+        if 'Topic' in display
+    ]
+    documented = (ROOT / 'README.md').read_text()
+    assert {'detector_3d/markers', 'auto_labeler/meshes', 'tracker/markers'} <= set(shown)
+    for topic in shown:
+        assert not topic.startswith('/'), 'would not follow the namespace'
+        assert topic in documented, topic
+
+
 SEGMENT = 'import rclpy; rclpy.init(); rclpy.create_node("big"); input()'
 
 
@@ -215,33 +244,44 @@ def small_run(tmp_path):
     return [f'params_file:={params}']
 
 
+@pytest.fixture
+def temporary(tmp_path):
+    """An environment with an empty folder for temporary files."""
+    folder = tmp_path / 'temporary'
+    folder.mkdir()
+    return {**os.environ, 'TMPDIR': str(folder)}
+
+
 @pytest.mark.ros
 @pytest.mark.slow
 @pytest.mark.parametrize('container', ['false', 'true'])
 def test_the_pipeline_runs_to_the_end_and_is_recorded(
-    ros2, small_checkpoint, small_run, tmp_path, container
+    ros2, small_checkpoint, small_run, tmp_path, temporary, container
 ):
     from rosbags.rosbag2 import Reader
 
     bag = tmp_path / 'bag'
     code, output = ros2.run(
         *('launch', ROOT / 'launch/pipeline.launch.py', f'container:={container}'),
+        *('namespace:=robot1', 'frame_prefix:=robot1/'),
         *(f'checkpoint:={small_checkpoint}', f'record:={bag}', *small_run),
-        *('tracker:=true', 'detections:=/ground_truth/objects', 'sensor_frame:=base_link'),
-        *('auto_labeler:=true', 'image_boxes:=/ground_truth/objects_2d'),
+        *('tracker:=true', 'detections:=ground_truth/objects', 'sensor_frame:=base_link'),
+        *('auto_labeler:=true', 'image_boxes:=ground_truth/objects_2d'),
         deadline=240,
+        env=temporary,
     )
     assert code == 0, output
     with Reader(bag) as reader:
         counts = {item.topic: item.msgcount for item in reader.connections}
-    assert counts['/camera/image_raw'] >= 1
-    assert counts['/ground_truth/depth'] >= 1
+    assert counts['/robot1/camera/image_raw'] >= 1
+    assert counts['/robot1/ground_truth/depth'] >= 1
     assert counts['/tf_static'] >= 1
-    assert '/ground_truth/normals' not in counts
+    assert '/robot1/ground_truth/normals' not in counts
     if container == 'false':  # the source waits for the others, so that none is late
-        assert counts['/depth_segmentation/depth/image'] >= 1
-        assert counts['/tracker/tracks'] >= 1
-        assert '/auto_labeler/labels' in counts
+        assert counts['/robot1/depth_segmentation/depth/image'] >= 1
+        assert counts['/robot1/tracker/tracks'] >= 1
+        assert '/robot1/auto_labeler/labels' in counts
+    assert not list(Path(temporary['TMPDIR']).iterdir()), 'files that nobody removed'
 
 
 @pytest.mark.ros
