@@ -23,10 +23,8 @@ from typing import Any
 import numpy as np
 
 from sim_perception.geometry.transforms import invert, to_quaternion
-from sim_perception.simulator.common.parallel import usable_cores
 from sim_perception.simulator.scenario import load_scenario
-from sim_perception.simulator.sensors.lidar import Lidar
-from sim_perception.simulator.simulation import Simulation
+from sim_perception.simulator.simulation import Lidar, Simulation
 
 _START = """
 import time
@@ -97,7 +95,7 @@ def _describe(simulation: Simulation, arguments: argparse.Namespace) -> dict[str
         'instances': len(scene.instances.mesh),
         'faces': int(np.take(faces, scene.instances.mesh).sum()),
         'threads': arguments.threads,
-        'cores': usable_cores(),
+        'cores': len(os.sched_getaffinity(0)),
     }
 
 

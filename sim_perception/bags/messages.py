@@ -20,9 +20,7 @@ from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera
 
 if TYPE_CHECKING:
-    from sim_perception.simulator.sensors.camera import CameraSample
-    from sim_perception.simulator.simulation import Simulation
-    from sim_perception.simulator.truth.annotations import ObjectTruth
+    from sim_perception.simulator.simulation import CameraSample, ObjectTruth, Simulation
 
 Array = npt.NDArray[Any]
 

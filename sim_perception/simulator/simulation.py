@@ -17,6 +17,8 @@ from sim_perception.simulator.world.replay import ReplayWorld
 from sim_perception.simulator.world.world import World
 from sim_perception.types import Camera
 
+__all__ = ['CameraSample', 'Lidar', 'LidarScan', 'ObjectTruth', 'Simulation', 'WorldState']
+
 F64 = npt.NDArray[np.float64]
 
 

@@ -31,7 +31,7 @@ from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.shape import ShapePca
-from sim_perception.simulator.light.mipmaps import LINEAR
+from sim_perception.simulator.catalogue import LINEAR
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy

@@ -24,7 +24,7 @@ from sim_perception.autolabel.rendering import (
     render,
 )
 from sim_perception.models.shape import SIZE, ShapePca
-from sim_perception.simulator.content.materials import Slot
+from sim_perception.simulator.catalogue import Slot
 from sim_perception.types import Camera
 from training.resimulation.bodies import template_faces
 

@@ -11,9 +11,7 @@ import numpy.typing as npt
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.geometry.windows import cell_places, cut_window, window_about
 from sim_perception.models.shape import ShapePca, Surface
-from sim_perception.simulator.common.scene import WorldState
-from sim_perception.simulator.sensors.camera import CameraSample
-from sim_perception.simulator.simulation import Simulation
+from sim_perception.simulator.simulation import CameraSample, Simulation, WorldState
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 from training.datasets.objects.crops import CELL, CONTEXT, HEIGHT, WIDTH, Crop, encode_coordinates

@@ -13,7 +13,7 @@ from sim_perception.geometry.cameras import project
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import transform_points
 from sim_perception.models.shape import SIZE, ShapeModel, Surface, decode_mesh
-from sim_perception.simulator.content.meshes.vehicle import FAMILIES
+from sim_perception.simulator.catalogue import FAMILIES
 from sim_perception.types import ShapeLabel
 
 Image = npt.NDArray[np.uint8]

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from sim_perception.models.shape import SIZE, ShapePca, Surface, decode_mesh
-from sim_perception.simulator.common.scene import Mesh
-from sim_perception.simulator.content.materials import Slot
-from sim_perception.simulator.content.meshes.builder import MeshBuilder, vertex_normals
-from sim_perception.simulator.content.meshes.classes import class_id
-from sim_perception.simulator.scenario import load_scenario
-from sim_perception.simulator.street.motion import Motion, Paths
-from sim_perception.simulator.world.assembly import Assembly
-from sim_perception.simulator.world.population import Model, Population, build_fleet
-from sim_perception.simulator.world.posing import Poser
+from sim_perception.simulator.catalogue import Mesh, Model, Slot, fleet, person, vertex_normals
+from sim_perception.taxonomy import load_taxonomy
 
 Array = npt.NDArray[np.floating]
 Size = tuple[float, float, float]
@@ -51,7 +43,7 @@ def car_mesh(model: ShapePca, latent: npt.NDArray[np.floating] | None, size: Siz
     votes = materials[nearest]
     counts = (votes[:, :, None] == votes[:, None, :]).sum(2)
     chosen = votes[np.arange(len(votes)), counts.argmax(1)]
-    return _mesh(surface, chosen, class_id('car'))
+    return _mesh(surface, chosen, load_taxonomy().id_of('car'))
 
 
 def usual_latent(model: ShapePca, size: Size) -> Array:
@@ -76,13 +68,13 @@ def body_mesh(category: str, size: Size, seed: int) -> Mesh:
         ValueError: for a category without a body.
     """
     if category == 'truck':
-        models = [m for m in _fleet() if m.label == 'truck']
+        models = [m for m in fleet() if m.label == 'truck']
         mesh = _closest(models, size)[0].whole()
         # Prints on a truck's sides are some company's; the recording's has its own colour.
         sides = (mesh.material >= Slot.TRUCK_SIDE_0) & (mesh.material < Slot.PLASTER_0)
         mesh = replace(mesh, material=np.where(sides, Slot.PAINT, mesh.material).astype(np.int32))
     elif category in ('pedestrian', 'cyclist'):
-        mesh = _person(category, seed)
+        mesh = person(category, seed)
     else:
         raise ValueError(f'there is no body for objects of class {category!r}')
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
@@ -110,11 +102,6 @@ def _mesh(surface: Surface, material: npt.NDArray[np.integer], semantic: int) ->
     )
 
 
-@cache
-def _fleet() -> tuple[Model, ...]:
-    return tuple(m for seed in range(3) for m in build_fleet(load_scenario('clean', seed=seed)))
-
-
 def _closest(models: Sequence[Model], size: Size) -> list[Model]:
     """Return models by how well their sizes agree with one."""
     off = [np.abs(np.log(np.asarray(m.size) / np.asarray(size))).sum() for m in models]
@@ -125,7 +112,7 @@ def template_faces(model: ShapePca, size: Size) -> tuple[Array, npt.NDArray[np.i
     """Return (N, 3) places of faces in shares of the box, and their materials."""
     config = model.config
     wide = (size[0], config.mirror_scale * size[1] + config.mirror_offset, size[2])
-    cars = [m for m in _fleet() if m.label == 'car']
+    cars = [m for m in fleet() if m.label == 'car']
     places, materials = [], []
     for car in _closest(cars, wide)[:_TEMPLATES]:
         mesh = car.whole()
@@ -148,25 +135,6 @@ def template_faces(model: ShapePca, size: Size) -> tuple[Array, npt.NDArray[np.i
     everywhere, kinds = np.concatenate(places), np.concatenate(materials)
     inside = np.abs(everywhere[:, 1]) <= 0.52
     return everywhere[inside], kinds[inside]
-
-
-def _person(category: str, seed: int) -> Mesh:
-    """Return a person or a rider with all limbs as one mesh."""
-    scenario = load_scenario('clean', seed=seed % 7)
-    assembly = Assembly()
-    population = Population(scenario, assembly, [])
-    rng = np.random.default_rng(seed)
-    if category == 'pedestrian':
-        population.add_walker(rng, 0)
-    else:
-        population.add_rider(rng, 0)
-    line = np.array([[0.0, 0, 0], [5.0, 0, 0]])
-    still = Motion(0.0, 1.0, np.full((2, 1), 0.2), np.zeros((2, 1)), np.zeros((2, 1)))
-    state = Poser(assembly, Paths([line]), np.zeros(1, np.int64), still).state(0.0)
-    builder = MeshBuilder()
-    for part, pose in zip(assembly.parts, state.world_T_instance, strict=True):
-        builder.add_mesh(assembly.meshes[part.mesh], pose)
-    return builder.build()
 
 
 PAINTED = frozenset({int(Slot.PAINT), int(Slot.CLOTH), int(Slot.PAINTED)})

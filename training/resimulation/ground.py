@@ -11,11 +11,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from sim_perception.geometry.cameras import project, unproject
 from sim_perception.geometry.transforms import invert, transform_points
-from sim_perception.simulator.common.scene import Mesh
-from sim_perception.simulator.content.meshes.builder import grid_faces
-from sim_perception.simulator.content.textures import SIZE
+from sim_perception.simulator.catalogue import LINEAR, Mesh, grid_faces
+from sim_perception.simulator.catalogue import TEXTURE_SIZE as SIZE
 from sim_perception.simulator.drive import TEXTURED, DrivePart
-from sim_perception.simulator.light.mipmaps import LINEAR
 from training.resimulation.surroundings import StandingView
 
 Array = npt.NDArray[np.floating]

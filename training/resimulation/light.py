@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.simulator.catalogue import LINEAR
 from sim_perception.simulator.drive import Drive, write_drive
-from sim_perception.simulator.light.mipmaps import LINEAR
 from sim_perception.simulator.scenario import Scenario, load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy

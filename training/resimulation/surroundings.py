@@ -18,9 +18,7 @@ from scipy.ndimage import distance_transform_edt
 
 from sim_perception.geometry.cameras import pixel_rays, project
 from sim_perception.geometry.transforms import invert, transform_points
-from sim_perception.simulator.common.scene import Mesh
-from sim_perception.simulator.content.meshes.builder import grid_faces
-from sim_perception.simulator.content.textures import SIZE
+from sim_perception.simulator.catalogue import TEXTURE_SIZE, Mesh, grid_faces
 from sim_perception.simulator.drive import TEXTURED, DrivePart
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
@@ -129,7 +127,9 @@ def surroundings(
         x, y, z = (float(v) for v in origin)
         parts.append(DrivePart((x, y, z), moved, len(textures)))
         picture = without_sky(view)
-        textures.append(cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+        textures.append(
+            cv2.resize(picture, (TEXTURE_SIZE, TEXTURE_SIZE), interpolation=cv2.INTER_AREA)
+        )
     return parts, textures
 
 

@@ -19,8 +19,7 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP
 from sim_perception.bags.reader import BagReader
 from sim_perception.simulator.scenario import Scenario
-from sim_perception.simulator.simulation import Simulation
-from sim_perception.simulator.truth.annotations import ObjectTruth
+from sim_perception.simulator.simulation import ObjectTruth, Simulation
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Frame
 from training.datasets.bags.open_bags import expand

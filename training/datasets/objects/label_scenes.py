@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import invert, transform_points
-from sim_perception.simulator.sensors.lidar import LidarScan
-from sim_perception.simulator.simulation import Simulation
+from sim_perception.simulator.simulation import LidarScan, Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
 from training.datasets.simulated.rendered import scenarios_of

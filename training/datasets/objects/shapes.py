@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from sim_perception.models.shape import ShapeConfig, Surface
-from sim_perception.simulator.content.meshes.vehicle import FAMILIES, car_mesh, wheel_places
+from sim_perception.simulator.catalogue import FAMILIES, car_mesh, wheel_places
 
 F64 = npt.NDArray[np.float64]
 

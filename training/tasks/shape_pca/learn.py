@@ -14,7 +14,7 @@ from rich.progress import track
 
 from sim_perception.models.checkpoint import save_checkpoint
 from sim_perception.models.shape import ShapeConfig, ShapeModel
-from sim_perception.simulator.content.meshes.vehicle import FAMILIES
+from sim_perception.simulator.catalogue import FAMILIES
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.objects.shapes import MIRRORS, CarSample, Solid, draw_cars
 from training.engine.command import command_line

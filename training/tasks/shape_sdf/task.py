@@ -21,7 +21,7 @@ from sim_perception.models.checkpoint import save_checkpoint
 from sim_perception.models.registry import build_model
 from sim_perception.models.shape import ShapeConfig
 from sim_perception.models.shape_sdf import ShapeSdf, ShapeSdfConfig
-from sim_perception.simulator.content.meshes.vehicle import FAMILIES
+from sim_perception.simulator.catalogue import FAMILIES
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.objects.shapes import MIRRORS, CarSample, distance_samples, draw_cars
 from training.engine.config import ConfigError, Section, TrainConfig, validated

@@ -1,0 +1,58 @@
+"""The pieces that streets are built from, for who learns from them or builds with them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from sim_perception.simulator.common.scene import Mesh
+from sim_perception.simulator.content.materials import Slot
+from sim_perception.simulator.content.meshes.builder import (
+    MeshBuilder,
+    grid_faces,
+    vertex_normals,
+)
+from sim_perception.simulator.content.meshes.vehicle import FAMILIES, car_mesh, wheel_places
+from sim_perception.simulator.content.textures import SIZE as TEXTURE_SIZE
+from sim_perception.simulator.light.mipmaps import LINEAR
+from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.street.motion import Motion, Paths
+from sim_perception.simulator.world.assembly import Assembly
+from sim_perception.simulator.world.population import Model, Population, build_fleet
+from sim_perception.simulator.world.posing import Poser
+
+__all__ = [
+    'FAMILIES', 'LINEAR', 'TEXTURE_SIZE', 'Mesh', 'Model', 'Slot', 'car_mesh', 'fleet',
+    'grid_faces', 'person', 'vertex_normals', 'wheel_places',
+]  # fmt: skip
+
+
+@cache
+def fleet() -> tuple[Model, ...]:
+    """Return the vehicles of three clean scenes: some of every family."""
+    return tuple(m for seed in range(3) for m in build_fleet(load_scenario('clean', seed=seed)))
+
+
+def person(category: str, seed: int) -> Mesh:
+    """Return a person or a rider with all limbs as one mesh, on the ground and looking along x.
+
+    Args:
+        category: 'pedestrian' or 'cyclist'.
+        seed: chooses among people.
+    """
+    scenario = load_scenario('clean', seed=seed % 7)
+    assembly = Assembly()
+    population = Population(scenario, assembly, [])
+    rng = np.random.default_rng(seed)
+    if category == 'pedestrian':
+        population.add_walker(rng, 0)
+    else:
+        population.add_rider(rng, 0)
+    line = np.array([[0.0, 0, 0], [5.0, 0, 0]])
+    still = Motion(0.0, 1.0, np.full((2, 1), 0.2), np.zeros((2, 1)), np.zeros((2, 1)))
+    state = Poser(assembly, Paths([line]), np.zeros(1, np.int64), still).state(0.0)
+    builder = MeshBuilder()
+    for part, pose in zip(assembly.parts, state.world_T_instance, strict=True):
+        builder.add_mesh(assembly.meshes[part.mesh], pose)
+    return builder.build()
