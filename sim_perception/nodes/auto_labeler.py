@@ -27,11 +27,13 @@ from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import stamp_to_ns, to_camera
+from sim_perception.ros.diagnostics import describe_error
 from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC, message_rgb
 from sim_perception.ros.label_inputs import read_input, rectified
 from sim_perception.ros.labels import mesh_markers, to_label_array
-from sim_perception.ros.lifecycle import StampGuard, WorkerNode, describe_error, node_main
+from sim_perception.ros.lifecycle import WorkerNode, node_main
 from sim_perception.ros.parameters import AutoLabelerParameters
+from sim_perception.ros.stamps import StampGuard
 from sim_perception.ros.sync import Synchronizer, SyncSettings
 from sim_perception.ros.tf import TransformLookup
 from sim_perception.ros.tracks import parse_class_map

@@ -27,9 +27,10 @@ from sim_perception.ros.conversions import (
 )
 from sim_perception.ros.detections import to_label_info
 from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC, message_rgb
-from sim_perception.ros.lifecycle import StampGuard, WorkerNode, node_main
+from sim_perception.ros.lifecycle import WorkerNode, node_main
 from sim_perception.ros.odometry import OdometryOutput
 from sim_perception.ros.parameters import DepthSegmentationParameters
+from sim_perception.ros.stamps import StampGuard
 from sim_perception.types import Camera, DepthSegmentation, Frame
 
 NAME = 'depth_segmentation'

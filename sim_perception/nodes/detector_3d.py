@@ -22,9 +22,10 @@ from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.detections import to_detection_array
 from sim_perception.ros.detector_inputs import read_detector_input
 from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC
-from sim_perception.ros.lifecycle import StampGuard, WorkerNode, node_main
+from sim_perception.ros.lifecycle import WorkerNode, node_main
 from sim_perception.ros.markers import box_markers
 from sim_perception.ros.parameters import Detector3dParameters
+from sim_perception.ros.stamps import StampGuard
 from sim_perception.ros.sync import Synchronizer, SyncSettings
 from sim_perception.ros.tf import TransformLookup
 

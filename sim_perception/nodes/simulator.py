@@ -22,7 +22,8 @@ from visualization_msgs.msg import MarkerArray
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP, simulation_messages, static_messages
 from sim_perception.ros import qos
-from sim_perception.ros.lifecycle import ManagedNode, describe_error, node_main
+from sim_perception.ros.diagnostics import describe_error
+from sim_perception.ros.lifecycle import ManagedNode, node_main
 from sim_perception.ros.markers import box_markers
 from sim_perception.ros.parameters import SimulatorParameters
 from sim_perception.ros.schedule import schedule

@@ -12,9 +12,11 @@ from std_msgs.msg import Header
 
 from sim_perception.geometry.transforms import invert
 from sim_perception.ros.conversions import ns_to_stamp, stamp_to_ns
-from sim_perception.ros.lifecycle import StampGuard, WorkerNode, describe_error, node_main
+from sim_perception.ros.diagnostics import describe_error
+from sim_perception.ros.lifecycle import WorkerNode, node_main
 from sim_perception.ros.parameters import TrackerParameters
 from sim_perception.ros.placement import Place, Placement
+from sim_perception.ros.stamps import StampGuard
 from sim_perception.ros.tf import TransformError, TransformLookup, TransformSender
 from sim_perception.ros.track_inputs import Seen, TrackInput, open_input
 from sim_perception.ros.track_outputs import TrackOutputs

@@ -65,7 +65,15 @@ _TO_RGB = {
 
 
 def stamp_to_ns(stamp: Time) -> int:
-    """Return a stamp in nanoseconds."""
+    """Return a stamp in nanoseconds.
+
+    Raises:
+        ValueError: for negative seconds, which no clock of ROS has.
+    """
+    if stamp.sec < 0:
+        raise ValueError(
+            f'data with a stamp of {stamp.sec} seconds; set header.stamp at the source'
+        )
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 

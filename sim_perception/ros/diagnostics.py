@@ -189,6 +189,13 @@ class Diagnostics:
         self._publisher.publish(array)
 
 
+def describe_error(error: Exception) -> str:
+    """Return an error's text; the type is named where the text alone would not be understood."""
+    if isinstance(error, ValueError | FileNotFoundError) and str(error):
+        return str(error)
+    return f'{type(error).__name__}: {error}'
+
+
 def _percentiles(name: str, seconds: deque[float]) -> dict[str, str]:
     if not seconds:
         return {}

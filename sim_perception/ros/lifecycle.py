@@ -20,15 +20,18 @@ import rclpy
 from rclpy.clock import Clock, ClockChange, JumpThreshold
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from sim_perception.ros.conversions import stamp_to_ns
-from sim_perception.ros.diagnostics import Diagnostics
+from sim_perception.ros.diagnostics import Diagnostics, describe_error
+from sim_perception.ros.executor import NodeExecutor
 from sim_perception.ros.parameter_fields import ParameterError, declare_parameters, read_parameters
 from sim_perception.ros.parameter_text import parameter_help
+from sim_perception.ros.services import answering
+from sim_perception.ros.stamps import StampGuard
 
 T = TypeVar('T')
 P = TypeVar('P')
@@ -67,40 +70,6 @@ class Newest(Generic[T]):
         """Drop all values."""
         with self._changed:
             self._values.clear()
-
-
-class StampGuard:
-    """Checks that stamps move forward; tells a jump from data out of order.
-
-    Several streams of data are checked each by itself, and a jump of one is one of all.
-    """
-
-    def __init__(self, jump_threshold: float) -> None:
-        self._threshold = round(jump_threshold * 1e9)
-        self._newest: dict[int, int] = {}
-
-    def reset(self) -> None:
-        """Accept any stamp next."""
-        self._newest.clear()
-
-    def jumped(self, stamp: int, stream: int = 0) -> bool:
-        """Accept a stamp; True if it went back by more than the threshold.
-
-        Raises:
-            ValueError: for a zero stamp, or one that is not later than the one before.
-        """
-        if stamp == 0:
-            raise ValueError('data with zero stamp; set header.stamp at the source')
-        last = self._newest.get(stream, 0)
-        if last - self._threshold <= stamp <= last:
-            raise ValueError(
-                f'data out of order: stamp {stamp * 1e-9:.3f} s after {last * 1e-9:.3f} s; dropped'
-            )
-        jumped = stamp < last
-        if jumped:
-            self._newest.clear()
-        self._newest[stream] = stamp
-        return jumped
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
@@ -153,6 +122,13 @@ class ManagedNode(LifecycleNode, Generic[P]):
         """Report a problem, unless it comes from ROS having been shut down meanwhile."""
         if self.context.ok():
             self.diagnostics.problems.report(problem)
+
+    def create_service(
+        self, service_type: type, name: str, callback: Callable[[Any, Any], Any], **options: Any
+    ) -> Any:
+        """Create a service as rclpy does, but a caller gets an answer whatever goes wrong."""
+        answer = answering(callback, self.report)
+        return super().create_service(service_type, name, answer, **options)
 
     def _start_by_itself(self) -> None:
         self._autostart.cancel()
@@ -345,13 +321,6 @@ class WorkerNode(ManagedNode[P]):
                 self.report(describe_error(error))
 
 
-def describe_error(error: Exception) -> str:
-    """Return an error's text; the type is named where the text alone would not be understood."""
-    if isinstance(error, ValueError | FileNotFoundError) and str(error):
-        return str(error)
-    return f'{type(error).__name__}: {error}'
-
-
 def node_main(
     factory: Callable[[], Node], description: str | None, parameters: type, argv: list[str] | None
 ) -> int:
@@ -372,7 +341,7 @@ def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> i
     Interrupts during teardown are ignored: Ctrl-C reaches children of ``ros2 launch`` twice.
     """
     rclpy.init(args=arguments)
-    executor = SingleThreadedExecutor()
+    executor = NodeExecutor()
     nodes: list[Node] = []
     try:
         for factory in factories:

@@ -50,9 +50,9 @@ def stream_qos() -> QoSProfile:
     return _profile(100)
 
 
-def latched_qos() -> QoSProfile:
-    """Return the profile of latched outputs: late subscribers get the last message."""
-    return _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+def latched_qos(depth: int = 1) -> QoSProfile:
+    """Return the profile of latched topics: late subscribers get the last messages."""
+    return _profile(depth, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def describe(profile: QoSProfile) -> str:

@@ -18,11 +18,11 @@ from tf2_ros import (
     LookupException,
     TransformBroadcaster,
     TransformException,
-    TransformListener,
 )
 from tf_transformations import quaternion_matrix
 
 from sim_perception.geometry.transforms import to_quaternion
+from sim_perception.ros.transform_feed import TransformFeed
 
 Transform = npt.NDArray[np.floating[Any]]
 
@@ -46,7 +46,7 @@ class TransformLookup:
     def __init__(self, node: Node, timeout: float = 0.1, cache_time: float = 10.0) -> None:
         self._timeout = timeout
         self.buffer = Buffer(cache_time=Duration(seconds=cache_time))
-        self._listener = TransformListener(self.buffer, node)
+        self._feed = TransformFeed(node, self.buffer, cache_time)
 
     def lookup(self, target: str, source: str, stamp: int) -> Transform:
         """Return the 4x4 ``target_T_source`` at a stamp in nanoseconds.
@@ -70,11 +70,11 @@ class TransformLookup:
 
     def reset(self) -> None:
         """Forget dynamic transforms: after a clock jump."""
-        self.buffer.clear()
+        self._feed.reset()
 
     def close(self) -> None:
         """Stop listening."""
-        self._listener.unregister()
+        self._feed.close()
 
 
 class TransformSender:

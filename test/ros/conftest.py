@@ -47,11 +47,12 @@ class RosHarness:
 
     def __init__(self):
         import rclpy
-        from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
 
+        from sim_perception.ros.executor import NodeExecutor
+
         rclpy.init()
-        self.executor = SingleThreadedExecutor()
+        self.executor = NodeExecutor()
         self.node = Node('test_harness')
         self.executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -74,18 +75,7 @@ class RosHarness:
 
         What changes a node must not race with the node's timers and subscriptions.
         """
-        outcome, done = [], threading.Event()
-
-        def task():
-            try:
-                outcome.append(function())
-            finally:
-                done.set()
-
-        self.executor.create_task(task)
-        assert done.wait(DEADLINE), f'{function} did not end within {DEADLINE} s'
-        assert outcome, f'{function} raised an exception; see the output'
-        return outcome[0]
+        return self.executor.call(function, DEADLINE)
 
     def remove(self, node):
         def destroy():
@@ -96,11 +86,12 @@ class RosHarness:
 
     def collect(self, message_type, topic, qos=10, raw=False):
         collector = Collector()
-        self.node.create_subscription(message_type, topic, collector, qos, raw=raw)
+        create = self.node.create_subscription
+        self.call(lambda: create(message_type, topic, collector, qos, raw=raw))
         return collector
 
     def publisher(self, message_type, topic, qos=10):
-        return self.node.create_publisher(message_type, topic, qos)
+        return self.call(lambda: self.node.create_publisher(message_type, topic, qos))
 
     def until(self, condition, what, deadline=DEADLINE):
         """Wait for a state that sends no message (such as a match of two endpoints)."""

@@ -181,7 +181,8 @@ class Bench:
     def call(self, service_type, name, request):
         if name not in self.clients:
             topic = f'{self.base}/auto_labeler/{name}'
-            self.clients[name] = self.ros.node.create_client(service_type, topic)
+            create = self.ros.node.create_client
+            self.clients[name] = self.ros.call(lambda: create(service_type, topic))
         client = self.clients[name]
         assert client.wait_for_service(30)
         future, done = client.call_async(request), threading.Event()

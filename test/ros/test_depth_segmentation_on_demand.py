@@ -204,7 +204,7 @@ def test_odometry_is_of_base_link_where_transforms_know_it(bench, one_metre):
         velocity = message.twist.twist.linear
         assert (velocity.x, velocity.y, velocity.z) == pytest.approx((10, 0, 0), abs=1e-6)
     finally:
-        bench.ros.node.destroy_publisher(publisher)
+        bench.ros.call(lambda: bench.ros.node.destroy_publisher(publisher))
 
 
 @pytest.mark.parametrize('break_', ['gap', 'jump', 'camera'])
