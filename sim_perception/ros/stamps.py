@@ -18,7 +18,7 @@ class StrayStamps:
         clock: seconds of a clock that does not jump.
     """
 
-    def __init__(self, ahead: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ahead: float = _HOUR, clock: Callable[[], float] = time.monotonic) -> None:
         self._ahead = ahead
         self._clock = clock
         self._newest: dict[Hashable, tuple[int, float]] = {}
@@ -53,7 +53,7 @@ class StampGuard:
     def __init__(self, jump_threshold: float) -> None:
         self._threshold = round(jump_threshold * 1e9)
         self._newest: dict[int, int] = {}
-        self._strays = StrayStamps(_HOUR)
+        self._strays = StrayStamps()
 
     def reset(self) -> None:
         """Accept any stamp next."""

@@ -39,7 +39,7 @@ class TransformFeed:
         self._buffer = buffer
         self._cache_time = round(cache_time * 1e9)
         self._lock = threading.Lock()
-        self._strays = StrayStamps(cache_time)
+        self._strays = StrayStamps()
         self._newest: dict[str, int] = {}
         self._late: set[str] = set()
         self._subscriptions = [

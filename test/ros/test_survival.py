@@ -222,11 +222,13 @@ def test_one_transform_far_ahead_does_not_block_its_frame(fragile):
     fragile.expect_log('is far ahead of the last, 101.000 s')
 
 
-def test_a_first_transform_far_ahead_does_not_block_its_frame(fragile):
-    fragile.move(('lift', FAR - 100))
+@pytest.mark.parametrize('ahead', [60, FAR - 300])
+def test_a_transform_ahead_that_was_believed_does_not_block_its_frame(fragile, ahead):
+    child = f'lift_{ahead}'
+    fragile.move((child, 300 + ahead))
     for second in range(200, 206):
-        fragile.move(('lift', second))
-    fragile.ros.until(lambda: fragile.knows('lift', 204), 'transforms after the wrong one')
+        fragile.move((child, second))
+    fragile.ros.until(lambda: fragile.knows(child, 204), 'transforms after the wrong one')
 
 
 def test_transforms_follow_a_lasting_jump_ahead(fragile):
