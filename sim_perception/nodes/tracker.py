@@ -127,7 +127,8 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         assert self._tracker is not None
         assert self._input is not None
         assert self._streams is not None
-        stream, message = item
+        stream, data = item
+        message = self._input.unpack(data)
         self.check_stamp(message.header, stream.number)
         stamp = stamp_to_ns(message.header.stamp)
         occluders = stream.occluders

@@ -12,7 +12,7 @@ from vision_msgs.msg import Detection3D, Detection3DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sim_perception.geometry.boxes import box_corners, box_edges
-from sim_perception.ros.detections import VISIBILITY, from_pose
+from sim_perception.ros.detections import VISIBILITY, from_pose, to_pose
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Box3D
 
@@ -79,8 +79,9 @@ def track_markers(
     """
     markers = box_markers(visible, taxonomy).markers
     for detection in occluded.detections:
+        center, size = detection.bbox.center, detection.bbox.size
         ghost = Marker(header=occluded.header, ns='ghosts', id=int(detection.id), type=Marker.CUBE)
-        ghost.pose, ghost.scale = detection.bbox.center, detection.bbox.size
+        ghost.pose, ghost.scale = to_pose(from_pose(center)), Vector3(x=size.x, y=size.y, z=size.z)
         ghost.color = _color(_class_of(detection), taxonomy, _HIDDEN_ALPHA)
         markers.append(ghost)
     markers.extend(_arrows([*visible.detections, *occluded.detections], velocities, taxonomy))
@@ -102,7 +103,8 @@ def _arrows(
             header=detection.header, ns='velocities', id=int(detection.id), type=Marker.ARROW
         )
         arrow.pose.orientation.w = 1.0
-        arrow.points = [start, Point(x=start.x + x, y=start.y + y, z=start.z + z)]
+        end = Point(x=start.x + x, y=start.y + y, z=start.z + z)
+        arrow.points = [Point(x=start.x, y=start.y, z=start.z), end]
         arrow.scale = Vector3(x=0.1, y=0.25, z=0.3)
         arrow.color = _color(_class_of(detection), taxonomy, 1.0)
         yield arrow

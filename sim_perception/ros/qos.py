@@ -67,6 +67,8 @@ def subscribe(
     callback: Callable[[Any], None],
     profile: QoSProfile,
     on_lost: Callable[[str, int], None] | None = None,
+    *,
+    raw: bool = False,
 ) -> Subscription:
     """Subscribe with overriding options and an explanation of incompatible publishers.
 
@@ -77,6 +79,7 @@ def subscribe(
         callback: called with every message.
         profile: the default, changeable by ``qos_overrides.<topic>.subscription.*``.
         on_lost: called with the topic and the number of messages newly lost in transport.
+        raw: whether the callback gets the messages' bytes; see ``wire``.
     """
     name = node.resolve_topic_name(topic)
     explained: set[str] = set()
@@ -106,6 +109,7 @@ def subscribe(
             incompatible_qos=incompatible, message_lost=lost
         ),
         qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        raw=raw,
     )
 
 

@@ -17,6 +17,7 @@ from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
 from sim_perception.ros.images import IMAGE_TOPICS, message_rgb
 from sim_perception.ros.parameters import TrackerParameters
 from sim_perception.ros.tracks import from_detections_2d, from_detections_3d, parse_class_map
+from sim_perception.ros.wire import from_wire
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.tracking.config import (
     TrackerConfig,
@@ -67,6 +68,7 @@ class TrackInput(Protocol):
         image: whether it gives image boxes instead of 3D boxes.
         needs_camera: whether it cannot do without the camera's calibration.
         queue: how many messages may wait.
+        raw: whether messages are received as bytes; ``unpack`` makes messages of them.
     """
 
     taxonomy: Taxonomy
@@ -75,6 +77,15 @@ class TrackInput(Protocol):
     image: bool
     needs_camera: bool
     queue: int
+    raw: bool
+
+    def unpack(self, data: Any) -> Any:
+        """Return the message of what was received.
+
+        Raises:
+            ValueError: for bytes that are no message.
+        """
+        ...
 
     def config(self) -> TrackerConfig:
         """Return the tracker's settings for such detections."""
@@ -113,6 +124,7 @@ class TopicInput:
     """Any detector's ``vision_msgs`` arrays; see ``TrackInput``."""
 
     needs_camera = False
+    raw = True  # converted by the worker, so that the executor is free to receive transforms
 
     def __init__(self, parameters: TrackerParameters) -> None:
         self._parameters = parameters
@@ -122,6 +134,10 @@ class TopicInput:
         self.queue = parameters.queue_size
         self.taxonomy = load_taxonomy()
         self._ids = parse_class_map(parameters.class_map, self.taxonomy)
+
+    def unpack(self, data: Any) -> Any:
+        """See ``TrackInput``."""
+        return from_wire(data, self.message_type)
 
     def config(self) -> TrackerConfig:
         """See ``TrackInput``."""
@@ -165,6 +181,7 @@ class NetworkInput:
     image = False
     needs_camera = True
     queue = 1
+    raw = False
 
     def __init__(self, parameters: TrackerParameters) -> None:
         # imported only here: trackers of other detectors' boxes need no torch
@@ -181,6 +198,10 @@ class NetworkInput:
         )
         self._engine.warm_up(WARM_UP_CAMERA)
         self.taxonomy = self._engine.taxonomy
+
+    def unpack(self, data: Any) -> Any:
+        """See ``TrackInput``."""
+        return data
 
     def config(self) -> TrackerConfig:
         """See ``TrackInput``."""

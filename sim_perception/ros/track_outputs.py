@@ -13,10 +13,12 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
+from sim_perception.bags.typestore import typestore
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import to_cloud
 from sim_perception.ros.markers import track_markers
 from sim_perception.ros.tracks import to_track_array, to_track_array_2d, track_states
+from sim_perception.ros.wire import to_wire
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Track
 
@@ -41,6 +43,7 @@ class TrackOutputs:
     def __init__(self, node: LifecycleNode, taxonomy: Taxonomy, *, image: bool) -> None:
         self._node = node
         self._taxonomy = taxonomy
+        typestore()  # made now, rather than with the first frame
         types = {'tracks_2d': Detection2DArray, **({} if image else _TYPES)}
         self._publishers: dict[str, Any] = {
             name: qos.advertise(node, message_type, f'~/{name}', qos.stream_qos())
@@ -74,8 +77,8 @@ class TrackOutputs:
         """
         seen = to_track_array(visible, self._taxonomy, header, output_T_tracking)
         hidden = to_track_array(occluded, self._taxonomy, header, output_T_tracking)
-        self._publishers['tracks'].publish(seen)
-        self._publishers['tracks_occluded'].publish(hidden)
+        self._publishers['tracks'].publish(to_wire(seen))
+        self._publishers['tracks_occluded'].publish(to_wire(hidden))
         tracks = [*visible, *occluded]
         if self.wants('track_states'):
             rows = track_states(tracks, output_T_tracking)
@@ -88,4 +91,4 @@ class TrackOutputs:
     def publish_2d(self, tracks: Sequence[Track], boxes: Array, header: Header) -> None:
         """Publish tracks with their (N, 4) image boxes; rows of NaN are left out."""
         message = to_track_array_2d(tracks, boxes, self._taxonomy, header)
-        self._publishers['tracks_2d'].publish(message)
+        self._publishers['tracks_2d'].publish(to_wire(message))

@@ -73,6 +73,7 @@ class Streams:
                 *(node, source.message_type, topic),
                 partial(on_message, stream),
                 *(source.profile(), lost),
+                raw=source.raw,
             )
             self.all.append(stream)
 

@@ -12,21 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from geometry_msgs.msg import PoseWithCovariance, Vector3
 from std_msgs.msg import Header
-from vision_msgs.msg import (
-    BoundingBox2D,
-    BoundingBox3D,
-    Detection2D,
-    Detection2DArray,
-    Detection3D,
-    Detection3DArray,
-    ObjectHypothesis,
-    ObjectHypothesisWithPose,
-)
+from vision_msgs.msg import Detection2DArray, Detection3DArray
 
-from sim_perception.geometry.transforms import transform_points
-from sim_perception.ros.detections import VISIBILITY, to_pose
+from sim_perception.bags.typestore import message_class
+from sim_perception.geometry.transforms import to_quaternion, transform_points
+from sim_perception.ros.detections import VISIBILITY
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.tracking.detections import DetectionArrays, Rejected
 from sim_perception.types import Track
@@ -35,7 +26,9 @@ Array = npt.NDArray[np.float64]
 UNKNOWN_CLASS = -1
 _PROBABLE = 0.05  # classes with a smaller probability are not listed
 
-#: Columns of ``~/track_states``; positions and vectors in the frame of the tracks.
+#: Columns of ``~/track_states``; positions and vectors in the frame of the tracks. They are
+#: float32, as rviz and PCL demand of x, y and z: half a metre coarse in a frame of UTM
+#: coordinates, where ``~/tracks`` (float64) tells the places.
 TRACK_STATE = np.dtype(
     [
         ('id', '<u4'),
@@ -45,6 +38,8 @@ TRACK_STATE = np.dtype(
         *((name, '<f4') for name in ('x', 'y', 'z', 'vx', 'vy', 'vz')),
     ]
 )
+_SAME = ('id', 'occluded', 'visibility', 'score', 'age', 'lost_for')
+"""Columns that are named as attributes of ``Track``."""
 
 
 def parse_class_map(text: str, taxonomy: Taxonomy) -> dict[str, int]:
@@ -155,33 +150,35 @@ def unused_detections(rejected: Rejected, strange: Collection[str]) -> str:
         (rejected.surplus, 'beyond the most that are tracked in a frame'),
     )
     parts = [f'{number} {reason}' for number, reason in reasons if number]
-    return f'detections were not used: {"; ".join(parts)}' if parts else ''
-
-
-def _results(track: Track, taxonomy: Taxonomy, pose: Any) -> list[ObjectHypothesisWithPose]:
-    best = track.class_id
-    others = [
-        (class_id, probability)
-        for class_id, probability in track.class_probabilities.items()
-        if class_id != best and probability >= _PROBABLE
-    ]
-    listed = [
-        (taxonomy.names[best], track.score * track.class_probabilities[best]),
-        (VISIBILITY, track.visibility),
-        *((taxonomy.names[class_id], track.score * p) for class_id, p in others),
-    ]
-    return [
-        ObjectHypothesisWithPose(
-            hypothesis=ObjectHypothesis(class_id=name, score=float(score)), pose=pose
+    texts = [f'detections were not used: {"; ".join(parts)}'] if parts else []
+    if rejected.crowded:
+        texts.append(
+            f'{rejected.crowded} objects are not followed, as there are more than can be; give '
+            'fewer detections, or a higher min_score'
         )
-        for name, score in listed
+    return '; '.join(texts)
+
+
+def _results(track: Track, names: Sequence[str], pose: Any) -> list[Any]:
+    best = track.class_id
+    listed = [
+        (names[best], track.score * track.class_probabilities[best]),
+        (VISIBILITY, track.visibility),
+        *(
+            (names[class_id], track.score * probability)
+            for class_id, probability in track.class_probabilities.items()
+            if class_id != best and probability >= _PROBABLE
+        ),
     ]
+    result = message_class('vision_msgs/msg/ObjectHypothesisWithPose')
+    hypothesis = message_class('vision_msgs/msg/ObjectHypothesis')
+    return [result(hypothesis(name, float(score)), pose) for name, score in listed]
 
 
 def to_track_array(
-    tracks: Iterable[Track], taxonomy: Taxonomy, header: Header, output_T_tracking: Array
-) -> Detection3DArray:
-    """Return tracks with 3D boxes as detections.
+    tracks: Sequence[Track], taxonomy: Taxonomy, header: Header, output_T_tracking: Array
+) -> Any:
+    """Return tracks with 3D boxes as a ``Detection3DArray`` for ``to_wire``.
 
     The pose's covariance is the position's; the rotation's is not known and zero.
 
@@ -191,50 +188,77 @@ def to_track_array(
         header: of the data, in the frame of the message.
         output_T_tracking: (4, 4), maps the tracking frame to the frame of the message.
     """
-    array = Detection3DArray(header=header)
+    pose_of, point, quaternion, vector, uncertain = (
+        message_class(f'geometry_msgs/msg/{name}')
+        for name in ('Pose', 'Point', 'Quaternion', 'Vector3', 'PoseWithCovariance')
+    )
+    detection, box = (
+        message_class(f'vision_msgs/msg/{name}') for name in ('Detection3D', 'BoundingBox3D')
+    )
+    array = message_class('vision_msgs/msg/Detection3DArray')(header, [])
+    if not tracks:
+        return array
+    boxes = [track.box3d for track in tracks if track.box3d is not None]
+    poses = output_T_tracking @ np.stack([one.parent_T_box for one in boxes])
     rotation = output_T_tracking[:3, :3]
-    for track in tracks:
-        assert track.box3d is not None
-        pose = to_pose(output_T_tracking @ track.box3d.parent_T_box)
-        covariance = np.zeros((6, 6))
-        covariance[:3, :3] = rotation @ track.covariance[:3, :3] @ rotation.T
-        uncertain = PoseWithCovariance(pose=pose, covariance=covariance.ravel())
-        length, width, height = (float(v) for v in track.box3d.size)
-        array.detections.append(
-            Detection3D(
-                header=header,
-                id=str(track.id),
-                results=_results(track, taxonomy, uncertain),
-                bbox=BoundingBox3D(center=pose, size=Vector3(x=length, y=width, z=height)),
-            )
-        )
+    covariances = np.zeros((len(tracks), 6, 6))
+    known = np.stack([track.covariance[:3, :3] for track in tracks])
+    covariances[:, :3, :3] = rotation @ known @ rotation.T
+    rows = zip(
+        *(tracks, boxes, poses[:, :3, 3].tolist(), to_quaternion(poses).tolist()),
+        covariances.reshape(-1, 36),
+        strict=True,
+    )
+    for track, one, place, turn, covariance in rows:
+        pose = pose_of(point(*place), quaternion(*turn))
+        results = _results(track, taxonomy.names, uncertain(pose, covariance))
+        size = vector(*(float(v) for v in one.size))
+        array.detections.append(detection(header, results, box(pose, size), str(track.id)))
     return array
 
 
 def to_track_array_2d(
     tracks: Sequence[Track], boxes: Array, taxonomy: Taxonomy, header: Header
-) -> Detection2DArray:
-    """Return tracks with their (N, 4) image boxes x1 y1 x2 y2; rows of NaN are left out."""
-    array = Detection2DArray(header=header)
+) -> Any:
+    """Return tracks with their (N, 4) image boxes x1 y1 x2 y2 as a ``Detection2DArray``.
+
+    It is for ``to_wire``; rows of NaN are left out.
+    """
+    detection, box_of, pose_of, point = (
+        message_class(f'vision_msgs/msg/{name}')
+        for name in ('Detection2D', 'BoundingBox2D', 'Pose2D', 'Point2D')
+    )
+    array = message_class('vision_msgs/msg/Detection2DArray')(header, [])
     for track, (x1, y1, x2, y2) in zip(tracks, boxes.tolist(), strict=True):
         if not np.isfinite([x1, y1, x2, y2]).all():
             continue
-        box = BoundingBox2D(size_x=x2 - x1, size_y=y2 - y1)
-        box.center.position.x, box.center.position.y = (x1 + x2) / 2, (y1 + y2) / 2
-        results = _results(track, taxonomy, PoseWithCovariance())
-        array.detections.append(
-            Detection2D(header=header, id=str(track.id), results=results, bbox=box)
-        )
+        center = pose_of(point((x1 + x2) / 2, (y1 + y2) / 2), 0.0)
+        results = _results(track, taxonomy.names, _no_pose())
+        box = box_of(center, x2 - x1, y2 - y1)
+        array.detections.append(detection(header, results, box, str(track.id)))
     return array
+
+
+def _no_pose() -> Any:
+    """Return a ``PoseWithCovariance`` of which nothing is known."""
+    pose, point, quaternion, uncertain = (
+        message_class(f'geometry_msgs/msg/{name}')
+        for name in ('Pose', 'Point', 'Quaternion', 'PoseWithCovariance')
+    )
+    place = pose(point(0.0, 0.0, 0.0), quaternion(0.0, 0.0, 0.0, 1.0))
+    return uncertain(place, np.zeros(36))
 
 
 def track_states(tracks: Sequence[Track], output_T_tracking: Array) -> npt.NDArray[np.void]:
     """Return the ``TRACK_STATE`` rows of tracks with 3D boxes, in the frame of the messages."""
     rows = np.zeros(len(tracks), TRACK_STATE)
-    for n, track in enumerate(tracks):
-        assert track.box3d is not None
-        place = transform_points(output_T_tracking, track.box3d.parent_T_box[:3, 3])
-        motion = output_T_tracking[:3, :3] @ track.velocity
-        numbers = (track.visibility, track.score, track.age, track.lost_for, *place, *motion)
-        rows[n] = (track.id, track.class_id, track.occluded, *numbers)
+    if not tracks:
+        return rows
+    for name, attribute in (('class', 'class_id'), *((name, name) for name in _SAME)):
+        rows[name] = [getattr(track, attribute) for track in tracks]
+    own = [track.box3d.parent_T_box[:3, 3] for track in tracks if track.box3d is not None]
+    places = transform_points(output_T_tracking, np.stack(own))
+    motion = np.stack([track.velocity for track in tracks]) @ output_T_tracking[:3, :3].T
+    for i, axis in enumerate('xyz'):
+        rows[axis], rows[f'v{axis}'] = places[:, i], motion[:, i]
     return rows

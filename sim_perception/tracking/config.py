@@ -141,7 +141,7 @@ class TrackerConfig:
         duplicate_overlap: an unmatched detection that overlaps a matched track's box by more
             (intersection over union from above) starts no track.
         max_detections: of more in a frame, those with the best scores are used.
-        max_tracks: of more, those seen last are kept.
+        max_tracks: of more, those seen last are kept; of equals the confirmed, then the oldest.
         max_gap: after a longer silence all tracks are dropped.
         max_lag: of several sensors, how much older than another's newest frame one may be.
         source_timeout: how long a sensor's word on a track counts after its newest frame, where
@@ -176,8 +176,8 @@ class TrackerConfig:
     report_lost: float = 0.0
     rival_overlap: float = 0.1
     duplicate_overlap: float = 0.3
-    max_detections: int = 512
-    max_tracks: int = 1024
+    max_detections: int = 1024
+    max_tracks: int = 2048
     max_gap: float = 10.0
     max_lag: float = 0.5
     source_timeout: float = 0.5

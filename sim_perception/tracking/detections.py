@@ -57,12 +57,14 @@ class Rejected:
         unknown_class: a class that is not tracked.
         weak: a score below ``min_score``.
         surplus: beyond ``max_detections``.
+        crowded: tracks beyond ``max_tracks``, whose objects are not followed.
     """
 
     invalid: int = 0
     unknown_class: int = 0
     weak: int = 0
     surplus: int = 0
+    crowded: int = 0
 
 
 def from_detections(

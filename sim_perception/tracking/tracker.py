@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from sim_perception.tracking.occlusion import View
 from sim_perception.tracking.steps.associate import Matches, associate, pair_costs
 from sim_perception.tracking.steps.ego_motion import EgoMotion
 from sim_perception.tracking.steps.predict import predict, shift
-from sim_perception.tracking.steps.prune import surviving
+from sim_perception.tracking.steps.prune import surviving, within
 from sim_perception.tracking.steps.report import report
 from sim_perception.tracking.steps.reunite import reunite
 from sim_perception.tracking.steps.sources import Sources, outranked
@@ -43,7 +43,7 @@ class TrackedFrame:
         occluded: (N,) which sure ones are hidden or out of view, and so not reported.
             Of several sensors all count.
         tracking_T_sensor: (4, 4) pose of the sensor's level frame in the tracking frame.
-        rejected: counts of detections that were not used.
+        rejected: counts of detections that were not used, and of tracks dropped for want of room.
         restarted: whether a long silence dropped all tracks before this frame.
     """
 
@@ -139,6 +139,10 @@ class Tracker:
         )  # fmt: skip
         self.next_id += len(new)
         self.tracks = joined(self.tracks if alive.all() else self.tracks[alive], new)
+        crowded = len(self.tracks) - self.config.max_tracks
+        if crowded > 0:
+            self.tracks = self.tracks[within(self.tracks, self.config.max_tracks)]
+            rejected = replace(rejected, crowded=crowded)
         left = reunite(self.tracks, self.classes, self.config, self._instant, stamp)
         if left is not None:
             self.tracks = self.tracks[left]

@@ -27,24 +27,40 @@ def to_tracks(
     scores = sigmoid(rows['logit'])
     poses = _poses(rows)
     velocity, covariance = _motion(rows)
+    ids = class_ids.tolist()
+    # As lists: column by column of a structured array is ten times faster than row by row.
+    columns = zip(
+        *(rows[name].tolist() for name in ('id', 'visibility', 'detection', 'place')),
+        *(rows[name].tolist() for name in ('born', 'seen', 'size', 'mean')),
+        *(scores.tolist(), probabilities.tolist()),
+        strict=True,
+    )
     tracks = []
-    for n, row in enumerate(rows):
-        length, width, height = row['size'].tolist()
-        x, y = row['mean'][:2].tolist()
-        hidden = int(row['place']) in (OCCLUDED, OUTSIDE)
+    for n, (
+        number,
+        visibility,
+        detection,
+        place,
+        born,
+        seen,
+        size,
+        mean,
+        score,
+        shares,
+    ) in enumerate(columns):
+        length, width, height = size
+        x, y = mean[:2]
         tracks.append(
             Track(
-                id=int(row['id']),
+                id=number,
                 stamp=stamp,
-                class_probabilities=dict(
-                    zip(class_ids.tolist(), probabilities[n].tolist(), strict=True)
-                ),
-                score=float(scores[n]),
-                visibility=float(row['visibility']),
-                detected=bool(row['detection'] >= 0),
-                occluded=hidden,
-                age=1e-9 * (stamp - int(row['born'])),
-                lost_for=1e-9 * (stamp - int(row['seen'])),
+                class_probabilities=dict(zip(ids, shares, strict=True)),
+                score=score,
+                visibility=visibility,
+                detected=detection >= 0,
+                occluded=place in (OCCLUDED, OUTSIDE),
+                age=1e-9 * (stamp - born),
+                lost_for=1e-9 * (stamp - seen),
                 box3d=None if image else Box3D(poses[n], (length, width, height)),
                 box2d=(x - length / 2, y - width / 2, x + length / 2, y + width / 2)
                 if image

@@ -278,14 +278,26 @@ def clutter(rng: np.random.Generator, count: int) -> Array:
     return rows
 
 
-def test_a_thousand_detections_a_frame_stay_within_bounds() -> None:
+def test_detections_beyond_count_stay_within_bounds() -> None:
     rng = np.random.default_rng(0)
     tracker = Tracker(TrackerConfig(classes=CONFIG.classes, max_tracks=600))
     for n in range(12):
-        frame = tracker.step(n * PERIOD, arrays(clutter(rng, 1000)))
-        assert frame.rejected.surplus == 1000 - 512
-        assert len(frame.tracks) <= 600 + 512
+        frame = tracker.step(n * PERIOD, arrays(clutter(rng, 1500)))
+        assert frame.rejected.surplus == 1500 - 1024
+        assert frame.rejected.crowded > 0
+        assert len(frame.tracks) == 600
         assert len(np.unique(frame.tracks['id'])) == len(frame.tracks)
+
+
+def test_more_objects_than_tracks_leave_the_first_ones_their_identity() -> None:
+    rng = np.random.default_rng(0)
+    rows = clutter(rng, 100)
+    rows[:, :2] = np.stack(np.meshgrid(np.arange(10), np.arange(10)), -1).reshape(-1, 2) * 12.0
+    tracker = Tracker(TrackerConfig(classes=CONFIG.classes, max_tracks=60))
+    for n in range(8):
+        frame = tracker.step(n * PERIOD, arrays(rows))
+        assert frame.rejected.crowded == 40
+        assert frame.tracks['id'].tolist() == list(range(1, 61))
 
 
 @pytest.mark.slow

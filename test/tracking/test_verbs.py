@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 from shapely import Polygon, affinity
 from shapely import box as shapely_box
 from tracked_scenes import CAR, CONFIG, WALKER, Array, arrays, boxes, straight
@@ -15,7 +16,7 @@ from sim_perception.tracking.config import ClassMotion, TrackerConfig, class_tab
 from sim_perception.tracking.detections import prepare
 from sim_perception.tracking.steps.associate import FORBIDDEN, assign, associate, pair_costs
 from sim_perception.tracking.steps.predict import predict
-from sim_perception.tracking.steps.prune import surviving
+from sim_perception.tracking.steps.prune import surviving, within
 from sim_perception.tracking.steps.spawn import spawn, start
 from sim_perception.tracking.steps.update import update
 from sim_perception.tracking.tables import (
@@ -155,6 +156,20 @@ def test_assignment_is_the_cheapest_overall_not_the_greedy_one() -> None:
     assert assign(costs).tolist() == [[0, 1], [1, 0]]
 
 
+@pytest.mark.parametrize('share', [0.0, 0.002, 0.01, 0.05, 1.0])
+def test_assignments_in_parts_are_those_of_the_whole(share: float) -> None:
+    rng = np.random.default_rng(0)
+    costs = np.where(rng.random((150, 120)) < share, rng.uniform(-5, 30, (150, 120)), FORBIDDEN)
+    rows, columns = linear_sum_assignment(costs)
+    good = costs[rows, columns] < FORBIDDEN
+    found = assign(costs)
+    assert len(found) == good.sum()
+    assert len(np.unique(found[:, 0])) == len(np.unique(found[:, 1])) == len(found)
+    assert costs[found[:, 0], found[:, 1]].sum() == pytest.approx(
+        costs[rows[good], columns[good]].sum()
+    )
+
+
 def test_doubtful_detections_get_what_is_left_of_recent_tracks() -> None:
     costs = np.array([[1.0, 0.1, 5.0], [5.0, 2.0, 0.5], [5.0, 5.0, 0.1]])
     matches = associate(costs, np.array([True, False, False]), np.array([True, True, False]))
@@ -261,10 +276,11 @@ def test_who_survives(confirmed: bool, place: int, lost: float, alive: bool) -> 
 
 def test_of_too_many_the_ones_seen_last_survive() -> None:
     tracks = started(boxes([straight(5.0 * n, 0, yaw=0) for n in range(6)], 0))
-    tracks['confirmed'] = True
-    tracks['seen'] = [0, 500, 100, 400, 300, 200]
-    config = TrackerConfig(classes=CONFIG.classes, max_tracks=2)
-    assert np.flatnonzero(surviving(tracks, CLASSES, config, 600)).tolist() == [1, 3]
+    tracks['confirmed'] = [True, True, True, False, True, True]
+    tracks['seen'] = [0, 500, 100, 400, 400, 400]
+    assert np.flatnonzero(within(tracks, 2)).tolist() == [1, 4]
+    assert np.flatnonzero(within(tracks, 3)).tolist() == [1, 4, 5]
+    assert np.flatnonzero(within(tracks, 4)).tolist() == [1, 3, 4, 5]
 
 
 # Config -------------------------------------------------------------------------------------

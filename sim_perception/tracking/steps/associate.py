@@ -14,6 +14,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from sim_perception.geometry.rectangle_overlap import kernel, overlap, remainder
 from sim_perception.tracking.config import TrackerConfig
@@ -23,6 +25,8 @@ FORBIDDEN = 1e6
 """Cost of a pair that must not be matched."""
 NEAR = 10.0
 """Distance below which surprise grows no more, metres: objects are not denser there."""
+_LARGE = 10_000
+"""Pairs from which on assignments are made in parts."""
 Matches = npt.NDArray[np.int64]
 
 
@@ -45,12 +49,42 @@ def away_from_sensor(detections: Rows) -> npt.NDArray[np.float64]:
 
 
 def assign(costs: npt.NDArray[np.float64], limit: float = FORBIDDEN) -> Matches:
-    """Return the (K, 2) pairs of the cheapest assignment whose cost is below the limit."""
+    """Return the (K, 2) pairs of the cheapest assignment whose cost is below the limit.
+
+    Of all assignments with the most such pairs it is the cheapest.
+    """
     if not costs.size:
         return np.empty((0, 2), np.int64)
+    if costs.size > _LARGE:
+        return _assign_in_parts(costs, limit)
     rows, columns = linear_sum_assignment(costs)
     good = costs[rows, columns] < limit
     return np.stack([rows[good], columns[good]], -1)
+
+
+def _assign_in_parts(costs: npt.NDArray[np.float64], limit: float) -> Matches:
+    """Assign among those only that could be matched with each other, directly or by a chain.
+
+    The time of an assignment grows with the cube of its size, and crowds are seldom one.
+    """
+    rows, columns = np.nonzero(costs < limit)
+    count = sum(costs.shape)
+    links = coo_matrix((np.ones(len(rows)), (rows, columns + len(costs))), (count, count))
+    part = connected_components(links, directed=False)[1]
+    order = np.argsort(part[rows], kind='stable')
+    rows, columns = rows[order], columns[order]
+    edges = np.flatnonzero(np.diff(part[rows])) + 1
+    found = []
+    for some, others in zip(np.split(rows, edges), np.split(columns, edges), strict=True):
+        if len(some) == 1:
+            found.append(np.stack([some, others], -1))
+            continue
+        some, others = np.unique(some), np.unique(others)
+        own = costs[some[:, None], others]
+        i, j = linear_sum_assignment(own)
+        good = own[i, j] < limit
+        found.append(np.stack([some[i[good]], others[j[good]]], -1))
+    return np.concatenate(found)
 
 
 def associate(

@@ -16,8 +16,7 @@ def surviving(
 
     A tentative track dies after ``tentative_life``; a confirmed one after its class's life, which
     is ``hidden_life_factor`` longer while it is known to be occluded or out of view. One whose
-    place has been seen empty for ``empty_life`` dies then. Of more than ``max_tracks`` those seen
-    last live on.
+    place has been seen empty for ``empty_life`` dies then.
     """
     lost = 1e-9 * (stamp - tracks['seen'])
     life = classes['life'][tracks['kind']]
@@ -25,8 +24,15 @@ def surviving(
     life = np.where(hidden, life * config.hidden_life_factor, life)
     life = np.where(tracks['confirmed'], life, config.tentative_life)
     empty = 1e-9 * (stamp - tracks['empty_since'])
-    alive = (lost <= life) & ~((tracks['place'] == EMPTY) & (empty >= config.empty_life))
-    if alive.sum() > config.max_tracks:
-        order = np.lexsort((tracks['id'], -lost, alive))
-        alive[order[: -config.max_tracks]] = False
+    return (lost <= life) & ~((tracks['place'] == EMPTY) & (empty >= config.empty_life))
+
+
+def within(tracks: Rows, most: int) -> npt.NDArray[np.bool_]:
+    """Return which tracks live on if there may be so many.
+
+    Those seen last do; of equals the confirmed ones, and then the oldest.
+    """
+    alive = np.zeros(len(tracks), bool)
+    order = np.lexsort((tracks['id'], ~tracks['confirmed'], -tracks['seen']))
+    alive[order[:most]] = True
     return alive
