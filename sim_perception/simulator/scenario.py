@@ -27,6 +27,7 @@ from sim_perception.simulator.drive import DriveError, drive_digest
 
 Span = tuple[float, float]
 Season = Literal['spring', 'summer', 'autumn', 'winter']
+Population = Literal['generic', 'european', 'american', 'asian']
 LandUse = Literal['centre', 'residential', 'suburb', 'industrial', 'park', 'rural']
 
 
@@ -86,7 +87,11 @@ class Street(_Model):
 
 
 class Traffic(_Model):
-    """Who is on the road."""
+    """Who is on the road; ``population`` says of which region the cars are, drawn per scene."""
+
+    population: Annotated[
+        tuple[Population, ...], BeforeValidator(_choices), Field(min_length=1)
+    ] = ('generic',)
 
     vehicles_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 120))] = (25, 45)
     speed_kmh: Annotated[Span, BeforeValidator(_Bounds(5, 130))] = (30, 50)
@@ -196,6 +201,10 @@ class Replay(_Model):
     vehicles: tuple[AddedVehicle, ...] = ()
 
 
+_LATER_FIELDS = {'camera': ('left_m', 'centre_offset'), 'traffic': ('population',)}
+"""Fields that scenarios of earlier releases lack; unused they do not change a bag's identity."""
+
+
 class Scenario(_Model):
     """Everything that, with its seed, determines a scene to the byte."""
 
@@ -220,9 +229,11 @@ class Scenario(_Model):
         values: dict[str, Any] = handler(self)
         if self.replay is None:
             values.pop('replay')
-        for name, default in (('left_m', (0.0, 0.0)), ('centre_offset', (0.0, 0.0))):
-            if getattr(self.camera, name) == default:
-                values['camera'].pop(name)
+        for section, names in _LATER_FIELDS.items():
+            part = getattr(self, section)
+            for name in names:
+                if getattr(part, name) == type(part).model_fields[name].default:
+                    values[section].pop(name)
         return values
 
     def check_time(self, t: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.meshes import people, trucks, vehicle
 from sim_perception.simulator.content.meshes.builder import MeshBuilder
+from sim_perception.simulator.content.meshes.car_shape import draw_families
 from sim_perception.simulator.content.meshes.classes import class_id
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street import gait
@@ -87,13 +88,16 @@ def _centred(
 
 
 def build_fleet(scenario: Scenario) -> list[Model]:
-    """Draw the vehicle models of a scene; every family is there."""
+    """Draw the vehicle models of a scene."""
     rng = stream(scenario, 'fleet')
     models = []
-    for k in range(_CAR_MODELS):
-        family = vehicle.FAMILIES[k % len(vehicle.FAMILIES)]
-        if k >= len(vehicle.FAMILIES):
-            family = str(rng.choice(['sedan', 'sedan', 'hatchback', 'hatchback', 'suv', 'wagon']))
+    populations = scenario.traffic.population
+    population = (
+        populations[int(rng.integers(len(populations)))]
+        if len(populations) > 1
+        else populations[0]
+    )
+    for family in draw_families(population, _CAR_MODELS, rng):
         shape = vehicle.draw_shape(family, rng, scenario.randomisation.shape)
         spokes = 5 + int(shape.lamp * 4)
         wheel = tuple(vehicle.wheel(shape.wheel_radius, spokes=spokes, side=s) for s in (-1, 1))

@@ -1,7 +1,8 @@
-"""Dimensions of cars: six families and how a car of each is drawn."""
+"""Dimensions of cars: families, how a car of each is drawn, and which drive in which region."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +78,68 @@ _FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
                'hood': (0.22, 0.25), 'windscreen': (0.10, 0.13), 'rear_window': (0.01, 0.03),
                'deck': (0.26, 0.34), 'belt': (0.61, 0.64), 'nose': (0.54, 0.58),
                'wheel': (0.36, 0.40), 'clearance': (0.24, 0.3)},
+    'city': {'length': (2.95, 3.75), 'width': (1.5, 1.66), 'height': (1.42, 1.56),
+             'hood': (0.15, 0.21), 'windscreen': (0.15, 0.20), 'rear_window': (0.06, 0.12),
+             'deck': (0.0, 0.02), 'belt': (0.59, 0.64), 'nose': (0.47, 0.54),
+             'wheel': (0.26, 0.30), 'clearance': (0.15, 0.19)},
+    'mpv': {'length': (4.1, 4.75), 'width': (1.70, 1.84), 'height': (1.57, 1.74),
+            'hood': (0.15, 0.20), 'windscreen': (0.16, 0.21), 'rear_window': (0.05, 0.09),
+            'deck': (0.0, 0.01), 'belt': (0.57, 0.62), 'nose': (0.46, 0.52),
+            'wheel': (0.30, 0.34), 'clearance': (0.16, 0.2)},
+    'microvan': {'length': (3.9, 4.5), 'width': (1.66, 1.84), 'height': (1.74, 1.9),
+                 'hood': (0.17, 0.22), 'windscreen': (0.10, 0.14), 'rear_window': (0.01, 0.04),
+                 'deck': (0.0, 0.005), 'belt': (0.54, 0.59), 'nose': (0.46, 0.52),
+                 'wheel': (0.29, 0.33), 'clearance': (0.16, 0.2)},
+    'coupe': {'length': (3.9, 4.6), 'width': (1.68, 1.88), 'height': (1.24, 1.4),
+              'hood': (0.27, 0.33), 'windscreen': (0.14, 0.18), 'rear_window': (0.14, 0.20),
+              'deck': (0.07, 0.13), 'belt': (0.63, 0.67), 'nose': (0.46, 0.52),
+              'wheel': (0.30, 0.34), 'clearance': (0.13, 0.17)},
+    'kei': {'length': (3.25, 3.42), 'width': (1.45, 1.5), 'height': (1.5, 1.84),
+            'hood': (0.11, 0.17), 'windscreen': (0.10, 0.16), 'rear_window': (0.02, 0.06),
+            'deck': (0.0, 0.01), 'belt': (0.56, 0.61), 'nose': (0.46, 0.52),
+            'wheel': (0.26, 0.29), 'clearance': (0.15, 0.19)},
 }  # fmt: skip
 
 #: Names of the car families.
 FAMILIES = tuple(_FAMILIES)
+
+#: How often each family is met by region. Europe is weighted after the small cars of its cities:
+#: about 4.0 x 1.68 m in the mean, where North America has 4.7 x 1.86 m.
+POPULATIONS: dict[str, dict[str, float]] = {
+    'european': {'city': 0.32, 'hatchback': 0.36, 'wagon': 0.07, 'sedan': 0.05, 'suv': 0.04,
+                 'mpv': 0.06, 'microvan': 0.03, 'coupe': 0.03, 'van': 0.04},
+    'american': {'sedan': 0.31, 'suv': 0.31, 'pickup': 0.14, 'hatchback': 0.07, 'mpv': 0.06,
+                 'van': 0.05, 'coupe': 0.04, 'wagon': 0.02},
+    'asian': {'kei': 0.24, 'city': 0.14, 'hatchback': 0.20, 'sedan': 0.20, 'mpv': 0.08,
+              'suv': 0.08, 'microvan': 0.03, 'van': 0.03},
+}  # fmt: skip
+#: Families with upright sides.
+_UPRIGHT = ('van', 'microvan', 'kei')
+_GENERIC = ('sedan', 'hatchback', 'wagon', 'suv', 'van', 'pickup')
+
+
+def draw_families(population: str, count: int, rng: np.random.Generator) -> Iterator[str]:
+    """Draw the families of a street's cars, each when it is asked for.
+
+    Args:
+        population: of ``POPULATIONS``, or 'generic': every one of six families once, then
+            saloons, hatchbacks and some others.
+        count: how many cars.
+        rng: decides.
+
+    Raises:
+        KeyError: for an unknown population.
+    """
+    if population == 'generic':
+        yield from _GENERIC[:count]
+        others = ['sedan', 'sedan', 'hatchback', 'hatchback', 'suv', 'wagon']
+        for _ in range(count - len(_GENERIC)):
+            yield str(rng.choice(others))
+        return
+    shares = POPULATIONS[population]
+    weights = np.array(list(shares.values()))
+    for _ in range(count):
+        yield str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
 def draw_shape(family: str, rng: np.random.Generator, variety: float = 1.0) -> CarShape:
@@ -118,9 +177,11 @@ def draw_shape(family: str, rng: np.random.Generator, variety: float = 1.0) -> C
         rear_window=d['rear_window'] * length,
         deck=d['deck'] * length,
         deck_height=0.5 * height if family == 'pickup' else belt + float(rng.uniform(0.0, 0.06)),
-        tumblehome=float(rng.uniform(0.05, 0.09) if family == 'van' else rng.uniform(0.14, 0.22)),
+        tumblehome=float(
+            rng.uniform(0.05, 0.09) if family in _UPRIGHT else rng.uniform(0.14, 0.22)
+        ),
         roundness=float(rng.uniform(0.0, 1.0)),
-        panes=int(family == 'van' and rng.random() < 0.6),
+        panes=int(family in ('van', 'microvan') and rng.random() < 0.6),
         lamp=float(rng.random()),
         cladding=bool(family in ('suv', 'pickup') and rng.random() < 0.5),
     )

@@ -1,4 +1,4 @@
-"""Cars: one parametric body for six families.
+"""Cars: one parametric body for all families.
 
 A body is a stack of horizontal loops from the underside to the roof. All loops have the same
 points: the front face, the left side, the rear face, mirrored. Features (lamps, grille, door
@@ -172,7 +172,8 @@ class _Loops:
         return np.concatenate([before, middle_front, seams, after, behind])
 
     def _rear_pillar(self) -> float:
-        return {'sedan': 0.22, 'pickup': 0.12, 'van': 0.12}.get(self.shape.family, 0.16)
+        thin = {'sedan': 0.22, 'coupe': 0.2, 'pickup': 0.12, 'van': 0.12, 'microvan': 0.12}
+        return thin.get(self.shape.family, 0.16)
 
     def upper(self) -> F64:
         """Return (rows, count, 3) of the greenhouse from the sill to the roof's middle."""
@@ -293,7 +294,7 @@ def _lower_kinds(loops: _Loops, rows: int) -> npt.NDArray[np.int64]:
     kind[4 : 6 if style < 2 else 5, 3:6] = Slot.HEADLIGHT
     if style == 1:
         kind[4, 2] = Slot.HEADLIGHT
-    tall = shape.family in ('van', 'suv', 'wagon', 'hatchback')
+    tall = shape.family not in ('sedan', 'coupe', 'pickup')
     top, reach = (7 if tall and style % 2 else 6), 2 if style < 2 else 3
     kind[4:top, last : last + reach] = Slot.TAILLIGHT
     kind[4:6, last - 1] = Slot.TAILLIGHT
