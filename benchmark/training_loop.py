@@ -38,9 +38,9 @@ from torch.utils.data import default_collate
 from training.engine.config import TrainConfig, load_config
 from training.engine.loop import fit, make_fabric
 from training.engine.sampler import StreamSampler, TrainingData, make_loader
+from training.engine.task import Batch, Task
 from training.simulation.simulate import plan_bags, write_bag
 from training.tasks import build_task
-from training.tasks.base import Batch, Task
 
 NEVER = 10**9
 # Steps at the start of a run that do not count: libraries choose their kernels.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.cards.depth_segmentation import write_card
 from training.engine.config import TrainConfig
-from training.tasks.depth_segmentation.card import write_card
 
 
 def run(data: dict[str, Any], **more: Any) -> dict[str, Any]:

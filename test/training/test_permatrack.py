@@ -24,22 +24,22 @@ from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, Detection
 from training.commands import cli
 from training.datasets.bags.track_clips import ObjectTable, TrackClips, appearances
-from training.datasets.sample import DatasetError
-from training.datasets.views.views import GeometryConfig, View, draw_view
-from training.engine.config import ConfigError, load_config
-from training.engine.state import list_states, load_state
-from training.losses import centre_focal, visibility_focal, weighted_l1
-from training.tasks import build_task
-from training.tasks.permatrack.data import TrackData, TrackDataConfig
-from training.tasks.permatrack.maps import COLUMNS, clip_maps
-from training.tasks.permatrack.scores import match, score_bags
-from training.tasks.permatrack.targets import (
+from training.datasets.bags.track_targets import (
     RuleConfig,
     State,
     clip_targets,
     keep_velocity,
     object_states,
 )
+from training.datasets.sample import DatasetError
+from training.datasets.views.views import GeometryConfig, View, draw_view
+from training.engine.config import ConfigError, load_config
+from training.engine.state import list_states, load_state
+from training.evaluation.permanence.scores import match, score_bags
+from training.losses import centre_focal, visibility_focal, weighted_l1
+from training.tasks import build_task
+from training.tasks.permatrack.data import TrackData, TrackDataConfig
+from training.tasks.permatrack.maps import COLUMNS, clip_maps
 from training.tasks.permatrack.task import at_centres
 from training.tasks.train import train
 

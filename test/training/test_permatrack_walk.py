@@ -12,11 +12,11 @@ from torch import Tensor
 from sim_perception.models.permanence import BOX_UNIT
 from sim_perception.types import Camera
 from training.datasets.bags.track_clips import ObjectTable
+from training.datasets.bags.track_targets import RuleConfig, clip_targets
 from training.datasets.views.views import View
 from training.engine.config import load_config
 from training.tasks import build_task
 from training.tasks.permatrack.maps import COLUMNS, WIDTH, clip_maps
-from training.tasks.permatrack.targets import RuleConfig, clip_targets
 from training.tasks.permatrack.walk import (
     MemoryWalk,
     WalkConfig,

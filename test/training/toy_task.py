@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from training.engine.config import TrainConfig
-from training.tasks.base import Task
+from training.engine.task import Task
 
 TOY = str(Path(__file__).resolve())
 ENVIRONMENT = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from training.tasks.base import Batch, Task
+from training.engine.task import Batch, Task
 
 
 class LossOnly(nn.Module):

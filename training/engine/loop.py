@@ -26,8 +26,8 @@ from training.engine.sampler import StreamSampler, TrainingData, make_loader
 from training.engine.schedule import learning_rate_factor
 from training.engine.state import StateError, list_states, load_state, save_state
 from training.engine.stopping import StopRequest
+from training.engine.task import Batch, Task
 from training.engine.timing import Timed
-from training.tasks.base import Batch, Task
 
 logger = logging.getLogger('training')
 

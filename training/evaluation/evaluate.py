@@ -14,12 +14,12 @@ from rich.table import Table
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
+from training.cards.depth_segmentation import write_card
 from training.datasets.sample import DatasetError
 from training.engine.command import command_line
 from training.evaluation.depth_segmentation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.evaluation.visual_odometry.visual_odometry import evaluate_odometry, open_posed
-from training.tasks.depth_segmentation.card import write_card
 
 T = TypeVar('T')
 
@@ -174,8 +174,8 @@ def evaluate_permanence(
         CheckpointError: for an unusable checkpoint.
     """
     from sim_perception.inference.permanence import PermanenceEngine
-    from training.tasks.permatrack.scores import score_bags
-    from training.tasks.permatrack.targets import RuleConfig
+    from training.datasets.bags.track_targets import RuleConfig
+    from training.evaluation.permanence.scores import score_bags
 
     if not data.startswith('bag:'):
         raise DatasetError(f'permanence is scored on bag:DIR, not {data!r}')
@@ -291,8 +291,8 @@ def report(
 
 def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | None) -> None:
     """Add a result to the checkpoint's metrics and rewrite its card."""
-    from training.tasks.detector3d.card import detector3d_card
-    from training.tasks.permatrack.card import permatrack_card
+    from training.cards.detector3d import detector3d_card
+    from training.cards.permanence import permatrack_card
 
     loaded = load_checkpoint(checkpoint)
     metrics = loaded.metrics

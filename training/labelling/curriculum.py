@@ -27,10 +27,10 @@ from training.datasets.bags.open_bags import expand
 from training.datasets.objects.crops import CropFolder
 from training.engine.command import command_line
 from training.evaluation.autolabel.autolabel import evaluate_autolabel
+from training.evaluation.surface_coordinates.scores import score_crops
 from training.labelling.crops import CropJob, crops
 from training.labelling.frames import LabelJob
 from training.labelling.label import label
-from training.tasks.surface_coordinates.scores import score_crops
 from training.tasks.train import train
 
 LABEL_KEYS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.engine.config import ConfigError, TrainConfig
-from training.tasks.base import Task
+from training.engine.task import Task
 from training.tasks.depth_segmentation.task import DepthSegmentationTask
 from training.tasks.detector3d.task import Detector3dTask
 from training.tasks.guda.task import GudaTask

@@ -9,10 +9,10 @@ from typing import Any, cast
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
+from training.cards.surface_coordinates import surface_coordinates_card
 from training.datasets.objects.crops import CropFolder
 from training.engine.command import command_line
-from training.tasks.surface_coordinates.card import surface_coordinates_card
-from training.tasks.surface_coordinates.scores import score_crops
+from training.evaluation.surface_coordinates.scores import score_crops
 
 
 def evaluate_surface_coordinates(

@@ -21,14 +21,14 @@ from sim_perception.models.depth_segmentation import (
 )
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from training.cards.depth_segmentation import write_card
 from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.engine.sampler import TrainingData
+from training.engine.task import Batch, NetworkTask, with_slow_encoder
 from training.evaluation.depth_segmentation.scoring import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
 from training.pictures.images import picture_grid
-from training.tasks.base import Batch, NetworkTask, with_slow_encoder
-from training.tasks.depth_segmentation.card import write_card
 from training.tasks.depth_segmentation.data import BagImages, DataConfig, LabelledData
 
 

@@ -18,12 +18,12 @@ from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.detector3d import GEOMETRY, Detector3dNet, Detector3dOutput
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from training.cards.detector3d import detector3d_card
 from training.engine.config import ConfigError, Section, TrainConfig, validated
+from training.engine.task import Batch, NetworkTask, take_encoder
 from training.evaluation.autolabel.autolabel import open_scenes
 from training.evaluation.detector3d.detector3d import score_scenes
 from training.losses import centre_focal, weighted_l1
-from training.tasks.base import Batch, NetworkTask, take_encoder
-from training.tasks.detector3d.card import detector3d_card
 from training.tasks.detector3d.data import (
     Detector3dData,
     Detector3dDataConfig,

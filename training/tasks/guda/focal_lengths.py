@@ -9,7 +9,7 @@ from torch import nn
 
 from training.datasets.sources import SourceConfig
 from training.engine.config import ConfigError
-from training.tasks.base import Batch
+from training.engine.task import Batch
 
 #: Natural logarithm of the focal length per unit of the parameter. An optimizer moves a parameter
 #: by about its learning rate per step; at 5e-4 this makes half a percent of focal length.

@@ -30,9 +30,9 @@ from sim_perception.models.depth_segmentation import (
 from sim_perception.models.ego_motion import PASSES, EgoMotionHead, Matches
 from sim_perception.taxonomy import Taxonomy
 from training.engine.config import ConfigError, TrainConfig
+from training.engine.task import Batch
 from training.losses import laplace_nll, match_loss, normal_loss
 from training.pictures.images import picture_grid, pseudo_label_grid, synthesis_grid
-from training.tasks.base import Batch
 from training.tasks.depth_segmentation.task import DepthSegmentationTask, LossConfig
 from training.tasks.guda.data import PARTS, AdaptationDataConfig, MixedData
 from training.tasks.guda.focal_lengths import learnt_focal_lengths

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector, warp
+from training.engine.task import Batch
 from training.losses import (
     edge_aware_smoothness,
     minimum_reprojection,
     photometric_error,
     velocity_loss,
 )
-from training.tasks.base import Batch
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from pydantic import Field
 from sim_perception.inference.preprocess import PreprocessConfig, focal_length, normalize
 from sim_perception.taxonomy import Taxonomy
 from training.datasets.bags.track_clips import ClipObjects, TrackClips
+from training.datasets.bags.track_targets import RuleConfig, State, Targets, clip_targets
 from training.datasets.sample import DatasetError
 from training.datasets.views.appearance import AppearanceConfig, random_appearance
 from training.datasets.views.views import GeometryConfig, View, draw_view
 from training.engine.config import Section
 from training.tasks.permatrack.maps import clip_maps
-from training.tasks.permatrack.targets import RuleConfig, State, Targets, clip_targets
 
 
 class TrackDataConfig(Section):

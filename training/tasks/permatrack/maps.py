@@ -11,7 +11,7 @@ import torch
 
 from sim_perception.models.permanence import BOX_UNIT, MEMORY_STRIDE, OUTPUT_STRIDE
 from training.datasets.bags.track_clips import Array, ObjectTable
-from training.tasks.permatrack.targets import RuleConfig, State, Targets
+from training.datasets.bags.track_targets import RuleConfig, State, Targets
 
 #: Objects of a clip that can be asked for: sum over its frames.
 MAX_CENTRES = 384

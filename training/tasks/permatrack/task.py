@@ -23,14 +23,14 @@ from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.permanence import PermanenceNet, PermanenceOutput
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from training.cards.permanence import permatrack_card
 from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
+from training.engine.task import Batch, NetworkTask, with_slow_encoder
+from training.evaluation.permanence.scores import score_bags
 from training.losses import centre_focal, visibility_focal, weighted_l1
-from training.tasks.base import Batch, NetworkTask, with_slow_encoder
-from training.tasks.permatrack.card import permatrack_card
 from training.tasks.permatrack.data import TrackData, TrackDataConfig
 from training.tasks.permatrack.maps import COLUMNS
 from training.tasks.permatrack.pictures import clip_picture
-from training.tasks.permatrack.scores import score_bags
 from training.tasks.permatrack.walk import (
     MemoryWalk,
     WalkConfig,

@@ -29,9 +29,9 @@ from sim_perception.models.depth_segmentation import INITIAL_DEPTH
 from sim_perception.models.translation import TranslationConfig, TranslationNet
 from sim_perception.taxonomy import Taxonomy
 from training.engine.config import ConfigError, OptimizerConfig, TrainConfig
+from training.engine.task import Batch
 from training.losses.normals import smooth_surface
 from training.pictures.images import translation_grid
-from training.tasks.base import Batch
 from training.tasks.depth_segmentation.task import DepthSegmentationTask, LossConfig
 from training.tasks.guda.data import AdaptationDataConfig, MixedData
 from training.tasks.spigan.adversarial import (

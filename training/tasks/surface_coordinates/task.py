@@ -23,17 +23,17 @@ from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesOutput,
 )
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from training.cards.surface_coordinates import surface_coordinates_card
 from training.datasets.objects.crops import CropFolder
 from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
-from training.tasks.base import (
+from training.engine.task import (
     Batch,
     NetworkTask,
     take_encoder,
     with_slow_encoder,
 )
-from training.tasks.surface_coordinates.card import surface_coordinates_card
+from training.evaluation.surface_coordinates.scores import crop_picture, score_crops
 from training.tasks.surface_coordinates.data import CropData, CropDataConfig
-from training.tasks.surface_coordinates.scores import crop_picture, score_crops
 
 
 class SurfaceCoordinatesLossConfig(Section):

@@ -15,8 +15,8 @@ from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.types import Camera, Detection, Frame
 from training.datasets.bags.open_bags import expand
 from training.datasets.bags.track_clips import image_topic, read_objects
+from training.datasets.bags.track_targets import RuleConfig, State, Targets, clip_targets
 from training.datasets.views.views import View
-from training.tasks.permatrack.targets import RuleConfig, State, Targets, clip_targets
 
 #: A detection finds an object of its class if its depth is right within this factor, and its
 #: centre within this share of the image box's longer side.

@@ -14,7 +14,7 @@ from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesOutput,
 )
 from training.datasets.objects.crops import CropFolder
-from training.tasks.base import Batch
+from training.engine.task import Batch
 from training.tasks.surface_coordinates.data import view_of, window_of
 
 _BATCH = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.tasks.depth_segmentation.card import score_lines, training_lines
+from training.cards.depth_segmentation import score_lines, training_lines
 
 
 def detector3d_card(metrics: Mapping[str, Any]) -> str:
