@@ -19,6 +19,7 @@ from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesOutput,
 )
 from sim_perception.types import Box3D, Camera, ShapeLabel
+from training.datasets.objects.crop_views import view_of, window_of
 from training.datasets.objects.crops import (
     CropFolder,
     decode_coordinates,
@@ -31,7 +32,7 @@ from training.labelling.crop_labels import crops_of_labels
 from training.labelling.crop_scenes import nearest_latent, observation_angle, silhouette_mask
 from training.labelling.crops import CropJob, crops
 from training.tasks import build_task
-from training.tasks.surface_coordinates.data import CropData, CropDataConfig, view_of, window_of
+from training.tasks.surface_coordinates.data import CropData, CropDataConfig
 from training.tasks.surface_coordinates.task import crop_losses
 from training.tasks.train import train
 

@@ -22,11 +22,10 @@ from training.engine.config import ConfigError, load_config
 from training.evaluation.specs import open_spec
 from training.evaluation.translation.translation import Judge, evaluate_translator
 from training.examples.translation_pictures import main as translation_pictures
+from training.metrics.domain_gap import ENOUGH, DomainGap
 from training.simulation.translate import Translator
 from training.tasks import build_task
 from training.tasks.spigan.adversarial import (
-    ENOUGH,
-    DomainGap,
     PatchDiscriminator,
     discriminator_loss,
     feature_distance,

@@ -222,8 +222,8 @@ def evaluate_tracking(
             source, or without TrackEval.
         CheckpointError: for an unusable checkpoint.
     """
-    from training.evaluation.tracking.recorded import network as tracking_network
-    from training.evaluation.tracking.recorded import recorded as tracking
+    from training.evaluation.tracking import network as tracking_network
+    from training.evaluation.tracking import recorded as tracking
 
     if source == 'detections':
         if video is not None or pictures is not None:

@@ -1,8 +1,7 @@
-"""Scores and pictures of the coordinates network on crops."""
+"""How well the coordinates network reads crops with truth."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,13 +12,12 @@ from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesNet,
     SurfaceCoordinatesOutput,
 )
+from training.datasets.objects.crop_views import view_of, window_of
 from training.datasets.objects.crops import CropFolder
 from training.engine.task import Batch
-from training.tasks.surface_coordinates.data import view_of, window_of
 
 _BATCH = 16
 _RIGHT_ANGLE = np.deg2rad(15.0)
-_SHOWN = 8
 
 
 @torch.inference_mode()
@@ -83,25 +81,3 @@ def _row(output: SurfaceCoordinatesOutput, k: int, truth: Batch) -> dict[str, fl
 
 def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
-
-
-def crop_picture(batch: Batch, output: SurfaceCoordinatesOutput) -> npt.NDArray[np.uint8]:
-    """Return crops in rows: image, true coordinates, found coordinates where seen, mask."""
-    rows = []
-    for k in range(min(_SHOWN, len(batch['image']))):
-        image = batch['image'][k].float().cpu()
-        low, high = image.amin(), image.amax()
-        plain = ((image - low) / (high - low + 1e-6) * 255).permute(1, 2, 0).numpy()
-        size = (plain.shape[1], plain.shape[0])
-        true = _painted(batch['coordinates'][k], batch['visible'][k])
-        mask = output.visible[k].float().sigmoid()
-        found = _painted(output.coordinates[k], (mask > 0.5).float())
-        gray = (mask[0].cpu().numpy() * 255)[..., None].repeat(3, -1)
-        parts = [plain, *(cv2.resize(p.astype(np.float32), size) for p in (true, found, gray))]
-        rows.append(np.hstack(parts))
-    return np.vstack(rows).clip(0, 255).astype(np.uint8)
-
-
-def _painted(coordinates: torch.Tensor, mask: torch.Tensor) -> npt.NDArray[np.float32]:
-    colour = (coordinates.float() + 0.5) * 255 * mask.float()
-    return colour.permute(1, 2, 0).cpu().numpy()

@@ -18,8 +18,8 @@ from sim_perception.types import Frame
 from training.datasets.sample import DatasetError
 from training.evaluation.specs import MAX_DEPTH, EvaluationData
 from training.metrics import ConfusionMatrix, DepthMetrics
+from training.metrics.domain_gap import DomainGap
 from training.simulation.translate import Translator
-from training.tasks.spigan.adversarial import DomainGap
 
 Track = Callable[[Iterable[Any], int], Iterator[Any]]
 DOMAINS = ('simulated', 'made')

@@ -13,12 +13,10 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import Progress
 
-from sim_perception.geometry.lidar_frame import LidarFrame
-from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
-from sim_perception.inference.plan import depth_frame
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
 from sim_perception.models.detector3d import POINT_COLUMNS, Detector3dNet
 from sim_perception.types import Frame
+from training.datasets.objects.clouds import cloud_source
 from training.datasets.objects.label_scenes import LabelScene
 from training.datasets.sample import DatasetError
 from training.engine.config import Section
@@ -149,28 +147,6 @@ def maker(
         return [each.cpu() for each in model.image_maps(inputs.image.to(device))]
 
     return lambda scene, bag: ready(scene, bag, far, paint, cloud)
-
-
-def cloud_source(points: str, checkpoint: str) -> Callable[[LabelScene], LidarFrame]:
-    """Return what gives the points that a detector shall see of a frame.
-
-    Args:
-        points: ``lidar`` or ``depth``.
-        checkpoint: of depth.
-
-    Raises:
-        CheckpointError: for an unusable checkpoint.
-    """
-    if points == 'lidar':
-        return lambda scene: scene.frame
-    engine = DepthSegmentationEngine.load(Path(checkpoint), threads=1)
-
-    def predicted(scene: LabelScene) -> LidarFrame:
-        camera = scene.frame.camera
-        depth = engine.infer(Frame(0, scene.image, camera)).depth
-        return depth_frame(depth, camera, np.asarray(scene.frame.camera_T_level))
-
-    return predicted
 
 
 def facts_of(

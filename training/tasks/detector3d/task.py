@@ -19,6 +19,7 @@ from sim_perception.models.detector3d import GEOMETRY, Detector3dNet, Detector3d
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.cards.detector3d import detector3d_card
+from training.datasets.objects.clouds import cloud_source
 from training.engine.config import ConfigError, Section, TrainConfig, validated
 from training.engine.task import Batch, NetworkTask, take_encoder
 from training.evaluation.autolabel.autolabel import open_scenes
@@ -27,7 +28,6 @@ from training.losses import centre_focal, weighted_l1
 from training.tasks.detector3d.data import (
     Detector3dData,
     Detector3dDataConfig,
-    cloud_source,
 )
 
 

@@ -31,11 +31,11 @@ from sim_perception.taxonomy import Taxonomy
 from training.engine.config import ConfigError, OptimizerConfig, TrainConfig
 from training.engine.task import Batch
 from training.losses.normals import smooth_surface
+from training.metrics.domain_gap import DomainGap
 from training.pictures.images import translation_grid
 from training.tasks.depth_segmentation.task import DepthSegmentationTask, LossConfig
 from training.tasks.guda.data import AdaptationDataConfig, MixedData
 from training.tasks.spigan.adversarial import (
-    DomainGap,
     PatchDiscriminator,
     discriminator_loss,
     feature_distance,

@@ -32,8 +32,9 @@ from training.engine.task import (
     take_encoder,
     with_slow_encoder,
 )
-from training.evaluation.surface_coordinates.scores import crop_picture, score_crops
+from training.evaluation.surface_coordinates.scores import score_crops
 from training.tasks.surface_coordinates.data import CropData, CropDataConfig
+from training.tasks.surface_coordinates.pictures import crop_picture
 
 
 class SurfaceCoordinatesLossConfig(Section):

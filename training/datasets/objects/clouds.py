@@ -1,0 +1,36 @@
+"""The points that a detector sees of a frame: the LiDAR's, or those of a predicted depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sim_perception.geometry.lidar_frame import LidarFrame
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.inference.plan import depth_frame
+from sim_perception.types import Frame
+from training.datasets.objects.label_scenes import LabelScene
+
+
+def cloud_source(points: str, checkpoint: str) -> Callable[[LabelScene], LidarFrame]:
+    """Return what gives the points that a detector shall see of a frame.
+
+    Args:
+        points: ``lidar`` or ``depth``.
+        checkpoint: of depth.
+
+    Raises:
+        CheckpointError: for an unusable checkpoint.
+    """
+    if points == 'lidar':
+        return lambda scene: scene.frame
+    engine = DepthSegmentationEngine.load(Path(checkpoint), threads=1)
+
+    def predicted(scene: LabelScene) -> LidarFrame:
+        camera = scene.frame.camera
+        depth = engine.infer(Frame(0, scene.image, camera)).depth
+        return depth_frame(depth, camera, np.asarray(scene.frame.camera_T_level))
+
+    return predicted
