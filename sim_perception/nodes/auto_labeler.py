@@ -20,10 +20,10 @@ from visualization_msgs.msg import MarkerArray
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.export.folder import export_frames
-from sim_perception.autolabel.export.meshes import surface_of
 from sim_perception.autolabel.labeler import load_labeler
 from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.autolabel.records import LabelledFrame
+from sim_perception.autolabel.surfaces import surface_of
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import stamp_to_ns, to_camera

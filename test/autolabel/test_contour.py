@@ -18,8 +18,8 @@ from lidar_scenes import (
 )
 
 from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.detect import boxes_from_clusters
 from sim_perception.autolabel.evidence.contour import with_contour
-from sim_perception.autolabel.evidence.detect import boxes_from_clusters
 from sim_perception.autolabel.fit.kernels import evaluate
 from sim_perception.autolabel.fit.posed_shape import SHAPE
 from sim_perception.autolabel.fit.refine import make_view

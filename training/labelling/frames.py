@@ -16,10 +16,10 @@ from sim_perception.autolabel.config import LabelConfig, check_way
 from sim_perception.autolabel.evidence.evidence import write_evidence
 from sim_perception.autolabel.export.coco import encode_mask
 from sim_perception.autolabel.export.kitti import scan_bytes, write_kitti
-from sim_perception.autolabel.export.meshes import Mask, frame_masks, surface_of, write_meshes
 from sim_perception.autolabel.labeler import COORDINATES, load_labeler, needs_points
 from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
+from sim_perception.autolabel.surfaces import Mask, frame_masks, surface_of, write_meshes
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapeModel
 from sim_perception.taxonomy import load_taxonomy

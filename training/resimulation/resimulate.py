@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 from scipy.spatial.transform import Rotation
 
-from sim_perception.autolabel.export.meshes import silhouette_mask
+from sim_perception.autolabel.surfaces import silhouette_mask
 from sim_perception.bags import topics as t_
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.cameras import unproject

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sim_perception.autolabel.export.bag import write_bag
 from sim_perception.autolabel.export.kitti import write_kitti
-from sim_perception.autolabel.export.meshes import surface_of, write_meshes
 from sim_perception.autolabel.export.nuscenes import write_nuscenes
 from sim_perception.autolabel.records import LabelledFrame, write_frame
+from sim_perception.autolabel.surfaces import surface_of, write_meshes
 from sim_perception.models.shape import ShapeModel
 from sim_perception.taxonomy import Taxonomy
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.evidence.detect import boxes_from_clusters, boxes_from_segmentation
+from sim_perception.autolabel.detect import boxes_from_clusters, boxes_from_segmentation
 from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
