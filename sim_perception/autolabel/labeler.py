@@ -5,14 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from sim_perception.autolabel.config import LabelConfig, check_way
+from sim_perception.autolabel.evidence.evidence import read_evidence, write_evidence
+from sim_perception.autolabel.fit.kernels import Evidence
 from sim_perception.autolabel.modes.fused import BESIDE_POINTS, FusedLabeler
 from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.autolabel.modes.mono import MonoConfig, MonoLabeler
-from sim_perception.autolabel.modes.rendered import load_render_labeler
-from sim_perception.autolabel.quality.quality import ConfidenceModel
+from sim_perception.autolabel.modes.rendered import RenderLabeler, load_render_labeler
+from sim_perception.autolabel.quality.quality import ALL_FEATURES, ConfidenceModel
+from sim_perception.autolabel.tracks.tracks import Sighting
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
+
+__all__ = [
+    'ALL_FEATURES', 'COORDINATES', 'DEPTH', 'ConfidenceModel', 'Evidence', 'RenderLabeler',
+    'ShapeLabeler', 'Sighting', 'load_labeler', 'load_render_labeler', 'needs_points',
+    'read_evidence', 'write_evidence',
+]  # fmt: skip
 
 COORDINATES = 'models/surface_coordinates'
 DEPTH = 'models/depth_segmentation'

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.files import read_json
-from sim_perception.types import Box3D, Camera, ShapeLabel
+from sim_perception.types import Box3D, Camera, FloatArray, ShapeLabel
 
 Array = npt.NDArray[np.floating]
 
@@ -53,6 +53,14 @@ class LabelledFrame:
     def accepted(self) -> tuple[ShapeLabel, ...]:
         """The labels that may be used."""
         return tuple(label for label in self.labels if label.accepted)
+
+
+def pose_covariance(label: ShapeLabel) -> FloatArray:
+    """Return the (36,) covariance of x, y, z and turns about them; 0 where it is not known."""
+    full = np.zeros((6, 6))
+    if label.covariance is not None:
+        full[np.ix_([0, 1, 2, 5], [0, 1, 2, 5])] = label.covariance[:4, :4]
+    return full.reshape(-1)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -1,16 +1,14 @@
-"""Surfaces of labels: decoded, drawn as masks, written as mesh files."""
+"""Surfaces of labels: decoded, and drawn as masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import transform_points
 from sim_perception.models.shape import ShapeModel, Surface, decode_mesh
@@ -88,37 +86,3 @@ def frame_masks(
         for part, full in zip(seen, whole, strict=True)
     ]
     return seen, hidden
-
-
-def write_meshes(
-    frame: LabelledFrame, labels: Sequence[ShapeLabel], surfaces: Sequence[Surface], folder: Path
-) -> None:
-    """Write ``NAME.glb``, all objects placed in the level frame, and a PLY per object.
-
-    PLY meshes, ``NAME_00.ply`` and so on, are in metres of the object's box frame. glTF's y axis
-    is up and its z axis forward, so there the level frame's x y z become z x y.
-
-    Raises:
-        ImportError: if trimesh is not installed.
-    """
-    trimesh = _trimesh()
-    scene = trimesh.Scene()
-    gltf_T_level = np.eye(4)[[1, 2, 0, 3]]
-    for k, (label, surface) in enumerate(zip(labels, surfaces, strict=True)):
-        assert label.box3d is not None
-        mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
-        write_atomically(folder / f'{frame.name}_{k:02d}.ply', mesh.export(file_type='ply'))
-        pose = gltf_T_level @ label.box3d.parent_T_box
-        scene.add_geometry(mesh, node_name=f'{k:02d}', geom_name=f'{k:02d}', transform=pose)
-    if labels:
-        write_atomically(folder / f'{frame.name}.glb', scene.export(file_type='glb'))
-
-
-def _trimesh() -> Any:
-    try:
-        import trimesh
-    except ImportError as error:
-        raise ImportError(
-            'mesh files need trimesh; install it with: pip install trimesh'
-        ) from error
-    return trimesh

@@ -19,9 +19,8 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.export.folder import export_frames
-from sim_perception.autolabel.labeler import load_labeler
-from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from sim_perception.autolabel.export import export_frames
+from sim_perception.autolabel.labeler import ShapeLabeler, load_labeler
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.autolabel.surfaces import surface_of
 from sim_perception.resources import share_path

@@ -16,7 +16,7 @@ from vision_msgs.msg import (
 )
 from visualization_msgs.msg import Marker, MarkerArray
 
-from sim_perception.autolabel.export.bag import pose_covariance
+from sim_perception.autolabel.records import pose_covariance
 from sim_perception.models.shape import Surface
 from sim_perception.ros.detections import to_pose
 from sim_perception.taxonomy import Taxonomy

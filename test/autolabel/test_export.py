@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from sim_perception.autolabel.export.bag import LABELS, write_bag
 from sim_perception.autolabel.export.coco import CocoFile, encode_mask
 from sim_perception.autolabel.export.kitti import level_T_label, scan_bytes, write_kitti
+from sim_perception.autolabel.export.meshes import write_meshes
 from sim_perception.autolabel.export.nuscenes import write_nuscenes
 from sim_perception.autolabel.records import (
     LabelledFrame,
@@ -23,7 +24,6 @@ from sim_perception.autolabel.surfaces import (
     frame_masks,
     silhouette_mask,
     surface_of,
-    write_meshes,
 )
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import new_typestore

@@ -13,20 +13,23 @@ import cv2
 import numpy as np
 
 from sim_perception.autolabel.config import LabelConfig, check_way
-from sim_perception.autolabel.evidence.evidence import write_evidence
-from sim_perception.autolabel.export.coco import encode_mask
-from sim_perception.autolabel.export.kitti import scan_bytes, write_kitti
-from sim_perception.autolabel.labeler import COORDINATES, load_labeler, needs_points
-from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from sim_perception.autolabel.export import EXPORTS, IMAGES, export_frame
+from sim_perception.autolabel.labeler import (
+    COORDINATES,
+    ShapeLabeler,
+    load_labeler,
+    needs_points,
+    write_evidence,
+)
 from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
-from sim_perception.autolabel.surfaces import Mask, frame_masks, surface_of, write_meshes
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapeModel
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.bags.label_source import SEGMENTATION, LabelBag, ToLabel
 from training.pictures.shapes import draw_labels
 
-FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', 'pictures')
+PICTURES = 'pictures'
+FORMATS = (*EXPORTS, PICTURES)
 
 _REGION_EDGE_SIGMA, _REGION_EDGE_SHARE, _REGION_CONTOUR_SIGMA = 4.0, 0.06, 10.0
 """How far edges and contours of regions are from those of objects; see ``LabelConfig``."""
@@ -176,25 +179,13 @@ def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: Shape
     Raises:
         OSError: for a full disk and the like; what was finished before stays.
     """
-    out, kept = Path(job.out), frame.accepted
-    write_atomically(out / 'kitti/image_2' / f'{frame.name}.png', _encoded(item.image, '.png'))
-    masks: list[Mask] = []
-    hidden = None
-    if {'coco', 'meshes'} & set(job.formats):
-        surfaces = [surface_of(label, model) for label in kept]
-        masks, hidden = frame_masks(frame, kept, surfaces)
-        if 'meshes' in job.formats:
-            write_meshes(frame, kept, surfaces, out / 'meshes')
-    if 'coco' in job.formats:
-        codes = json.dumps([encode_mask(mask) for mask in masks])
-        write_atomically(out / 'masks' / f'{frame.name}.json', codes.encode())
-    if 'kitti' in job.formats:
-        scan = scan_bytes(item.frame.points)
-        write_atomically(out / 'kitti/velodyne' / f'{frame.name}.bin', scan)
-        write_kitti(frame, load_taxonomy(), out / 'kitti', hidden)
-    if 'pictures' in job.formats:
+    out = Path(job.out)
+    write_atomically(out / IMAGES / f'{frame.name}.png', _encoded(item.image, '.png'))
+    formats = [name for name in job.formats if name in EXPORTS]
+    export_frame(formats, frame, load_taxonomy(), out, model=model, points=item.frame.points)
+    if PICTURES in job.formats:
         picture = draw_labels(item.image, item.frame, frame.labels, model)
-        write_atomically(out / 'pictures' / f'{frame.name}.jpg', _encoded(picture, '.jpg'))
+        write_atomically(out / PICTURES / f'{frame.name}.jpg', _encoded(picture, '.jpg'))
     write_frame(frame, job.record(frame.name))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -27,9 +26,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from sim_perception.autolabel.export.bag import write_bag
-from sim_perception.autolabel.export.coco import CocoFile
-from sim_perception.autolabel.export.nuscenes import write_nuscenes
+from sim_perception.autolabel.export import EXPORTS, finish_export
 from sim_perception.autolabel.records import LabelledFrame, read_frame, write_atomically
 from sim_perception.files import mapping, read_json
 from sim_perception.taxonomy import load_taxonomy
@@ -84,7 +81,8 @@ def label(
         if job.shares_shapes:
             share_shapes(job, names, workers, ray, bar)
     frames = [read_frame(job.record(name)) for name in names]
-    collect(job, frames, Path(job.bag).name)
+    formats = [name for name in job.formats if name in EXPORTS]
+    finish_export(formats, frames, Path(job.bag).name, load_taxonomy(), Path(job.out))
     summary = summarise(frames)
     write_atomically(
         Path(job.out) / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode()
@@ -172,23 +170,6 @@ def _run_ray(
     finally:
         if started:
             ray.shutdown()
-
-
-def collect(job: LabelJob, frames: Sequence[LabelledFrame], scene: str) -> None:
-    """Write the files that span frames: COCO, nuScenes tables, bag."""
-    out, taxonomy = Path(job.out), load_taxonomy()
-    if 'coco' in job.formats:
-        coco = CocoFile(taxonomy)
-        for frame in frames:
-            masks = read_json(out / 'masks' / f'{frame.name}.json')
-            name = f'kitti/image_2/{frame.name}.png'
-            coco.add(frame, name, zip(frame.accepted, masks, strict=True))
-        coco.write(out / 'coco.json')
-    if 'nuscenes' in job.formats:
-        write_nuscenes(frames, scene, taxonomy, out / 'nuscenes')
-    if 'bag' in job.formats:
-        shutil.rmtree(out / 'bag', ignore_errors=True)
-        write_bag(frames, taxonomy, out / 'bag')
 
 
 def summarise(frames: Sequence[LabelledFrame]) -> dict[str, Any]:

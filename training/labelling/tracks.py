@@ -17,16 +17,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.evidence.evidence import read_evidence
-from sim_perception.autolabel.fit.kernels import Evidence
-from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from sim_perception.autolabel.labeler import (
+    Evidence,
+    ShapeLabeler,
+    Sighting,
+    read_evidence,
+)
 from sim_perception.autolabel.records import (
     LabelledFrame,
     read_frame,
     write_atomically,
     write_frame,
 )
-from sim_perception.autolabel.tracks.tracks import Sighting
 from sim_perception.tracking.detections import DetectionArrays
 from sim_perception.tracking.tracker import Tracker
 from sim_perception.types import ShapeLabel

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sim_perception.autolabel.records import LabelledFrame
+from sim_perception.autolabel.export.base import LabelExport
+from sim_perception.autolabel.records import LabelledFrame, pose_covariance
 from sim_perception.bags.messages import (
     StampedMessage,
     header,
@@ -20,17 +22,20 @@ from sim_perception.bags.topics import TF, QosHint, Topic
 from sim_perception.bags.typestore import message_class, serialize
 from sim_perception.bags.writer import BagWriter
 from sim_perception.taxonomy import Taxonomy
-from sim_perception.types import FloatArray, ShapeLabel
+from sim_perception.types import ShapeLabel
 
 LABELS = Topic('/auto_labeler/labels', 'vision_msgs/msg/Detection3DArray', QosHint.RELIABLE)
 
 
-def pose_covariance(label: ShapeLabel) -> FloatArray:
-    """Return the (36,) covariance of x, y, z and turns about them; 0 where it is not known."""
-    full = np.zeros((6, 6))
-    if label.covariance is not None:
-        full[np.ix_([0, 1, 2, 5], [0, 1, 2, 5])] = label.covariance[:4, :4]
-    return full.reshape(-1)
+class BagExport(LabelExport):
+    """``bag/``: what ``write_bag`` writes."""
+
+    def write_all(
+        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+    ) -> None:
+        """Write the bag."""
+        shutil.rmtree(out / 'bag', ignore_errors=True)
+        write_bag(frames, taxonomy, out / 'bag')
 
 
 def labels_message(frame: LabelledFrame, taxonomy: Taxonomy) -> Any:

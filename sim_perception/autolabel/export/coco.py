@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sim_perception.autolabel.export.base import IMAGES, ExportFrame, LabelExport
 from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.autolabel.surfaces import Mask
+from sim_perception.files import read_json
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import ShapeLabel
 
-Mask = npt.NDArray[np.bool_]
+
+class CocoExport(LabelExport):
+    """``coco.json``; the masks of a frame wait in ``masks/`` until all frames are there."""
+
+    needs_surfaces = True
+    needs_images = True
+
+    def write_frame(self, item: ExportFrame, out: Path) -> None:
+        """Write the masks of a frame."""
+        assert item.masks is not None
+        codes = json.dumps([encode_mask(mask) for mask in item.masks])
+        write_atomically(out / 'masks' / f'{item.frame.name}.json', codes.encode())
+
+    def write_all(
+        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+    ) -> None:
+        """Write the file."""
+        coco = CocoFile(taxonomy)
+        for frame in frames:
+            masks = read_json(out / 'masks' / f'{frame.name}.json')
+            name = f'{IMAGES}/{frame.name}.png'
+            coco.add(frame, name, zip(frame.accepted, masks, strict=True))
+        coco.write(out / 'coco.json')
 
 
 def encode_mask(mask: Mask) -> dict[str, Any]:

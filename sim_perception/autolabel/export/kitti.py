@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.autolabel.export.base import ExportFrame, LabelExport
 from sim_perception.autolabel.records import LabelledFrame, write_atomically
 from sim_perception.geometry.boxes import box_corners
 from sim_perception.geometry.cameras import project
@@ -29,6 +30,18 @@ NAMES = {
 """KITTI's name of the taxonomy's classes; others are ``Misc``."""
 _LEVEL_ENOUGH = 1e-6
 _PARTLY, _LARGELY = 0.1, 0.5
+
+
+class KittiExport(LabelExport):
+    """``kitti/``: labels, calibration and, where there is one, the scan."""
+
+    def write_frame(self, item: ExportFrame, out: Path) -> None:
+        """Write a frame's ``velodyne``, ``label_2`` and ``calib`` file."""
+        folder = out / 'kitti'
+        if item.points is not None:
+            scan = folder / 'velodyne' / f'{item.frame.name}.bin'
+            write_atomically(scan, scan_bytes(item.points))
+        write_kitti(item.frame, item.taxonomy, folder, item.hidden)
 
 
 def level_T_label(frame: LabelledFrame) -> Array:

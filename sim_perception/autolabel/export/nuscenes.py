@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.autolabel.export.base import LabelExport
 from sim_perception.autolabel.records import LabelledFrame, write_atomically
 from sim_perception.geometry.transforms import invert, to_quaternion
 from sim_perception.taxonomy import Taxonomy
@@ -25,6 +26,16 @@ CATEGORIES = {
 }  # fmt: skip
 """nuScenes' name of the taxonomy's classes; others keep their own."""
 CHANNEL = 'CAM_FRONT'
+
+
+class NuscenesExport(LabelExport):
+    """``nuscenes/``: the tables of ``write_nuscenes``."""
+
+    def write_all(
+        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+    ) -> None:
+        """Write the tables."""
+        write_nuscenes(frames, scene, taxonomy, out / 'nuscenes')
 
 
 def token(*parts: object) -> str:

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
-from sim_perception.autolabel.labeler import COORDINATES, DEPTH, load_labeler
-from sim_perception.autolabel.modes.lidar import ShapeLabeler
+from sim_perception.autolabel.labeler import COORDINATES, DEPTH, ShapeLabeler, load_labeler
 from training.datasets.bags.labelled import bag_folders, bag_length, bag_scenes
 from training.datasets.kitti.like import kitti_like
 from training.datasets.kitti.object import frame_names, object_scenes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim_perception.autolabel.config import LabelConfig
-from sim_perception.autolabel.modes.rendered import RenderLabeler, load_render_labeler
+from sim_perception.autolabel.labeler import RenderLabeler, load_render_labeler
 from training.datasets.objects.label_scenes import LabelScene, TrueObject
 from training.evaluation.autolabel.autolabel import Compared, Population, compare, open_scenes
 

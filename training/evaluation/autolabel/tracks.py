@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.autolabel.modes.lidar import ShapeLabeler
-from sim_perception.autolabel.tracks.tracks import Sighting
+from sim_perception.autolabel.labeler import ShapeLabeler, Sighting
 from sim_perception.geometry.transforms import invert, transform_points
 from training.datasets.objects.label_scenes import LabelScene
 from training.evaluation.autolabel.compare import Compared, compare
