@@ -99,15 +99,17 @@ class BagFiles:
 
     def _open(self, path: Path) -> None:
         """Open one storage file; a bad one is a problem, not an end."""
+        file = path
         try:
             if path.suffix == PACKED:
-                path = self._unpack(path)
-            storage: Storage = SqliteFile(path) if path.suffix == '.db3' else McapFile(path)
-        except (BagError, OSError, zstandard.ZstdError) as error:
-            self.problems.append(str(error))
+                file = self._unpack(path)
+            storage: Storage = SqliteFile(file) if file.suffix == '.db3' else McapFile(file)
+        except (BagError, OSError) as error:
+            self.problems.append(str(error).replace(str(file), str(path)))
             return
+        storage.path = path  # messages name what the user has
         self._files.append(storage)
-        self.problems.extend(storage.problems)
+        self.problems.extend(text.replace(str(file), str(path)) for text in storage.problems)
         storage.problems.clear()
 
     def _unpack(self, path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -55,10 +56,12 @@ class Storage(Protocol):
     """An open storage file.
 
     Attributes:
+        path: the file, for messages.
         channels: its topics.
         problems: what could not be read when it was opened, in words.
     """
 
+    path: Path
     channels: list[Channel]
     problems: list[str]
 

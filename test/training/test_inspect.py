@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from sim_perception.bags import messages as m
 from sim_perception.bags import topics as t_
+from sim_perception.bags.errors import BagError
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
@@ -20,6 +21,7 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
 from sim_perception.simulator.truth.annotations import ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
+from training.datasets.sample import DatasetError
 from training.datasets.sources import SourceConfig
 from training.inspection.bag import contact_sheet, topic_table
 from training.inspection.inspect import inspect
@@ -93,7 +95,7 @@ def test_table_counts_and_rates(bag: Path) -> None:
 def run(*arguments: str) -> tuple[int, str]:
     app = typer.Typer()
     app.command()(inspect)
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     return result.exit_code, ' '.join(result.output.split())
 
 
@@ -111,18 +113,16 @@ def test_problems_are_told(bag: Path, tmp_path: Path) -> None:
     code, output = run(str(bag), '--out', str(tmp_path / 'x.png'))
     assert code == 0
     assert 'problem:' in output
-    code, output = run(str(tmp_path / 'nowhere'))
-    assert code == 1
-    assert 'there is no' in output
+    with pytest.raises(DatasetError, match='there is no'):
+        run(str(tmp_path / 'nowhere'))
 
 
 def test_bag_without_camera(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as writer:
         message = m.tf_message([m.transform_message(np.eye(4), m.START_STAMP, 'a', 'b')])
         writer.write(m.StampedMessage(t_.TF.name, m.START_STAMP, serialize(message)))
-    code, output = run(str(tmp_path / 'bag'), '--out', str(tmp_path / 'x.png'))
-    assert code == 1
-    assert 'no messages on /camera/image_raw; it has /tf (1)' in output
+    with pytest.raises(BagError, match=r'no messages on /camera/image_raw; it has /tf \(1\)'):
+        run(str(tmp_path / 'bag'), '--out', str(tmp_path / 'x.png'))
 
 
 def make_images(folder: Path, count: int, step: int = 0) -> Path:
@@ -180,9 +180,8 @@ def test_labels_and_plain_paths(tmp_path: Path) -> None:
     assert code == 0
     assert 'in valannot, for scores' in output
     assert 'usable for: evaluation (classes) | pseudo-labels' in output
-    code, output = run('video:nothing.mp4')
-    assert code == 1
-    assert 'missing or no readable video' in output
+    with pytest.raises(DatasetError, match='missing or no readable video'):
+        run('video:nothing.mp4')
 
 
 def test_bag_says_what_it_is_good_for(bag: Path, tmp_path: Path) -> None:

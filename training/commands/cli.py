@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from rich.markup import escape
 
 from training.commands import evaluate as cli_evaluate
 from training.inspection.inspect import inspect
-from training.simulation.simulate import simulate
+from training.simulation.simulate import SimulateError, simulate
 
 app = typer.Typer(
     name='python -m training',
@@ -21,6 +22,11 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={'help_option_names': ['-h', '--help']},
 )
+
+_FORESEEN = (
+    ValueError, OSError, ImportError, FloatingPointError, MemoryError,
+    sqlite3.Error, SimulateError,
+)  # fmt: skip
 
 Task = Annotated[str, typer.Argument(help='Task name, e.g. depth_segmentation.')]
 
@@ -383,14 +389,26 @@ def demo(
 
 
 def main() -> None:
-    """Run a verb; errors a user can mend are one message and exit status 2."""
-    from training.engine.state import StateError
+    """Run a verb; every error is one message.
 
+    Exit status 2: what a user can mend; 1: what nobody foresaw; 130: Ctrl-C.
+    """
     try:
         app()
-    except (ValueError, OSError, ImportError, FloatingPointError, StateError) as error:
+    except Exception as error:
         if '--debug' in sys.argv:
             raise
-        message = f'[bold red]error:[/] {escape(str(error))}'
+        foreseen = isinstance(error, _FORESEEN)
+        message = f'[bold red]error:[/] {escape(_in_words(error, foreseen))}'
         Console(stderr=True, soft_wrap=True).print(message, highlight=False)
-        sys.exit(2)
+        sys.exit(2 if foreseen else 1)
+
+
+def _in_words(error: Exception, foreseen: bool) -> str:
+    """Return one line about an error."""
+    text = str(error) if foreseen else repr(error)
+    if isinstance(error, MemoryError):
+        return f'not enough memory: {text}'
+    if any(word in text for word in ('No space left', 'disk is full')):
+        return f'{text}; free some space and run the same command again'
+    return text if foreseen else f'{text}, which nobody foresaw; --debug shows where'

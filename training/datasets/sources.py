@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from sim_perception.bags import topics as t_
+from sim_perception.bags.layout import bags_at
 from sim_perception.bags.reader import BagReader
 from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.open_bags import expand
@@ -24,7 +25,7 @@ from training.datasets.clips import (
     triplets,
 )
 from training.datasets.frames import Frames, UnlabelledImages
-from training.datasets.images.files import list_images
+from training.datasets.images.files import list_images, split_frames
 from training.datasets.images.folders import ImageFolder
 from training.datasets.images.video import VideoFile
 from training.datasets.kitti.stereo import KittiStereo
@@ -80,7 +81,7 @@ def parse_spec(spec: str) -> ParsedSpec:
         DatasetError: for an unknown kind or no path.
     """
     kind, _, rest = spec.partition(':')
-    path, _, frames = rest.partition('#')
+    path, frames = split_frames(rest)
     if kind not in KINDS or not path:
         raise DatasetError(f'source {spec!r} is none of: {HELP}')
     return ParsedSpec(kind, path, frames)
@@ -94,19 +95,15 @@ def guess_spec(text: str) -> str:
     """
     if text.partition(':')[0] in KINDS:
         return text
-    place, hash_, frames = text.partition('#')
-    path = Path(place)
+    place, frames = split_frames(text)
+    path, suffix = Path(place), f'#{frames}' if frames else ''
     if path.suffix.lower() in _VIDEOS:
         return f'video:{text}'
     if not path.exists():
         raise DatasetError(f'there is no {path}; a source is a path or one of: {HELP}')
     if (path / 'left').is_dir() or any(path.glob('*/left')):
         kind = 'kitti_stereo'
-    elif (
-        path.suffix in ('.mcap', '.db3')
-        or (path / 'metadata.yaml').exists()
-        or any(path.glob('*/metadata.yaml'))
-    ):
+    elif bags_at(path):
         kind = 'bag'
     elif path.with_name(f'{path.name}annot').is_dir():
         kind = 'camvid'
@@ -115,7 +112,7 @@ def guess_spec(text: str) -> str:
         kind = 'images'
     else:
         raise DatasetError(f'{path} is no source; known: {HELP}')
-    return f'{kind}:{path}{hash_}{frames}'
+    return f'{kind}:{path}{suffix}'
 
 
 class StereoClips(SampleClips):

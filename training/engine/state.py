@@ -22,7 +22,7 @@ from sim_perception.files import mapping, read_json
 FORMAT_VERSION = 1
 
 
-class StateError(RuntimeError):
+class StateError(ValueError):
     """A training state that cannot be used; the message says what to do."""
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bags.lidar import CameraLidarBag
+from training.datasets.images.files import split_frames
 from training.datasets.images.folders import camvid
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, Sample, Samples
@@ -146,7 +147,7 @@ def open_spec(spec: str, limit: int | None = None, crop: float = 1.0) -> Evaluat
         if samples.labels is None:
             raise DatasetError(f'no labels for {rest}: there is no folder {rest}annot')
     elif kind == 'kitti_stereo':
-        folder, _, numbers = rest.partition('#')
+        folder, numbers = split_frames(rest)
         samples = pairs = KittiStereo(folder, MAX_DEPTH)
         chosen = pairs.timeline().numbered(numbers)
     else:

@@ -8,6 +8,7 @@ from typing import Annotated
 import cv2
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from sim_perception.bags.reader import BagReader
 from training.datasets.bags.open_bags import expand
@@ -42,14 +43,10 @@ def inspect(
 ) -> None:
     """Print what a source holds and is usable for, and draw a sheet of its frames."""
     console = Console()
-    try:
-        config = SourceConfig(
-            spec=guess_spec(source), focal_ratio=focal_ratio, speed=speed, rate=rate, gap_s=gap
-        )
-        sheet = _inspect(config, frames, verify, console)
-    except (ValueError, OSError) as error:
-        console.print(f'[red]error:[/] {error}', highlight=False)
-        raise typer.Exit(1) from error
+    config = SourceConfig(
+        spec=guess_spec(source), focal_ratio=focal_ratio, speed=speed, rate=rate, gap_s=gap
+    )
+    sheet = _inspect(config, frames, verify, console)
     out = out or Path(f'{Path(parse_spec(config.spec).path).stem}.png')
     out.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out), sheet[..., ::-1])
@@ -71,6 +68,8 @@ def _inspect(config: SourceConfig, rows: int, verify: bool, console: Console) ->
                     sheet = contact_sheet(bag, rows)
                 _problems(bag, verify, console)
     found = inspect_source(config)
+    for problem in getattr(found.source.samples, 'problems', ()):
+        console.print(f'[red]problem:[/] {escape(problem)}', highlight=False)
     console.print(facts_table(config.spec, found.facts))
     console.print(f'[bold]usable for:[/] {" | ".join(usable_for(found.facts))}', highlight=False)
     for line in missing(found.facts):
@@ -83,6 +82,6 @@ def _problems(bag: BagReader, verify: bool, console: Console) -> None:
     if verify:
         bag.verify()
     for problem in bag.problems:
-        console.print(f'[red]problem:[/] {problem}', highlight=False)
+        console.print(f'[red]problem:[/] {escape(problem)}', highlight=False)
     if verify and not bag.problems:
         console.print(f'{bag.path.name}: every message is readable')

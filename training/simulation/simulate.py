@@ -413,18 +413,14 @@ def simulate(
 ) -> None:
     """Simulate scenarios into bags: images, clouds, transforms and the truth about them."""
     console = Console(stderr=True)
-    try:
-        plans = plan_bags(
-            scenario, seed, out, count, layers, image_format, jpeg_quality, frame_rate, duration,
-            storage, changes or (),
-        )  # fmt: skip
-        if overwrite:
-            for plan in plans:
-                shutil.rmtree(plan.path, ignore_errors=True)
-        summary = run(plans, workers or os.cpu_count() or 1, console)
-    except (ValueError, FileNotFoundError, FileExistsError, SimulateError) as error:
-        console.print(f'[red]error:[/] {error}', highlight=False)
-        raise typer.Exit(1) from error
+    plans = plan_bags(
+        scenario, seed, out, count, layers, image_format, jpeg_quality, frame_rate, duration,
+        storage, changes or (),
+    )  # fmt: skip
+    if overwrite:
+        for plan in plans:
+            shutil.rmtree(plan.path, ignore_errors=True)
+    summary = run(plans, workers or os.cpu_count() or 1, console)
     megabytes = summary.size / 1e6
     console.print(
         f'{len(plans)} bags ({summary.skipped} were there) in {out}: {summary.frames} frames in '

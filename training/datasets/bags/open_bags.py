@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sim_perception.bags.layout import bags_at, find_files
 from sim_perception.bags.reader import BagReader
 from training.datasets.sample import DatasetError
 
@@ -46,6 +47,7 @@ def expand(patterns: Sequence[Path | str]) -> list[Path]:
 
     Raises:
         DatasetError: naming a pattern without a bag.
+        BagError: for a path that is something else.
     """
     found: list[Path] = []
     for pattern in patterns:
@@ -55,22 +57,12 @@ def expand(patterns: Sequence[Path | str]) -> list[Path]:
         else:
             anchor = Path(path.anchor) if path.is_absolute() else Path()
             candidates = sorted(anchor.glob(str(path.relative_to(path.anchor))))
-        bags = [bag for candidate in candidates for bag in _bags_at(candidate)]
+        bags = [bag for candidate in candidates for bag in bags_at(candidate)]
+        if not bags and path.is_file():
+            find_files(path)  # says what it is instead
         if not bags:
             raise DatasetError(
                 f'no bag at {pattern}; make some with `python -m training simulate`'
             )
         found.extend(bag for bag in bags if bag not in found)
     return found
-
-
-def _bags_at(path: Path) -> list[Path]:
-    """Return the path if it is a bag, else the bags directly below it; hidden ones grow yet."""
-    if path.name.startswith('.'):
-        return []
-    if path.suffix in ('.mcap', '.db3') or (path / 'metadata.yaml').exists():
-        return [path]
-    if not path.is_dir():
-        return []
-    below = (child for child in sorted(path.iterdir()) if not child.name.startswith('.'))
-    return [child for child in below if (child / 'metadata.yaml').exists()]

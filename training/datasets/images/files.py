@@ -8,20 +8,36 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.files import natural_key
 from training.datasets.sample import DatasetError
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 
 
+def split_frames(text: str) -> tuple[str, str]:
+    """Split ``PATH#FRAMES``; a ``#`` in the name of something that exists is part of the name."""
+    if Path(text).exists():
+        return text, ''
+    path, _, frames = text.rpartition('#')
+    return (path, frames) if path else (text, '')
+
+
 def list_images(folder: Path) -> list[Path]:
-    """Return a folder's images, sorted by name.
+    """Return a folder's images, sorted by name as people count; hidden files are none.
 
     Raises:
         DatasetError: if there is no folder or no image.
     """
     if not folder.is_dir():
         raise DatasetError(f'{folder} is not a folder')
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    found = sorted(
+        (
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in _SUFFIXES and not path.name.startswith('.')
+        ),
+        key=lambda path: natural_key(path.name),
+    )
     if not found:
         raise DatasetError(f'no images ({", ".join(_SUFFIXES)}) in {folder}')
     return found

@@ -13,6 +13,7 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine,
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.types import Frame
 from training.datasets.clips import MAX_GAP_S, Motion, Timeline
+from training.datasets.images.files import split_frames
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, LabelSpace, Sample, Samples
 from training.datasets.simulated.rendered import DEFAULT_SEEDS, scenarios_of
@@ -73,7 +74,7 @@ def open_posed(spec: str) -> PosedFrames:
     """
     kind, _, rest = spec.partition(':')
     if kind == 'kitti_stereo':
-        folder, _, numbers = rest.partition('#')
+        folder, numbers = split_frames(rest)
         stereo = KittiStereo(folder, depth=False)
         time = stereo.timeline()
         return PosedFrames(stereo, time, stereo.motion(), time.numbered(numbers))
