@@ -110,7 +110,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         self._stopping.set()
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join()
+                self.wait_for(thread)
         self._threads.clear()
 
     def _guarded(self, work: Any, frames: queue.Queue[Any]) -> None:

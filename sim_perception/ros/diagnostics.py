@@ -67,6 +67,7 @@ class Diagnostics:
     Attributes:
         problems: where failures are reported; each becomes a throttled log line and the text
             of the status until good data pass again.
+        hang: called for the status; returns in words what does not return, or nothing.
     """
 
     def __init__(self, node: Node, work: str = 'inference', period: float = 1.0) -> None:
@@ -84,6 +85,7 @@ class Diagnostics:
         self._last_output = -np.inf
         self._reported = time.monotonic()
         self.state = 'unconfigured'
+        self.hang: Callable[[], str] = str
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._timer = node.create_timer(
             period, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -107,10 +109,10 @@ class Diagnostics:
             if topic in self._inputs:
                 self._inputs[topic] = time.monotonic()
 
-    def dropped(self) -> None:
-        """Count an input that was replaced by a newer one before it was processed."""
+    def dropped(self, number: int = 1) -> None:
+        """Count inputs that give no output: replaced by newer ones, unmatched, or unusable."""
         with self._lock:
-            self._count('dropped')
+            self._count('dropped', number)
 
     def lost(self, topic: str, number: int) -> None:
         """Count inputs that the middleware lost, with a hint at the usual cause."""
@@ -145,6 +147,8 @@ class Diagnostics:
 
     def status(self) -> DiagnosticStatus:
         """Return the state now; rates are since the last call."""
+        if hang := self.hang():
+            self.problems.report(hang)
         now = time.monotonic()
         with self._lock:
             seconds = max(now - self._reported, 1e-3)
@@ -162,10 +166,10 @@ class Diagnostics:
                 'problems': str(self.problems.total),
                 'last problem': self.problems.last,
             }
-            recovered = self._last_output > self.problems.last_time
+            recovered = not hang and self._last_output > self.problems.last_time
         level, message = DiagnosticStatus.OK, self.state
         if self.problems.total and not recovered:
-            level, message = DiagnosticStatus.ERROR, self.problems.last
+            level, message = DiagnosticStatus.ERROR, hang or self.problems.last
         elif silent:
             level = DiagnosticStatus.WARN
             message = (

@@ -8,11 +8,11 @@ wrong becomes one throttled log line and a diagnostic with cause and remedy, and
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -32,44 +32,11 @@ from sim_perception.ros.parameter_fields import ParameterError, declare_paramete
 from sim_perception.ros.parameter_text import parameter_help
 from sim_perception.ros.services import answering
 from sim_perception.ros.stamps import StampGuard
+from sim_perception.ros.worker import Newest, Worker, place_of
 
-T = TypeVar('T')
 P = TypeVar('P')
-
-
-class Newest(Generic[T]):
-    """A place for the newest values of every stream, by default for one of each.
-
-    A new value replaces the oldest of its stream.
-    """
-
-    def __init__(self, capacity: int = 1) -> None:
-        self._capacity = capacity
-        self._values: deque[tuple[int, T]] = deque()
-        self._changed = threading.Condition()
-
-    def put(self, value: T, stream: int = 0) -> bool:
-        """Store a value; True if it replaced one."""
-        with self._changed:
-            own = [n for n, (owner, _) in enumerate(self._values) if owner == stream]
-            replaced = len(own) >= self._capacity
-            if replaced:
-                del self._values[own[0]]
-            self._values.append((stream, value))
-            self._changed.notify()
-        return replaced
-
-    def take(self, timeout: float) -> T | None:
-        """Wait for a value and remove the oldest; None after the timeout."""
-        with self._changed:
-            if not self._values:
-                self._changed.wait(timeout)
-            return self._values.popleft()[1] if self._values else None
-
-    def clear(self) -> None:
-        """Drop all values."""
-        with self._changed:
-            self._values.clear()
+_LEAVE_AFTER = 1.0
+"""Seconds that the end of the process waits for a thread."""
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
@@ -84,10 +51,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
             changes, so read them from here whenever they are needed.
         diagnostics: counts and problems.
         work_name: what making an output is called in the diagnostics.
+        patience: seconds after which a thread that does not return is a problem.
     """
 
     parameters: P
     work_name = 'inference'
+    patience = 10.0
     _running = False  # on the class: rclpy may destroy a node whose __init__ raised
     _configured = False
 
@@ -98,6 +67,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self.parameters = read_parameters(self, parameters)
         self.add_post_set_parameters_callback(self._follow_parameters)
         self.diagnostics = Diagnostics(self, self.work_name)
+        self._left: list[threading.Thread] = []
         self._autostart = self.create_timer(
             0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -196,6 +166,22 @@ class ManagedNode(LifecycleNode, Generic[P]):
         """Go back to unconfigured after an error in a transition."""
         return self.on_shutdown(state)
 
+    def wait_for(self, thread: threading.Thread) -> None:
+        """Wait for the end of a thread that was told to stop, but not for ever.
+
+        One that goes on is left alone: it can neither keep the node from its next state nor the
+        process from its end.
+        """
+        thread.join(self.patience if self.context.ok() else _LEAVE_AFTER)
+        if thread.is_alive():
+            self._left.append(thread)
+            self.report(f'left alone: {self.work_name} does not return from {place_of(thread)}')
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a thread was left alone and still runs."""
+        return any(thread.is_alive() for thread in self._left)
+
     def _release(self) -> None:
         self.teardown()
         self._configured = False
@@ -229,8 +215,8 @@ class WorkerNode(ManagedNode[P]):
         super().__init__(name, parameters, **options)
         self._inbox: Newest[Any] = Newest()
         self._received: list[Any] = [0, 0.0]
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker[Any] | None = None
+        self.diagnostics.hang = self._hang
         self._jumped = threading.Event()
         self.stamps = StampGuard(1.0)
         threshold = JumpThreshold(
@@ -270,19 +256,17 @@ class WorkerNode(ManagedNode[P]):
 
     def start(self) -> None:
         """Start the worker."""
-        self._stopping.clear()
         self._inbox = Newest(self.inbox_size)
         self.stamps.reset()
-        self._thread = threading.Thread(target=self._work, name=self.get_name(), daemon=True)
-        self._thread.start()
+        self._worker = Worker(self.get_name(), self._inbox, self._work)
 
     def stop(self) -> None:
         """Stop the worker and drop what waits."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        self._inbox.clear()
+        if self._worker is not None:
+            self._worker.stop()
+            self.wait_for(self._worker.thread)
+            self._worker = None
+        self._drop_waiting()
 
     def check_stamp(self, header: Any, stream: int = 0) -> None:
         """Check that an input is newer than its stream's last; start afresh after a jump back.
@@ -296,7 +280,7 @@ class WorkerNode(ManagedNode[P]):
             self.reset()
 
     def _on_clock_jump(self, jump: Any) -> None:
-        self._inbox.clear()
+        self._drop_waiting()
         self._jumped.set()
         if jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE and jump.delta.nanoseconds < 0:
             self.report(
@@ -304,21 +288,38 @@ class WorkerNode(ManagedNode[P]):
                 'bag?); starting afresh'
             )
 
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            taken = self._inbox.take(0.1)
-            if self._jumped.is_set():
-                self._jumped.clear()
-                self.stamps.reset()
-                self.reset()
-            if taken is None:
-                continue
-            item, *self._received = taken
-            try:
-                self.process(item)
-            # Bad data must not end the worker: report them and take the next.
-            except Exception as error:
-                self.report(describe_error(error))
+    def _drop_waiting(self) -> None:
+        self.diagnostics.dropped(self._inbox.clear())
+
+    def _hang(self) -> str:
+        where = self._worker.stuck(self.patience) if self._worker is not None else ''
+        return where and (
+            f'{self.work_name} does not return: at one input {where}; if it does not end, restart '
+            'the node (it obeys signals) and look at what it was sent'
+        )
+
+    def _work(self, taken: Any | None) -> None:
+        if self._jumped.is_set():
+            self._jumped.clear()
+            self._guarded(self._start_afresh)
+        if taken is None:
+            return
+        item, *self._received = taken
+        if not self._guarded(lambda: self.process(item)):
+            self.diagnostics.dropped()
+
+    def _start_afresh(self) -> None:
+        self.stamps.reset()
+        self.reset()
+
+    def _guarded(self, action: Callable[[], None]) -> bool:
+        """Return whether an action succeeded; bad data must not end the worker."""
+        try:
+            action()
+        except Exception as error:
+            self.report(describe_error(error))
+            return False
+        return True
 
 
 def node_main(
@@ -338,8 +339,10 @@ def node_main(
 def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> int:
     """Spin the nodes that the factories make until shutdown; returns the exit status.
 
-    Interrupts during teardown are ignored: Ctrl-C reaches children of ``ros2 launch`` twice.
+    The first SIGINT or SIGTERM ends it, later ones are ignored: Ctrl-C reaches children of
+    ``ros2 launch`` twice.
     """
+    _end_at_first_signal()
     rclpy.init(args=arguments)
     executor = NodeExecutor()
     nodes: list[Node] = []
@@ -354,9 +357,30 @@ def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> i
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         executor.shutdown()
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+    if any(getattr(node, 'is_stuck', False) for node in nodes):
+        print('ended without waiting for work in progress', file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not through Python's end: it would tear a thread out of C++, which aborts the process.
+        os._exit(0)
     return 0
+
+
+def _end_at_first_signal() -> None:
+    """Let one signal raise KeyboardInterrupt; a second must not interrupt the tidying up.
+
+    Set before rclpy's own handlers, which call these.
+    """
+    seen: list[int] = []
+
+    def on_signal(number: int, _frame: Any) -> None:
+        seen.append(number)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)

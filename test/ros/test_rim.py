@@ -24,11 +24,12 @@ from std_msgs.msg import Header, String
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points, to_cloud
 from sim_perception.ros.diagnostics import Problems
-from sim_perception.ros.lifecycle import Newest, WorkerNode
+from sim_perception.ros.lifecycle import WorkerNode
 from sim_perception.ros.parameter_fields import parameter
 from sim_perception.ros.stamps import StampGuard
 from sim_perception.ros.sync import Synchronizer, SyncSettings
 from sim_perception.ros.tf import TransformLookup
+from sim_perception.ros.worker import Newest
 
 pytestmark = pytest.mark.ros
 
