@@ -1,1 +1,1 @@
-"""Turns detections and LiDAR into 3D labels with shape: initialise, refine, judge."""
+"""From image boxes with points or pixels to 3D labels with shape."""

@@ -1,0 +1,1 @@
+"""rosbag2 recordings without ROS: topics, readers, a writer, messages."""

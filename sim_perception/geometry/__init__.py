@@ -1,0 +1,1 @@
+"""Cameras, rigid transforms, boxes and scans, in numpy and torch."""

@@ -1,0 +1,1 @@
+"""Engines that run checkpoints: pre-process, network, post-process."""

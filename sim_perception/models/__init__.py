@@ -1,0 +1,1 @@
+"""Networks and checkpoint folders, without losses."""

@@ -1,0 +1,1 @@
+"""The lifecycle nodes: declare, wire, convert, publish."""

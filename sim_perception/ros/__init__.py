@@ -1,0 +1,1 @@
+"""What nodes share: conversions, QoS, synchronisation, TF, parameters, diagnostics."""

@@ -1,0 +1,1 @@
+"""A street simulator: scenario and seed in, images, scans and every label out."""

@@ -1,0 +1,1 @@
+"""Lasting identities for detections: predict, associate, update, spawn, prune."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import importlib.util
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+_spec = importlib.util.spec_from_file_location('rooms', ROOT / 'docs' / 'draw_architecture.py')
+rooms = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(rooms)
+imports, module_name, sources = rooms.imports, rooms.module_name, rooms.sources
+
 RIM = {'ros', 'nodes'}
 ROS_PACKAGES = {
     'rclpy', 'launch', 'launch_ros', 'message_filters', 'sensor_msgs_py', 'tf2_ros',
@@ -18,39 +23,14 @@ ROS_PACKAGES = {
 }  # fmt: skip
 
 
-def sources() -> list[Path]:
-    return [
-        path
-        for package in ('sim_perception', 'training', 'benchmark')
-        for path in sorted((ROOT / package).rglob('*.py'))
-    ]
-
-
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix('').parts
-    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
-
-
-def imports(tree: ast.AST, *, top_level_only: bool) -> Iterator[str]:
-    """Yield imported module names; ``from a import b`` yields both a and a.b."""
-    for node in tree.body if top_level_only else ast.walk(tree):  # type: ignore[attr-defined]
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, 'relative imports hide the room they come from'
-            yield node.module or ''
-            yield from (f'{node.module}.{alias.name}' for alias in node.names)
-
-
 def room(module: str) -> str:
-    parts = module.split('.')
-    return parts[1] if parts[0] == 'sim_perception' and len(parts) > 1 else parts[0]
+    return rooms.room(module, 'sim_perception') or module.split('.')[0]
 
 
 @pytest.mark.parametrize('path', sources(), ids=module_name)
 def test_only_the_rim_imports_ros_and_nobody_imports_upwards(path: Path) -> None:
     module = module_name(path)
-    imported = set(imports(ast.parse(path.read_text()), top_level_only=False))
+    imported = set(imports(ast.parse(path.read_text())))
     tops = {name.split('.')[0] for name in imported}
     if module.startswith('sim_perception'):
         assert not tops & {'training', 'benchmark'}, f'{module} imports upwards'
@@ -79,27 +59,42 @@ def test_no_import_circle_between_modules() -> None:
         pytest.fail(f'import circle: {" -> ".join(error.args[1])}')
 
 
-def test_no_circle_between_rooms() -> None:
-    graph: dict[str, set[str]] = {}
+@pytest.mark.parametrize('package', rooms.FLOORS)
+def test_every_room_stands_on_a_floor_and_imports_only_from_below(package: str) -> None:
+    floors = {name: k for k, floor in enumerate(rooms.FLOORS[package]) for name in floor}
+    there = {rooms.room(module_name(path), package) for path in sources()} - {None}
+    assert there == set(floors), 'give new rooms a floor in docs/draw_architecture.py'
+    up = {(a, b) for a, b in rooms.room_arrows(package) if floors[a] <= floors[b]}
+    assert not up, f'imports that do not go down in {package}: {sorted(up)}'
+
+
+@pytest.mark.parametrize('package', rooms.FRONTS)
+def test_outsiders_import_only_the_fronts(package: str) -> None:
+    depth = package.count('.') + 1
+    deep = [
+        f'{a} imports {b}'
+        for a, b in sorted(rooms.arrows())
+        if b.startswith(f'{package}.') and not a.startswith(f'{package}.')
+        and b.count('.') > depth
+    ]  # fmt: skip
+    assert not deep, '\n'.join([f'{package} is entered by its fronts only:', *deep])
+
+
+def test_rooms_say_in_a_sentence_what_is_in_them() -> None:
     for path in sources():
-        module = module_name(path)
-        if module.startswith('sim_perception.'):
-            here = room(module)
-            used = {
-                room(name)
-                for name in imports(ast.parse(path.read_text()), top_level_only=False)
-                if name.startswith('sim_perception.')
-            }
-            graph.setdefault(here, set()).update(used - {here})
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f'circle between rooms: {" -> ".join(error.args[1])}')
+        if path.name == '__init__.py':
+            text = rooms.said(module_name(path))
+            assert text.endswith('.'), f'{path.relative_to(ROOT)} does not say what is in it'
+
+
+def test_the_page_of_the_house_is_up_to_date() -> None:
+    text = rooms.PAGE.read_text()
+    assert rooms.drawn(text) == text, 'run: python docs/draw_architecture.py --write'
 
 
 def test_no_pickle_and_no_copyleft_packages() -> None:
     banned = {'pickle', 'dill', 'cloudpickle', 'joblib', 'ultralytics', 'boxmot', 'lightning'}
     for path in sources():
-        imported = imports(ast.parse(path.read_text()), top_level_only=False)
+        imported = imports(ast.parse(path.read_text()))
         used = {name.split('.')[0] for name in imported} & banned
         assert not used, f'{path.relative_to(ROOT)} imports {sorted(used)}'

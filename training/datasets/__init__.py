@@ -1,4 +1,4 @@
-"""Data sets: all yield :class:`training.datasets.sample.Sample`, by index, in any process."""
+"""Data sets: all yield ``datasets.sample.Sample``, by index, in any process."""
 
 import os
 

@@ -1,0 +1,1 @@
+"""The live pipeline for a while, and a report of it."""

@@ -1,0 +1,1 @@
+"""What a recording, video or folder holds and what it is usable for."""

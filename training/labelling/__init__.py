@@ -1,0 +1,1 @@
+"""Recordings become labels, labels become crops and better networks."""

@@ -1,0 +1,1 @@
+"""Scenarios become bags; bags get another style."""

@@ -1,0 +1,1 @@
+"""What a frame says of one object: clusters, contours, ground, coordinates, first poses."""

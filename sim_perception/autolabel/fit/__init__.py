@@ -1,0 +1,1 @@
+"""Shapes fitted to evidence: the second-order fit, and the ways that render."""

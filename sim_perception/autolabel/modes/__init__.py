@@ -1,0 +1,1 @@
+"""A labeler for each thing that labels can rest on."""

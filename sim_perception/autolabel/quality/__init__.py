@@ -1,0 +1,1 @@
+"""Whether a fit may be believed: measures, reasons, calibrated confidence."""

@@ -1,0 +1,1 @@
+"""Values that all rooms of the simulator exchange, noise and worker threads."""

@@ -1,0 +1,1 @@
+"""How surfaces look: sky, sun, lamps, shadows, reflections, weather."""

@@ -1,0 +1,1 @@
+"""The camera and the LiDAR that measure a scene."""

@@ -1,0 +1,1 @@
+"""The plan of a street and who moves on it, without bodies."""

@@ -1,0 +1,1 @@
+"""Which surface a ray or a pixel meets: rasteriser, ray tracing, lenses."""

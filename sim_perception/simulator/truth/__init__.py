@@ -1,0 +1,1 @@
+"""Labels of a rendered scene: visibility, flow, boxes, states."""

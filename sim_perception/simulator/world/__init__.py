@@ -1,0 +1,1 @@
+"""A scene put together: bodies placed, dressed and posed at any time."""

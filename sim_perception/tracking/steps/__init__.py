@@ -1,0 +1,1 @@
+"""The tracker's steps, each a function of the table of tracks."""

@@ -1,0 +1,1 @@
+"""Recordings as data: frames, clips, labels to make, truth of tracks."""

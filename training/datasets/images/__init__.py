@@ -1,0 +1,1 @@
+"""Image folders and videos as data."""

@@ -1,0 +1,1 @@
+"""Single objects as data: crops, car shapes, scenes to label."""

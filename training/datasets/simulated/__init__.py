@@ -1,0 +1,1 @@
+"""Scenarios rendered on the fly as data."""

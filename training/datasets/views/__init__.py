@@ -1,0 +1,1 @@
+"""Views cut from images: crops, focal lengths, augmentation."""

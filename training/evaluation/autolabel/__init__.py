@@ -1,0 +1,1 @@
+"""Labels and tracks of labels against the truth."""

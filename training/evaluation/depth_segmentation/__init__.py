@@ -1,0 +1,1 @@
+"""Depth and classes against the truth, and calibrated confidence."""

@@ -1,0 +1,1 @@
+"""3D detections against true boxes."""

@@ -1,0 +1,1 @@
+"""The permanence network's boxes against the truth, seen and hidden."""

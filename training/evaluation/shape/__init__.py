@@ -1,0 +1,1 @@
+"""Shape spaces against unseen cars."""

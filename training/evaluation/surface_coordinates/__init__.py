@@ -1,0 +1,1 @@
+"""Masks and coordinates of crops against the truth."""

@@ -1,0 +1,1 @@
+"""Tracks against the truth: TrackEval, hidden objects, kept identities."""

@@ -1,0 +1,1 @@
+"""What a translated image still shows."""

@@ -1,0 +1,1 @@
+"""Motion from images against true motion."""

@@ -1,0 +1,1 @@
+"""Depth and classes from simulated images with truth."""

@@ -1,0 +1,1 @@
+"""3D boxes from points and an image."""

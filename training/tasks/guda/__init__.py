@@ -1,0 +1,1 @@
+"""Adaptation to real images without labels (GUDA)."""

@@ -1,0 +1,1 @@
+"""Object permanence: detection with memory (PermaTrack)."""

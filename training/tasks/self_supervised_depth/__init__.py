@@ -1,0 +1,1 @@
+"""Depth and motion from video by view synthesis."""

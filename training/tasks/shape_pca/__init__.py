@@ -1,0 +1,1 @@
+"""A linear space of car shapes."""

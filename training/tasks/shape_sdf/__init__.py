@@ -1,0 +1,1 @@
+"""A DeepSDF space of car shapes."""

@@ -1,0 +1,1 @@
+"""Translation of simulated images into the style of real ones (SPIGAN)."""

@@ -1,0 +1,1 @@
+"""Masks and surface coordinates of cars in crops."""
