@@ -86,6 +86,20 @@ class Street(_Model):
     billboard_density: Annotated[Span, BeforeValidator(_Bounds(0, 3))] = (0.6, 1.2)
 
 
+class Roadside(_Model):
+    """What stands tall and close to the road; nothing by default.
+
+    ``frontage`` is the share of the sidewalks' backs that walls, hedges, board fences, retaining
+    walls and garages line.
+    """
+
+    frontage: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    frontage_height_m: Annotated[Span, BeforeValidator(_Bounds(0.5, 8))] = (1.2, 3.0)
+    bridges_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 40))] = (0.0, 0.0)
+    scaffolds_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = (0.0, 0.0)
+    bins_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 400))] = (0.0, 0.0)
+
+
 class Traffic(_Model):
     """Who is on the road; ``population`` says of which region the cars are, drawn per scene."""
 
@@ -215,6 +229,7 @@ class Scenario(_Model):
     frame_rate_hz: Annotated[float, Field(ge=1, le=100)] = 10.0
     truth_range_m: Annotated[float, Field(ge=1, le=500)] = 100.0
     street: Street = Street()
+    roadside: Roadside = Roadside()
     traffic: Traffic = Traffic()
     ego: Ego = Ego()
     weather: Weather = Weather()
@@ -229,6 +244,8 @@ class Scenario(_Model):
         values: dict[str, Any] = handler(self)
         if self.replay is None:
             values.pop('replay')
+        if self.roadside == Roadside():
+            values.pop('roadside')
         for section, names in _LATER_FIELDS.items():
             part = getattr(self, section)
             for name in names:

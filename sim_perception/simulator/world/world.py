@@ -17,6 +17,7 @@ from sim_perception.simulator.world.assembly import Assembly
 from sim_perception.simulator.world.dressing import Dresser
 from sim_perception.simulator.world.population import Population, build_fleet, crossing_gaps
 from sim_perception.simulator.world.posing import Poser
+from sim_perception.simulator.world.roadside import Roadside
 
 
 class World:
@@ -40,6 +41,7 @@ class World:
         for mesh in street_meshes(self.layout, stream(scenario, 'street')):
             assembly.place(assembly.add_mesh(mesh), np.eye(4))
         Dresser(scenario, self.layout, assembly, season).dress()
+        Roadside(scenario, self.layout, assembly, season).dress()
         self.traffic = _populate(scenario, self.layout, assembly)
         self.scene = Scene(
             Assets(tuple(assembly.meshes), materials, textures),
