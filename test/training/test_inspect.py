@@ -21,10 +21,10 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
 from sim_perception.simulator.truth.annotations import ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
+from training.commands.inspect import inspect
 from training.datasets.sample import DatasetError
 from training.datasets.sources import SourceConfig
 from training.inspection.bag import contact_sheet, topic_table
-from training.inspection.inspect import inspect
 from training.inspection.source import inspect_source, missing, source_sheet, usable_for
 
 CAMERA = Camera(120, 60, 60.0, 60.0, 60.0, 30.0)

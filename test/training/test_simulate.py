@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP
 from sim_perception.bags.reader import BagReader
+from training.commands.simulate import simulate
+from training.simulation.layers import parse_layers
 from training.simulation.simulate import (
     BagPlan,
     SimulateError,
     is_done,
-    parse_layers,
     plan_bags,
     run,
-    simulate,
     write_bag,
 )
 

@@ -1,1 +1,1 @@
-"""The verbs of ``python -m training``: parse, call, print."""
+"""The verbs of ``python -m training``, one thin file each: parse, call, print."""

@@ -31,14 +31,9 @@ from training.datasets.images.video import VideoFile
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError
 from training.datasets.simulated.bags import SimulatedBags
+from training.datasets.spec import HELP, KINDS, ParsedSpec, parse_spec
 from training.engine.config import Section
 
-#: What a ``spec`` may begin with, for messages and help.
-HELP = (
-    'bag:DIR (a bag, a folder of bags or a pattern), video:FILE, images:DIR (in name order), '
-    'camvid:DIR/SPLIT, kitti_stereo:DIR; with #0-27 at the end only those frames of each sequence'
-)
-KINDS = ('bag', 'video', 'images', 'camvid', 'kitti_stereo')
 _VIDEOS = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v')
 
 
@@ -63,28 +58,6 @@ class SourceConfig(Section):
     """Take every so many-th frame as a clip's target, or as an image."""
     weight: float = Field(default=1.0, ge=0)
     """Share among several sources."""
-
-
-@dataclass(frozen=True)
-class ParsedSpec:
-    """A spec in its parts; ``frames`` may be empty."""
-
-    kind: str
-    path: str
-    frames: str
-
-
-def parse_spec(spec: str) -> ParsedSpec:
-    """Split ``KIND:PATH#FRAMES``.
-
-    Raises:
-        DatasetError: for an unknown kind or no path.
-    """
-    kind, _, rest = spec.partition(':')
-    path, frames = split_frames(rest)
-    if kind not in KINDS or not path:
-        raise DatasetError(f'source {spec!r} is none of: {HELP}')
-    return ParsedSpec(kind, path, frames)
 
 
 def guess_spec(text: str) -> str:

@@ -1,18 +1,14 @@
-"""``python -m training inspect SOURCE``: what a source holds, is good for, and lacks."""
+"""What a source holds, is good for, and lacks."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import cv2
-import typer
 from rich.console import Console
 from rich.markup import escape
 
 from sim_perception.bags.reader import BagReader
 from training.datasets.bags.open_bags import expand
-from training.datasets.sources import HELP, SourceConfig, guess_spec, parse_spec
+from training.datasets.sources import SourceConfig
+from training.datasets.spec import parse_spec
 from training.inspection.bag import Image, contact_sheet, describe, topic_table
 from training.inspection.source import (
     facts_table,
@@ -23,37 +19,7 @@ from training.inspection.source import (
 )
 
 
-def inspect(
-    source: Annotated[str, typer.Argument(help=f'A path, or one of: {HELP}.')],
-    out: Annotated[
-        Path | None, typer.Option(help='The picture; default: the name of the source with .png.')
-    ] = None,
-    frames: Annotated[int, typer.Option(min=1, help='Rows of the picture.')] = 6,
-    verify: Annotated[bool, typer.Option(help='Read every message of a bag.')] = False,
-    focal_ratio: Annotated[
-        float | None, typer.Option(help='Focal length / image width, if not calibrated.')
-    ] = None,
-    speed: Annotated[
-        float | None, typer.Option(help='Constant speed in m/s, if not recorded.')
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help='Images per second of a folder of images.')
-    ] = None,
-    gap: Annotated[float, typer.Option(help='Seconds between the frames of a clip.')] = 0.1,
-) -> None:
-    """Print what a source holds and is usable for, and draw a sheet of its frames."""
-    console = Console()
-    config = SourceConfig(
-        spec=guess_spec(source), focal_ratio=focal_ratio, speed=speed, rate=rate, gap_s=gap
-    )
-    sheet = _inspect(config, frames, verify, console)
-    out = out or Path(f'{Path(parse_spec(config.spec).path).stem}.png')
-    out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out), sheet[..., ::-1])
-    console.print(f'wrote {out}')
-
-
-def _inspect(config: SourceConfig, rows: int, verify: bool, console: Console) -> Image:
+def inspect(config: SourceConfig, rows: int, verify: bool, console: Console) -> Image:
     """Print everything and return the picture."""
     spec = parse_spec(config.spec)
     bags = expand([spec.path]) if spec.kind == 'bag' else []

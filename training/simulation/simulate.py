@@ -10,17 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -38,22 +35,8 @@ from sim_perception.bags.messages import START_STAMP, simulation_messages, stati
 from sim_perception.bags.writer import BagWriter
 from sim_perception.files import parse_yaml
 from sim_perception.simulator.scenario import Scenario, load_scenario, parse_scenario
+from training.simulation.layers import ALL_LAYERS, parse_layers
 
-#: What ``--layers`` may name, and the topics each stands for. The camera's calibration, the
-#: transforms and the label names are always there.
-LAYER_TOPICS = {
-    'rgb': (t_.IMAGE,),
-    'depth': (t_.DEPTH,),
-    'semantic': (t_.SEMANTIC,),
-    'instance': (t_.INSTANCE,),
-    'normals': (t_.NORMALS,),
-    'flow': (t_.FLOW,),
-    'objects': (t_.OBJECTS, t_.OBJECTS_2D, t_.OBJECT_STATES),
-    'lidar': (t_.POINTS,),
-}
-ALL_LAYERS = ','.join(LAYER_TOPICS)
-
-_ALWAYS = (t_.TF_STATIC, t_.LABEL_INFO, t_.TF, t_.CAMERA_INFO)
 _POSE_RATE_HZ = 50.0
 _FINGERPRINT = 'sim_perception.fingerprint'
 _FORMAT = 1
@@ -121,7 +104,7 @@ class Summary:
     size: int
 
 
-class SimulateError(Exception):
+class SimulateError(ValueError):
     """Some bags could not be made; the message says which and why."""
 
 
@@ -131,24 +114,6 @@ def _raster(rate_hz: float, duration: float) -> list[float]:
         return []
     count = int(np.ceil(duration * rate_hz - 1e-9))
     return [k / rate_hz for k in range(count)]
-
-
-def parse_layers(layers: str, image_format: str) -> tuple[str, ...]:
-    """Return the topic names of a comma-separated list of layers.
-
-    Raises:
-        ValueError: for an unknown layer or image format, listing the known ones.
-    """
-    if image_format not in ('raw', 'jpeg'):
-        raise ValueError(f'unknown image format {image_format!r}; choose raw or jpeg')
-    names = [name.strip() for name in layers.split(',') if name.strip()]
-    unknown = [name for name in names if name not in LAYER_TOPICS]
-    if unknown or not names:
-        raise ValueError(f'unknown layers {", ".join(unknown)!r}; choose from {ALL_LAYERS}')
-    wanted = {*_ALWAYS, *(topic for name in names for topic in LAYER_TOPICS[name])}
-    if image_format == 'jpeg' and t_.IMAGE in wanted:
-        wanted = (wanted - {t_.IMAGE}) | {t_.IMAGE_COMPRESSED}
-    return tuple(name for name, topic in t_.TOPICS.items() if topic in wanted)
 
 
 def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
@@ -382,48 +347,3 @@ def _run_pool(todo: Sequence[BagPlan], workers: int, show: Callable[[int], None]
             'command resumes): ' + '; '.join(failures[:3])
         )
     return size
-
-
-def simulate(
-    scenario: Annotated[str, typer.Option(help='Name of a shipped scenario, or a YAML file.')],
-    out: Annotated[Path, typer.Option(help='The bag; with --count a folder of bags.')],
-    seed: Annotated[int, typer.Option(help='Seed of the first bag.')] = 0,
-    count: Annotated[int, typer.Option(help='Bags to make, of consecutive seeds.')] = 1,
-    workers: Annotated[
-        int, typer.Option(help='Processes (threads for a single bag); 0 takes every core.')
-    ] = 0,
-    layers: Annotated[str, typer.Option(help=f'Comma-separated; of {ALL_LAYERS}.')] = ALL_LAYERS,
-    image_format: Annotated[str, typer.Option(help='Camera images: raw or jpeg.')] = 'raw',
-    jpeg_quality: Annotated[int, typer.Option(min=1, max=100)] = 95,
-    frame_rate: Annotated[
-        float | None,
-        typer.Option(help='Camera frames per second; fewer than the scenario has thin it out.'),
-    ] = None,
-    duration: Annotated[float | None, typer.Option(help="Seconds, for the scenario's.")] = None,
-    storage: Annotated[str, typer.Option(help='mcap or sqlite3.')] = 'mcap',
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            '--set',
-            help='Change a field of the scenario, e.g. weather.fog_density=0.03 or '
-            'camera.pitch_deg=[-2,2]; may be given repeatedly.',
-        ),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option(help='Remove what is at the place.')] = False,
-) -> None:
-    """Simulate scenarios into bags: images, clouds, transforms and the truth about them."""
-    console = Console(stderr=True)
-    plans = plan_bags(
-        scenario, seed, out, count, layers, image_format, jpeg_quality, frame_rate, duration,
-        storage, changes or (),
-    )  # fmt: skip
-    if overwrite:
-        for plan in plans:
-            shutil.rmtree(plan.path, ignore_errors=True)
-    summary = run(plans, workers or os.cpu_count() or 1, console)
-    megabytes = summary.size / 1e6
-    console.print(
-        f'{len(plans)} bags ({summary.skipped} were there) in {out}: {summary.frames} frames in '
-        f'{summary.seconds:.1f} s ({summary.frames / max(summary.seconds, 1e-9):.1f}/s), '
-        f'{megabytes:.1f} MB ({megabytes / max(summary.frames, 1):.3f} MB per frame)'
-    )

@@ -1,0 +1,28 @@
+"""The verb ``calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    checkpoint: Annotated[Path, typer.Argument(help='Checkpoint folder.')],
+    data: Annotated[
+        list[str],
+        typer.Option(help='Data with truth to fit on, as for evaluate; may be given repeatedly.'),
+    ],
+    limit: Annotated[
+        int | None, typer.Option(help='At most so many frames of each.', min=1)
+    ] = None,
+) -> None:
+    """Fit what makes a checkpoint's confidence hold, and store it.
+
+    Of a depth_segmentation network that is two numbers, of a shape space the weights of what
+    its labels' confidence rests on.
+    """
+    from training.evaluation.autolabel.evaluate import calibrate_any as run
+
+    run(checkpoint, data, limit=limit)

@@ -1,0 +1,47 @@
+"""The verb ``crops``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def crops(
+    out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help='Shipped scenario name or YAML file; may be given repeatedly.'),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help='Of each scenario, such as 0-99.')] = '0-9',
+    frames: Annotated[int, typer.Option(help='Of each scene.', min=1)] = 8,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(help='Folder of the verb label: its accepted labels; may be repeated.'),
+    ] = None,
+    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
+        'models/shape_car'
+    ),
+    max_range: Annotated[float, typer.Option(help='Metres from the camera.', min=1)] = 60.0,
+    workers: Annotated[int, typer.Option(help='Processes.', min=1)] = 1,
+) -> None:
+    """Cut out cars with masks, object coordinates, pose and shape, to train on. Resumable.
+
+    python -m training crops --scenario training --scenario training_worn --seeds 0-59 \
+    --out data/crops/training
+    """
+    from training.labelling.crops import CropJob
+    from training.labelling.crops import crops as run
+
+    job = CropJob(
+        out=str(out),
+        scenarios=tuple(scenario or ()),
+        seeds=seeds,
+        frames=frames,
+        labels=tuple(str(folder) for folder in labels or ()),
+        shape=str(shape),
+        max_range=max_range,
+    )
+    counts = run(job, workers=workers)
+    typer.echo(f'{out}: {counts["crops"]} crops more, {counts["files"]} files')

@@ -1,0 +1,56 @@
+"""``evaluate depth_segmentation``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Checkpoint, Device, Json, Limit, Pictures, Record
+
+
+def depth_segmentation(
+    data: Annotated[
+        str,
+        typer.Option(
+            help='sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT or kitti_stereo:DIR[#FRAMES].'
+        ),
+    ],
+    checkpoint: Checkpoint,
+    json_file: Json = None,
+    pictures: Pictures = None,
+    limit: Limit = None,
+    device: Device = 'auto',
+    crop: Annotated[
+        float,
+        typer.Option(help='Show the network only this share of width and height: another camera.'),
+    ] = 1.0,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help='Data of the same camera, such as what the network trained on: the score of '
+            'always answering with its mean depth image is printed as static_abs_rel.'
+        ),
+    ] = None,
+    record: Record = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help='With --record: a checkpoint whose kept scores the card shows as well.'),
+    ] = None,
+) -> None:
+    """Score depth, classes and their confidence, beside naive priors."""
+    from training.evaluation.evaluate import evaluate_depth_segmentation as run
+
+    run(
+        checkpoint,
+        data,
+        json_file=json_file,
+        pictures=pictures,
+        limit=limit,
+        device=device,
+        record=record,
+        beside=beside,
+        crop=crop,
+        prior=prior,
+    )

@@ -1,0 +1,42 @@
+"""``evaluate detector3d``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Checkpoint, Device, Json, Limit, Record
+
+
+def detector3d(
+    data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS], bag:DIR or kitti_object:DIR.')],
+    checkpoint: Checkpoint = Path('models/detector3d'),
+    points: Annotated[
+        str,
+        typer.Option(
+            help="What it sees: 'lidar', 'depth' (predicted), or 'trained', what it learnt from."
+        ),
+    ] = 'trained',
+    blind: Annotated[
+        bool, typer.Option('--blind', help='Show it no image, where it can do without.')
+    ] = False,
+    json_file: Json = None,
+    limit: Limit = None,
+    device: Device = 'auto',
+    record: Record = False,
+) -> None:
+    """Score a 3D detector by average precision in plan view and in space."""
+    from training.evaluation.detector3d.evaluate import evaluate_detector as run
+
+    run(
+        checkpoint,
+        data,
+        points=points,
+        blind=blind,
+        json_file=json_file,
+        limit=limit,
+        device=device,
+        record=record,
+    )

@@ -1,0 +1,22 @@
+"""``evaluate permanence``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Checkpoint, Device, Json, Record
+
+
+def permanence(
+    data: Annotated[str, typer.Option(help='bag:DIR, also a folder of bags or a pattern.')],
+    checkpoint: Checkpoint,
+    json_file: Json = None,
+    device: Device = 'auto',
+    record: Record = False,
+) -> None:
+    """Score what the permanence network sees and recalls, without a tracker."""
+    from training.evaluation.evaluate import evaluate_permanence as run
+
+    run(checkpoint, data, json_file=json_file, device=device, record=record)

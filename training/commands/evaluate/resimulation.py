@@ -1,0 +1,42 @@
+"""``evaluate resimulation``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Checkpoint, Json, Limit
+
+
+def resimulation(
+    data: Annotated[Path, typer.Argument(help='The recording, a bag.')],
+    scenario: Annotated[Path, typer.Option(help='What the verb resimulate made of it.')],
+    labels: Annotated[
+        Path | None, typer.Option(help='The labels that it was made from; default: the truth.')
+    ] = None,
+    checkpoint: Checkpoint = Path('models/depth_segmentation'),
+    json_file: Json = None,
+    limit: Limit = None,
+    sensors_only: Annotated[
+        bool, typer.Option('--sensors-only', help='Ignore the truth of a simulated recording.')
+    ] = False,
+    unsure: Annotated[
+        bool,
+        typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.'),
+    ] = False,
+) -> None:
+    """Compare a re-simulation with its recording: boxes in the image, depth."""
+    from training.resimulation.evaluate import evaluate_resimulation as run
+
+    run(
+        scenario,
+        data,
+        labels=labels,
+        checkpoint=checkpoint,
+        use_truth=not sensors_only,
+        unsure=unsure,
+        limit=limit,
+        json_file=json_file,
+    )

@@ -1,0 +1,27 @@
+"""``evaluate shape``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Json, Pictures, Record
+
+
+def shape(
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help='Shape space, may be given repeatedly; default: the shipped ones.'),
+    ] = None,
+    data: Annotated[str, typer.Option(help='Cars of the simulator: cars:SEED.')] = 'cars:1',
+    json_file: Json = None,
+    pictures: Pictures = None,
+    limit: Annotated[int, typer.Option(help='How many cars.', min=1)] = 30,
+    record: Record = False,
+) -> None:
+    """Score how well shape spaces give back cars that they have not seen."""
+    from training.evaluation.shape.evaluate import evaluate_shape as run
+
+    run(checkpoint, data, json_file=json_file, pictures=pictures, limit=limit, record=record)

@@ -1,0 +1,27 @@
+"""``evaluate surface_coordinates``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Checkpoint, Json, Limit, Record
+
+
+def surface_coordinates(
+    data: Annotated[Path, typer.Option(help='Folder of crops, made by the verb crops.')],
+    checkpoint: Checkpoint = Path('models/surface_coordinates'),
+    json_file: Json = None,
+    limit: Limit = None,
+    record: Record = False,
+) -> None:
+    """Score masks, object coordinates, size, distance and heading on crops with truth."""
+    from training.evaluation.evaluate import print_scores
+    from training.evaluation.surface_coordinates.surface_coordinates import (
+        evaluate_surface_coordinates as run,
+    )
+
+    report = run(checkpoint, data, limit=limit or 1000, json_file=json_file, record=record)
+    print_scores(str(data), {k: v for k, v in report.items() if isinstance(v, float)})

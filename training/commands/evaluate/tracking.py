@@ -1,0 +1,66 @@
+"""``evaluate tracking``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Device, Json, Pictures
+
+
+def tracking(
+    data: Annotated[
+        str,
+        typer.Option(
+            help='kitti_tracking:DIR or mot:DIR (detections), bag:DIR or '
+            'sim:SCENARIO[:SEEDS[:SECONDS]] (images).'
+        ),
+    ],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of --source network's checkpoint.")
+    ] = None,
+    source: Annotated[
+        str,
+        typer.Option(
+            help="detections, those that come with the data; network, the checkpoint's, of "
+            "images; or oracle, true visible objects with a camera's errors."
+        ),
+    ] = 'detections',
+    detector: Annotated[
+        str, typer.Option(help='Of kitti_tracking: pointrcnn (3D boxes) or rrc (image boxes).')
+    ] = 'pointrcnn',
+    classes: Annotated[
+        str, typer.Option(help='Comma-separated, such as car and pedestrian.')
+    ] = 'car,pedestrian',
+    gap: Annotated[
+        int,
+        typer.Option(
+            help='Take all detections of every object away for so many frames once.', min=0
+        ),
+    ] = 0,
+    json_file: Json = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Folder for result files in the benchmark's own format.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help='Draw tracks in images as an MP4.')] = None,
+    pictures: Pictures = None,
+    device: Device = 'auto',
+) -> None:
+    """Score the tracker by TrackEval, and by what becomes of hidden objects."""
+    from training.evaluation.evaluate import evaluate_tracking as run
+
+    run(
+        data,
+        classes.split(','),
+        source=source,
+        checkpoint=checkpoint,
+        device=device,
+        detector=detector,
+        gap=gap,
+        json_file=json_file,
+        results=results,
+        video=video,
+        pictures=pictures,
+    )

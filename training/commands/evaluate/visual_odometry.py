@@ -1,0 +1,23 @@
+"""``evaluate visual_odometry``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Checkpoint, Device, Json, Limit, Record
+
+
+def visual_odometry(
+    data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS] or kitti_stereo:DIR[#FRAMES].')],
+    checkpoint: Checkpoint,
+    json_file: Json = None,
+    limit: Limit = None,
+    device: Device = 'auto',
+    record: Record = False,
+) -> None:
+    """Score the camera's motion from frame to frame against true poses."""
+    from training.evaluation.evaluate import evaluate_visual_odometry as run
+
+    run(checkpoint, data, json_file=json_file, limit=limit, device=device, record=record)

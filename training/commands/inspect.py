@@ -1,0 +1,46 @@
+"""The verb ``inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from training.datasets.spec import HELP, parse_spec
+
+
+def inspect(
+    source: Annotated[str, typer.Argument(help=f'A path, or one of: {HELP}.')],
+    out: Annotated[
+        Path | None, typer.Option(help='The picture; default: the name of the source with .png.')
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help='Rows of the picture.')] = 6,
+    verify: Annotated[bool, typer.Option(help='Read every message of a bag.')] = False,
+    focal_ratio: Annotated[
+        float | None, typer.Option(help='Focal length / image width, if not calibrated.')
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(help='Constant speed in m/s, if not recorded.')
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help='Images per second of a folder of images.')
+    ] = None,
+    gap: Annotated[float, typer.Option(help='Seconds between the frames of a clip.')] = 0.1,
+) -> None:
+    """Print what a source holds and is usable for, and draw a sheet of its frames."""
+    import cv2
+
+    from training.datasets.sources import SourceConfig, guess_spec
+    from training.inspection.inspect import inspect as run
+
+    console = Console()
+    config = SourceConfig(
+        spec=guess_spec(source), focal_ratio=focal_ratio, speed=speed, rate=rate, gap_s=gap
+    )
+    sheet = run(config, frames, verify, console)
+    out = out or Path(f'{Path(parse_spec(config.spec).path).stem}.png')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(out), sheet[..., ::-1])
+    console.print(f'wrote {out}')

@@ -1,0 +1,82 @@
+"""The verb ``label``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from training.commands.options import Refine
+
+
+def label(
+    bag: Annotated[Path, typer.Argument(help='Recording with camera, LiDAR and transforms.')],
+    out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
+    mode: Annotated[
+        str, typer.Option(help='What labels rest on: lidar, mono or fused.')
+    ] = 'lidar',
+    refine: Refine = 'fit',
+    detections: Annotated[
+        str,
+        typer.Option(
+            help="A Detection2DArray topic, or 'segmentation'; default: the recording's true "
+            'boxes where it has them, else segmentation.'
+        ),
+    ] = '',
+    workers: Annotated[int, typer.Option(help='Processes.', min=1)] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Address of a Ray cluster that shares the folders, or 'local'."),
+    ] = None,
+    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
+        'models/shape_car'
+    ),
+    segmentation: Annotated[
+        Path, typer.Option(help='Checkpoint that finds image boxes where no topic has them.')
+    ] = Path('models/depth_segmentation'),
+    coordinates: Annotated[
+        Path, typer.Option(help='Checkpoint of the coordinates network, for mono and fused.')
+    ] = Path('models/surface_coordinates'),
+    level_frame: Annotated[
+        str, typer.Option(help='Frame with z up; without it the camera is taken as level.')
+    ] = 'base_link',
+    min_visibility: Annotated[
+        float, typer.Option(help='Detections that say they are less visible are left out.')
+    ] = 0.3,
+    mirrors: Annotated[
+        bool, typer.Option('--mirrors', help='Boxes as wide as the car with its mirrors.')
+    ] = False,
+    tracks: Annotated[
+        bool,
+        typer.Option(
+            help='One shape and smooth motion for what was seen in several frames, where '
+            'transforms tell how the robot moved.'
+        ),
+    ] = True,
+    formats: Annotated[
+        str, typer.Option(help='Comma-separated: kitti, coco, nuscenes, meshes, bag, pictures.')
+    ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
+) -> None:
+    """Label the cars of a recording in 3D: boxes, shapes, masks. Resumable, also after kill -9."""
+    from training.labelling.frames import LabelJob
+    from training.labelling.label import label as run
+    from training.labelling.label import print_summary
+
+    job = LabelJob(
+        bag=str(bag),
+        out=str(out),
+        mode=mode,
+        refine=refine,
+        detections=detections,
+        shape=str(shape),
+        segmentation=str(segmentation),
+        coordinates=str(coordinates),
+        level_frame=level_frame,
+        min_visibility=min_visibility,
+        mirrors=mirrors,
+        tracks=tracks,
+        formats=tuple(name.strip() for name in formats.split(',') if name.strip()),
+    )
+    print_summary(run(job, workers=workers, ray=ray), str(out), Console())

@@ -1,0 +1,24 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Checkpoint = Annotated[Path, typer.Option(help='Checkpoint folder.')]
+Json = Annotated[Path | None, typer.Option('--json', help='Write the scores here.')]
+Pictures = Annotated[Path | None, typer.Option(help='Write pictures here.')]
+Limit = Annotated[int | None, typer.Option(help='At most so many, spread evenly.', min=1)]
+Device = Annotated[str, typer.Option(help='auto, cpu or cuda.')]
+Record = Annotated[
+    bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
+]
+Refine = Annotated[
+    str,
+    typer.Option(
+        help='How shapes are fitted: fit, sdflabel (lidar and fused) or photometric (mono); the '
+        'last two render and take seconds per object.'
+    ),
+]

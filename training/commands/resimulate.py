@@ -1,0 +1,57 @@
+"""The verb ``resimulate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def resimulate(
+    bag: Annotated[Path, typer.Argument(help='Recording with camera, and LiDAR or truth.')],
+    out: Annotated[Path, typer.Option(help='Scenario to write (YAML); data go beside it.')],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the verb label; default: the recording's true objects."),
+    ] = None,
+    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
+        'models/shape_car'
+    ),
+    segmentation: Annotated[
+        Path, typer.Option(help='Checkpoint of depth, classes and motion.')
+    ] = Path('models/depth_segmentation'),
+    views: Annotated[
+        int, typer.Option(help='At most so many places whose view becomes surroundings.', min=1)
+    ] = 6,
+    spacing: Annotated[float, typer.Option(help='Way between them, metres.')] = 6.0,
+    sensors_only: Annotated[
+        bool, typer.Option('--sensors-only', help='Ignore the truth of a simulated recording.')
+    ] = False,
+    unsure: Annotated[
+        bool,
+        typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.'),
+    ] = False,
+) -> None:
+    """Re-create a recording as a scenario, to simulate it in other weather, light or traffic.
+
+    python -m training resimulate DRIVE --labels LABELS --out again/drive.yaml
+
+    python -m training simulate --scenario again/drive.yaml --out fog --set weather.fog_density=.03
+    """
+    from training.resimulation.resimulate import ResimulateJob, print_summary
+    from training.resimulation.resimulate import resimulate as run
+
+    job = ResimulateJob(
+        bag,
+        out,
+        labels,
+        shape,
+        segmentation,
+        views,
+        spacing,
+        use_truth=not sensors_only,
+        unsure=unsure,
+    )
+    print_summary(run(job), Console())

@@ -1,0 +1,60 @@
+"""The verb ``simulate``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from training.simulation.layers import ALL_LAYERS
+
+
+def simulate(
+    scenario: Annotated[str, typer.Option(help='Name of a shipped scenario, or a YAML file.')],
+    out: Annotated[Path, typer.Option(help='The bag; with --count a folder of bags.')],
+    seed: Annotated[int, typer.Option(help='Seed of the first bag.')] = 0,
+    count: Annotated[int, typer.Option(help='Bags to make, of consecutive seeds.')] = 1,
+    workers: Annotated[
+        int, typer.Option(help='Processes (threads for a single bag); 0 takes every core.')
+    ] = 0,
+    layers: Annotated[str, typer.Option(help=f'Comma-separated; of {ALL_LAYERS}.')] = ALL_LAYERS,
+    image_format: Annotated[str, typer.Option(help='Camera images: raw or jpeg.')] = 'raw',
+    jpeg_quality: Annotated[int, typer.Option(min=1, max=100)] = 95,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(help='Camera frames per second; fewer than the scenario has thin it out.'),
+    ] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds, for the scenario's.")] = None,
+    storage: Annotated[str, typer.Option(help='mcap or sqlite3.')] = 'mcap',
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            '--set',
+            help='Change a field of the scenario, e.g. weather.fog_density=0.03 or '
+            'camera.pitch_deg=[-2,2]; may be given repeatedly.',
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help='Remove what is at the place.')] = False,
+) -> None:
+    """Simulate scenarios into bags: images, clouds, transforms and the truth about them."""
+    from training.simulation.simulate import plan_bags, run
+
+    console = Console(stderr=True)
+    plans = plan_bags(
+        scenario, seed, out, count, layers, image_format, jpeg_quality, frame_rate, duration,
+        storage, changes or (),
+    )  # fmt: skip
+    if overwrite:
+        for plan in plans:
+            shutil.rmtree(plan.path, ignore_errors=True)
+    summary = run(plans, workers or os.cpu_count() or 1, console)
+    megabytes = summary.size / 1e6
+    console.print(
+        f'{len(plans)} bags ({summary.skipped} were there) in {out}: {summary.frames} frames in '
+        f'{summary.seconds:.1f} s ({summary.frames / max(summary.seconds, 1e-9):.1f}/s), '
+        f'{megabytes:.1f} MB ({megabytes / max(summary.frames, 1):.3f} MB per frame)'
+    )
