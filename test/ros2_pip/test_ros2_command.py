@@ -1,8 +1,10 @@
 """The `ros2` command over real Fast DDS."""
 
+import os
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import yaml
 TALKER = Path(__file__).parent / 'ros2_talker.py'
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
-# Commands that only look; they run side by side, because each waits for discovery.
+# Commands that only look; some run side by side, because each waits for discovery.
 QUERIES = {
     'list': ('topic', 'list', '-t', '--spin-time', '8'),
     'nodes': ('node', 'list', '--spin-time', '8'),
@@ -26,6 +28,31 @@ QUERIES = {
     'parameter': ('param', 'get', 'demo/talker', 'gain'),
     'array parameter': ('param', 'get', '/demo/talker', 'names'),
     'state': ('lifecycle', 'get', '/demo/talker'),
+    'services': ('service', 'list', '-t', '--spin-time', '8'),
+    'service type': ('service', 'type', '/demo/talker/get_parameters', '--spin-time', '8'),
+    'called': (
+        *('service', 'call', '/demo/talker/get_parameters', 'rcl_interfaces/srv/GetParameters'),
+        '{names: [gain, names]}',
+    ),
+    'wrong request': (
+        *('service', 'call', '/demo/talker/get_state', 'lifecycle_msgs/srv/GetState'),
+        '{state: 1}',
+    ),
+    'no service': (*('service', 'call', '--timeout', '1', '/nothing', 'std_srvs/srv/Empty'),),
+    'type': ('topic', 'type', '/detection', '--spin-time', '8'),
+    'found': ('topic', 'find', 'std_msgs/msg/String', '--spin-time', '8'),
+    'node': ('node', 'info', 'demo/talker', '--spin-time', '8'),
+    'no info': ('node', 'info', '/nobody', '--spin-time', '1'),
+    'lifecycle nodes': ('lifecycle', 'nodes', '--spin-time', '8'),
+    'transitions': ('lifecycle', 'list', '/demo/talker'),
+    'all transitions': ('lifecycle', 'list', '--all', '/demo/talker'),
+    'dump': ('param', 'dump', '/demo/talker'),
+    'described': ('param', 'describe', '/demo/talker', 'gain', 'names'),
+    'doctor': ('doctor', '--spin-time', '8'),
+    'report': ('wtf', '--report', '--spin-time', '8'),
+    'shown': ('interface', 'show', 'geometry_msgs/msg/PointStamped'),
+    'shown without comments': ('interface', 'show', '--no-comments', 'std_srvs/srv/SetBool'),
+    'not shown': ('interface', 'show', 'std_msgs/String'),
     'silent': ('topic', 'echo', '--once', '--timeout', '1', '/no_such_topic'),
     'no node': ('param', 'get', '--timeout', '1', '/no_such_node', 'gain'),
 }
@@ -39,9 +66,9 @@ def talker(module_ros2):
 @pytest.fixture(scope='module')
 def answers(module_ros2, talker):
     """Exit code and output of every query."""
-    started = {name: module_ros2.start(*words) for name, words in QUERIES.items()}
-    outputs = {name: process.communicate(timeout=180)[0] for name, process in started.items()}
-    return {name: (started[name].returncode, output) for name, output in outputs.items()}
+    with ThreadPoolExecutor(8) as pool:  # more at once would run into their own time limits
+        answers = pool.map(lambda words: module_ros2.run(*words, deadline=180), QUERIES.values())
+        return dict(zip(QUERIES, answers, strict=True))
 
 
 def test_topics_and_nodes_are_listed(answers):
@@ -90,8 +117,95 @@ def test_parameters_and_states_are_printed(answers):
     assert answers['state'] == (0, 'unconfigured [1]\n')
 
 
+def test_services_are_listed_and_called(answers):
+    code, output = answers['services']
+    assert code == 0
+    assert '/demo/talker/get_state [lifecycle_msgs/srv/GetState]' in output.splitlines()
+    assert answers['service type'] == (0, 'rcl_interfaces/srv/GetParameters\n')
+    code, output = answers['called']
+    assert code == 0
+    assert "making request: rcl_interfaces.srv.GetParameters_Request(names=['gain'" in output
+    assert 'response:\n' in output
+    assert 'double_value=1.5' in output
+    assert "string_array_value=['a', 'b']" in output
+
+
+def test_topics_and_nodes_tell_what_they_have(answers):
+    assert answers['type'] == (0, 'vision_msgs/msg/Detection3D\n')
+    assert answers['found'] == (0, '/latched\n')
+    code, output = answers['node']
+    assert code == 0
+    sections = re.split(r'^  (\w[\w ]*):\n', output, flags=re.MULTILINE)
+    assert sections[0] == '/demo/talker\n'
+    found = dict(zip(sections[1::2], sections[2::2], strict=True))
+    assert '    /count: std_msgs/msg/UInt32\n' in found['Publishers']
+    assert '    /demo/talker/get_state: lifecycle_msgs/srv/GetState\n' in found['Service Servers']
+    assert found['Subscribers'] == ''
+
+
+def test_lifecycle_nodes_and_their_transitions_are_listed(answers):
+    assert answers['lifecycle nodes'] == (0, '/demo/talker\n')
+    code, output = answers['transitions']
+    assert code == 0
+    assert '- configure [1]\n\tStart: unconfigured\n\tGoal: configuring\n' in output
+    assert 'activate' not in output
+    assert (
+        '- activate [3]\n\tStart: inactive\n\tGoal: activating\n'
+        in (answers['all transitions'][1])
+    )
+
+
+def test_parameters_are_dumped_and_described(answers):
+    code, output = answers['dump']
+    assert code == 0
+    dumped = yaml.safe_load(output)['/demo/talker']['ros__parameters']
+    assert dumped['gain'] == 1.5
+    assert dumped['names'] == ['a', 'b']
+    code, output = answers['described']
+    assert code == 0
+    assert output.startswith(
+        'Parameter name: gain\n  Type: double\n  Description: how loud\n  Constraints:\n'
+        '    Min value: 0.0\n    Max value: 11.0\n'
+    )
+    assert 'Parameter name: names\n  Type: string array\n' in output
+
+
+def test_definitions_are_shown_with_their_parts(answers):
+    code, output = answers['shown']
+    assert code == 0
+    comment, *fields = [line for line in output.splitlines() if line]
+    assert comment.startswith('# This represents a Point')
+    assert fields == [
+        'std_msgs/Header header',
+        '\tbuiltin_interfaces/Time stamp',
+        '\t\tint32 sec',
+        '\t\tuint32 nanosec',
+        '\tstring frame_id',
+        'Point point',
+        *(f'\tfloat64 {axis}' for axis in 'xyz'),
+    ]
+    assert answers['shown without comments'] == (
+        0, 'bool data\n---\nbool success\nstring message\n',
+    )  # fmt: skip
+
+
+def test_the_doctor_looks_at_machine_and_graph(answers):
+    code, output = answers['doctor']
+    assert code == 0, output
+    assert 'topic: warning: Publisher without subscriber detected on /detection.' in output
+    assert 'All 5 checks passed' in output
+    code, output = answers['report']
+    assert code == 0
+    assert re.search(r'/detection +: 1 publishers, \d+ subscribers', output)
+    assert re.search(r'rclpy +: \d+\.', output)
+
+
 def test_what_is_not_there_is_named(answers):
     for query, words in (
+        ('no service', "no service '/nothing' within 1 s"),
+        ('wrong request', "has no field 'state'"),
+        ('no info', "Unable to find node '/nobody'"),
+        ('not shown', "Invalid name 'std_msgs/String'. Expected three parts"),
         ('silent', "nobody publishes or subscribes '/no_such_topic'"),
         ('no node', "node '/no_such_node' not found"),
         ('wrong field', "'none' is no field"),
@@ -114,6 +228,71 @@ def test_parameters_and_states_are_changed(ros2, talker):
     assert 'possible: configure' in output
     assert ros2.run('lifecycle', 'set', '/demo/talker', 'configure')[0] == 0
     assert ros2.run('lifecycle', 'get', '/demo/talker')[1] == 'inactive [2]\n'
+
+
+def test_a_parameter_file_is_loaded_by_any_name_of_the_node(ros2, talker, tmp_path):
+    file = tmp_path / 'own.yaml'
+    file.write_text(
+        '/**: {ros__parameters: {gain: 3.0, names: [c]}}\n'
+        '/**/talker: {ros__parameters: {gain: 4.0}}\n'
+        '/other: {ros__parameters: {gain: 5.0}}\n'
+    )
+    code, output = ros2.run('param', 'load', '/demo/talker', file)
+    assert code == 0
+    assert 'Set parameter gain successful' in output
+    dumped = yaml.safe_load(ros2.run('param', 'dump', '/demo/talker')[1])
+    assert dumped['/demo/talker']['ros__parameters']['gain'] == 4.0
+    assert dumped['/demo/talker']['ros__parameters']['names'] == ['c']
+    file.write_text('/other: {ros__parameters: {gain: 5.0}}\n')
+    code, output = ros2.run('param', 'load', '/demo/talker', file)
+    assert code == 1
+    assert 'no parameters of /demo/talker' in output
+
+
+def test_what_is_published_arrives_as_it_was_written(ros2):
+    message = (
+        '{header: auto, frame: {a: 1}}',
+        '{header: auto, id: "7", bbox: {size: {x: 4}}, results: [{hypothesis: {score: 1}}]}',
+    )
+    kind = 'vision_msgs/msg/Detection3D'
+    code, output = ros2.run('topic', 'pub', '--once', '-w', '0', '/mine', kind, message[0])
+    assert code == 1
+    assert "no field 'frame'; it has header, results, bbox, id" in output
+    echo = ros2.start('topic', 'echo', '--once', '/mine', kind)
+    code, output = ros2.run('topic', 'pub', '--times', '2', '-r', '5', '/mine', kind, message[1])
+    assert code == 0
+    assert 'publishing #2: vision_msgs.msg.Detection3D(' in output
+    heard = yaml.safe_load(echo.communicate(timeout=90)[0].split('---')[0])
+    assert heard['bbox']['size']['x'] == 4.0
+    assert heard['results'][0]['hypothesis']['score'] == 1.0
+    assert heard['results'][0]['pose']['covariance'] == [0.0] * 36
+    assert abs(heard['header']['stamp']['sec'] - time.time()) < 100
+    code, output = ros2.run(
+        *('topic', 'pub', '--once', '--max-wait-time-secs', '1', '/alone', kind)
+    )
+    assert code == 1
+    assert 'Expected 1 subscribers but only got 0' in output
+
+
+def test_bandwidth_and_delay_are_measured(ros2, talker):
+    watched = {
+        'bw': ros2.start('topic', 'bw', '/array'),
+        'delay': ros2.start('topic', 'delay', '/stamped'),
+    }
+    patterns = {
+        'bw': r'([\d.]+) KB/s from (\d+) messages',
+        'delay': r'average delay: ([\d.]+)',
+    }
+    figures = {}
+    for name, process in watched.items():
+        for line in ros2.lines(process):
+            found = re.match(patterns[name], line)
+            if found and (name == 'delay' or int(found.group(2)) >= 20):
+                figures[name] = float(found.group(1))
+                break
+        ros2.interrupt(process)
+    assert 2 < figures['bw'] < 9, '20 Hz of 216 bytes, on a machine that may be busy'
+    assert 2.0 <= figures['delay'] < 7.0, 'stamps are two seconds old when they are sent'
 
 
 def test_hz_measures_the_rate(ros2, talker):
@@ -154,6 +333,56 @@ def bags(module_ros2, talker, tmp_path_factory):
         code, output = module_ros2.interrupt(process)
         assert code == 0, output
     return {storage: folder / storage for storage in recorders}
+
+
+@pytest.mark.parametrize(('storage', 'limit'), [('mcap', ('-b', '400')), ('sqlite3', ('-d', '1'))])
+def test_a_recording_is_split_and_its_metadata_can_be_made_anew(
+    ros2, talker, tmp_path, storage, limit
+):
+    from rosbags.rosbag2 import Reader
+
+    folder = tmp_path / 'split'
+    process = ros2.start('bag', 'record', '-s', storage, '-o', folder, '/count', *limit)
+    for line in ros2.lines(process):
+        if 'Subscribed' in line:
+            break
+    suffix = {'mcap': '.mcap', 'sqlite3': '.db3'}[storage]
+    deadline = time.monotonic() + 60
+    while not (folder / f'split_1{suffix}').exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    code, output = ros2.interrupt(process)
+    assert code == 0, output
+    names = sorted(file.name for file in folder.iterdir())
+    assert names[:2] == ['metadata.yaml', f'split_0{suffix}']
+    assert len(names) >= 4, 'files of their own, and no folders left'
+
+    def counts():
+        with Reader(folder) as reader:
+            found = [int.from_bytes(d[4:8], 'little') for _, _, d in reader.messages()]
+            return found, reader.message_count, reader.duration, reader.start_time
+
+    before = counts()
+    assert len(before[0]) == before[1]
+    assert before[0] == list(range(before[0][0], before[0][0] + before[1])), 'nothing is lost'
+    metadata = folder / 'metadata.yaml'
+    qos = 'offered_qos_profiles'
+    as_recorded = yaml.safe_load(metadata.read_text())
+    metadata.unlink()
+    # as a recording that breaks off leaves its last file
+    part = folder / 'split_1'
+    part.mkdir()
+    (folder / f'split_1{suffix}').rename(part / f'split_1{suffix}')
+    code, output = ros2.run('bag', 'reindex', folder)
+    assert code == 0
+    assert 'Reindexing complete' in output
+    assert counts() == before
+    anew = yaml.safe_load(metadata.read_text())
+    for document in (anew, as_recorded):
+        (topic,) = document['rosbag2_bagfile_information']['topics_with_message_count']
+        assert topic['topic_metadata'][qos][0]['reliability'] == 'reliable'
+    paths = [d['rosbag2_bagfile_information']['relative_file_paths'] for d in (anew, as_recorded)]
+    assert paths[0] == paths[1]
 
 
 @pytest.fixture
@@ -266,7 +495,37 @@ def test_a_loop_jumps_back_and_ends_with_ctrl_c(bag, ros2, listener):
     assert ros2.interrupt(process)[0] == 0
 
 
+def test_a_bag_waits_for_the_space_key_and_ends_after_its_duration(bag, ros2, listener):
+    from rosbags.rosbag2 import Reader
+
+    with Reader(bag) as reader:
+        chosen = [item for item in reader.connections if item.topic == '/count']
+        recorded = reader.messages(chosen, stop=reader.start_time + 10**9)
+        expected = [int.from_bytes(data[4:8], 'little') for _, _, data in recorded]
+    primary, secondary = os.openpty()
+    process = ros2.start(
+        *('bag', 'play', bag, '--start-paused', '--playback-duration', '1', *REMAP),
+        *('--delay', '1', '--topics', '/count'),
+        stdin=secondary,
+    )
+    os.close(secondary)
+    assert any('Press SPACE' in line for line in ros2.lines(process))
+    begin = time.monotonic()
+    listener.spin_until(lambda: time.monotonic() - begin > 4)
+    assert process.poll() is None
+    assert not listener.counts
+    os.write(primary, b' ')
+    listener.spin_until(lambda: process.poll() is not None)
+    os.close(primary)
+    assert process.returncode == 0, process.stdout.read()
+    assert listener.counts == expected
+
+
 def test_wrong_uses_of_bags_are_explained(bag, ros2, tmp_path):
+    cut = tmp_path / 'cut'
+    cut.mkdir()
+    (file,) = bag.glob('*.mcap')
+    (cut / 'cut_0.mcap').write_bytes(file.read_bytes()[:-100])
     broken = tmp_path / 'qos.yaml'
     broken.write_text('/count: {reliability: perhaps}')
     uses = {
@@ -277,6 +536,11 @@ def test_wrong_uses_of_bags_are_explained(bag, ros2, tmp_path):
         ('bag', 'play', bag, '--rate', '0'): 'not greater than 0',
         ('bag', 'play', bag, '--qos-profile-overrides-path', broken): 'QoS overrides',
         ('bag', 'record', '-o', bag, '-a'): 'cannot write the bag',
+        ('bag', 'record', '-o', bag, '-a', '-b', '9'): 'cannot write the bag',
+        ('bag', 'play', bag, '--start-paused'): 'needs a terminal',
+        ('bag', 'reindex', tmp_path): 'No storage files found',
+        ('bag', 'reindex', tmp_path / 'none'): 'Must specify a bag directory',
+        ('bag', 'reindex', cut): 'cut short',
         ('bag', 'record', '-o', tmp_path / 'new'): 'name the topics',
     }
     started = {words: ros2.start(*words) for words in uses}
@@ -304,8 +568,6 @@ def test_packages_are_found_and_executables_run(ros2, tmp_path):
     program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\necho "$@"\nexit 5\n')
     program.chmod(0o755)
-    import os
-
     environment = {**os.environ, 'AMENT_PREFIX_PATH': str(tmp_path)}
     assert ros2.run('run', 'own', 'program', 'a', '--b', env=environment) == (5, 'a --b\n')
     assert ros2.run('pkg', 'executables', 'own', env=environment)[1] == 'own program\n'

@@ -1,4 +1,4 @@
-"""`ros2 bag`: play, record and describe bags, by the rosbags library."""
+"""`ros2 bag`: play, record, describe and mend bags, by the rosbags library."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ros2_pip_tools.cli.bag_metadata import reindex
 from ros2_pip_tools.cli.bag_play import Playback, play
 from ros2_pip_tools.cli.bag_record import Recording, record
 from ros2_pip_tools.cli.errors import CommandError
@@ -26,6 +27,9 @@ def add_to(commands: Any) -> None:
     info.set_defaults(run=_info)
     _add_play(verbs)
     _add_record(verbs)
+    again = verbs.add_parser('reindex', help='write the metadata of a bag anew')
+    again.add_argument('bag', type=Path, help='folder of the bag')
+    again.set_defaults(run=_reindex)
 
 
 def _add_play(verbs: Any) -> None:
@@ -43,6 +47,19 @@ def _add_play(verbs: Any) -> None:
     )
     parser.add_argument(
         '--start-offset', type=float, default=0.0, metavar='S', help='skip the beginning'
+    )
+    parser.add_argument(
+        '--playback-duration',
+        type=float,
+        default=-1.0,
+        metavar='S',
+        help='play so many seconds of the bag; by default all',
+    )
+    parser.add_argument(
+        '-p', '--start-paused', action='store_true', help='wait for SPACE before the start'
+    )
+    parser.add_argument(
+        '--disable-keyboard-controls', action='store_true', help='SPACE does not pause'
     )
     parser.add_argument(
         '-d', '--delay', type=float, default=0.0, metavar='S', help='wait before every round'
@@ -76,6 +93,22 @@ def _add_record(verbs: Any) -> None:
         help='mcap: zstd_fast and zstd_small compress its chunks',
     )
     parser.add_argument('--use-sim-time', action='store_true', help='stamp with /clock')
+    parser.add_argument(
+        '-b',
+        '--max-bag-size',
+        type=_natural,
+        default=0,
+        metavar='BYTES',
+        help='begin a new file after so many bytes of messages',
+    )
+    parser.add_argument(
+        '-d',
+        '--max-bag-duration',
+        type=_natural,
+        default=0,
+        metavar='S',
+        help='begin a new file after so many seconds',
+    )
     parser.set_defaults(run=_record)
 
 
@@ -83,6 +116,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f'{text} is not greater than 0')
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{text} is negative')
     return value
 
 
@@ -113,6 +153,9 @@ def _play(options: argparse.Namespace) -> None:
         exclude=options.exclude_topics,
         remap=options.remap,
         qos_overrides=options.qos_profile_overrides_path,
+        duration=options.playback_duration,
+        start_paused=options.start_paused,
+        keyboard=not options.disable_keyboard_controls,
     )
     with open_bag(options.bag) as reader:
         play(reader, playback)
@@ -135,8 +178,15 @@ def _record(options: argparse.Namespace) -> None:
         regex='.*' if options.all else options.regex,
         exclude=options.exclude_regex,
         use_sim_time=options.use_sim_time,
+        max_size=options.max_bag_size,
+        max_duration=options.max_bag_duration,
     )
     record(recording)
+
+
+def _reindex(options: argparse.Namespace) -> None:
+    files = reindex(options.bag)
+    print(f'Reindexing complete: {options.bag} has {files} file(s)')
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ros2_pip_tools.cli.bag_pace import Pace, space_toggles
 from ros2_pip_tools.cli.bag_qos import load_overrides, to_publisher
 from ros2_pip_tools.cli.errors import CommandError
 from ros2_pip_tools.cli.graph import absolute, get_interface
@@ -39,6 +40,9 @@ class Playback:
         exclude: do not play these.
         remap: rules 'old:=new'.
         qos_overrides: YAML file of QoS by topic.
+        duration: how much of the bag to play [s of the bag], negative for all.
+        start_paused: wait for SPACE before the first message.
+        keyboard: whether SPACE pauses and resumes.
     """
 
     rate: float = 1.0
@@ -50,13 +54,17 @@ class Playback:
     exclude: Sequence[str] = ()
     remap: Sequence[str] = ()
     qos_overrides: Path | None = None
+    duration: float = -1.0
+    start_paused: bool = False
+    keyboard: bool = True
 
 
 def play(reader: Reader, playback: Playback) -> None:
     """Play an open bag to its end or until SIGINT or SIGTERM.
 
     Raises:
-        CommandError: nothing to play, or an offset beyond the bag's end.
+        CommandError: nothing to play, an offset beyond the bag's end, or a paused start without
+            a keyboard that could end it.
     """
     connections = _select(reader, playback)
     overrides = load_overrides(playback.qos_overrides)
@@ -66,7 +74,16 @@ def play(reader: Reader, playback: Playback) -> None:
             f'start offset {playback.start_offset:g} s is not within the bag of '
             f'{reader.duration * 1e-9:g} s'
         )
-    with stop_on_signals() as stop, _player_node(playback.remap) as node:
+    if playback.start_paused and not (playback.keyboard and sys.stdin.isatty()):
+        raise CommandError('a paused start needs a terminal, in which SPACE resumes')
+    end = None
+    if playback.duration >= 0:
+        end = begin + round(playback.duration * 1e9)
+    paused = threading.Event()
+    if playback.start_paused:
+        paused.set()
+    keys = space_toggles(paused) if playback.keyboard else contextlib.nullcontext()
+    with stop_on_signals() as stop, _player_node(playback.remap) as node, keys:
         made = [(item, _publisher(node, item, overrides)) for item in connections]
         topics = [(connection, publisher) for connection, publisher in made if publisher]
         if not topics:
@@ -78,7 +95,8 @@ def play(reader: Reader, playback: Playback) -> None:
         while not stop.is_set() and (playback.loop or rounds == 0):
             rounds += 1
             stop.wait(playback.delay)
-            _play_once(reader, topics, clock, begin, playback.rate, stop)
+            pace = Pace(begin, playback.rate, paused, stop)
+            _play_once(reader, topics, clock, begin, end, pace)
         if not stop.is_set():
             _flush([publisher for _, publisher in topics])
 
@@ -151,28 +169,21 @@ def _play_once(
     topics: list[tuple[Connection, Publisher]],
     clock: _Clock | None,
     begin: int,
-    rate: float,
-    stop: threading.Event,
+    end: int | None,
+    pace: Pace,
 ) -> None:
-    """Play from a time of the bag [ns] to its end."""
+    """Play from a time of the bag [ns] to another one, or to its end."""
     publishers = {connection.id: publisher for connection, publisher in topics}
     connections = [connection for connection, _ in topics]
     _publish_latched(reader, topics, begin)
-    started = time.monotonic()
-
-    def wait_until(nanoseconds: int) -> bool:
-        """Wait for a time of the bag; return whether to go on."""
-        ahead = (nanoseconds - begin) * 1e-9 / rate - (time.monotonic() - started)
-        return not (stop.wait(ahead) if ahead > 0 else stop.is_set())
-
     tick = begin
-    for connection, stamp, data in reader.messages(connections, start=begin):
+    for connection, stamp, data in reader.messages(connections, start=begin, stop=end):
         while clock is not None and tick <= stamp:
-            if not wait_until(tick):
+            if not pace.wait_until(tick):
                 return
             clock.publish(tick)
             tick += clock.step_ns
-        if not wait_until(stamp):
+        if not pace.wait_until(stamp):
             return
         publishers[connection.id].publish(bytes(data))
 

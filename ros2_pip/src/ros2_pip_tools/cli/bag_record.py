@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ros2_pip_tools.cli.bag_qos import from_publishers
+from ros2_pip_tools.cli.bag_writer import BagWriter
 from ros2_pip_tools.cli.errors import CommandError
 from ros2_pip_tools.cli.graph import absolute, get_interface, matching_qos
+from ros2_pip_tools.cli.interface import definition_file
 from ros2_pip_tools.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from rclpy.node import Node
-    from rosbags.rosbag2 import Writer
 
 _DISCOVERY_PERIOD = 0.1  # [s]
 _QUEUE_DEPTH = 100
@@ -38,6 +39,8 @@ class Recording:
         regex: record topics that match this too.
         exclude: record no topics that match this.
         use_sim_time: stamp the messages with /clock, not the system's time.
+        max_size: begin a new file after this many bytes of messages, 0 for never.
+        max_duration: begin a new file after this many seconds, 0 for never.
     """
 
     output: Path
@@ -47,6 +50,8 @@ class Recording:
     regex: str | None = None
     exclude: str | None = None
     use_sim_time: bool = False
+    max_size: int = 0
+    max_duration: int = 0
 
     def takes(self, topic: str) -> bool:
         """Return whether a topic is to be recorded."""
@@ -64,7 +69,15 @@ def record(recording: Recording) -> None:
         CommandError: the bag exists already or cannot be written.
     """
     with stop_on_signals() as stop, _recorder_node(recording) as node:
-        with _writer(recording) as writer:
+        with contextlib.closing(
+            BagWriter(
+                recording.output,
+                recording.storage,
+                recording.compression,
+                max_size=recording.max_size,
+                max_duration=recording.max_duration,
+            )
+        ) as writer:
             recorder = _Recorder(node, writer, recording)
             print(f'Recording into {recording.output}; end with Ctrl-C', flush=True)
             recorder.run(stop)
@@ -90,31 +103,10 @@ def _recorder_node(recording: Recording) -> Iterator[Node]:
         rclpy.try_shutdown()
 
 
-@contextlib.contextmanager
-def _writer(recording: Recording) -> Iterator[Writer]:
-    from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
-    from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
-
-    plugin = StoragePlugin[recording.storage.upper()]
-    mode = CompressionMode[recording.compression.upper()]
-    if mode == CompressionMode.STORAGE and plugin != StoragePlugin.MCAP:
-        raise CommandError('a storage preset profile needs the storage mcap')
-    try:
-        writer = Writer(recording.output, version=9, storage_plugin=plugin)
-        writer.set_compression(mode, CompressionFormat.ZSTD)
-        writer.open()
-    except (WriterError, OSError) as error:
-        raise CommandError(f'cannot write the bag {recording.output}: {error}') from error
-    try:
-        yield writer
-    finally:
-        writer.close()
-
-
 class _Recorder:
     """Subscribes to the topics as they appear and writes their messages."""
 
-    def __init__(self, node: Node, writer: Writer, recording: Recording) -> None:
+    def __init__(self, node: Node, writer: BagWriter, recording: Recording) -> None:
         self._node = node
         self._writer = writer
         self._recording = recording
@@ -148,20 +140,15 @@ class _Recorder:
     def _subscribe(self, topic: str, type_name: str, publishers: Sequence[Any]) -> None:
         message_type = get_interface(type_name)
         definition, type_hash = describe_type(type_name)
-        connection = self._writer.add_connection(
-            topic,
-            type_name,
-            msgdef=definition,
-            rihs01=type_hash,
-            offered_qos_profiles=from_publishers(publishers),
-        )
+        offers = from_publishers(publishers)
+        self._writer.add_topic(topic, type_name, definition, type_hash, offers)
         clock = self._node.get_clock()
 
         def write(data: bytes) -> None:
             stamp = clock.now().nanoseconds
             if stamp == 0:
                 return  # simulated time has not begun
-            self._writer.write(connection, stamp, data)
+            self._writer.write(topic, stamp, data)
             self.count += 1
 
         qos = matching_qos(self._node, topic, _QUEUE_DEPTH)
@@ -175,24 +162,14 @@ def describe_type(type_name: str) -> tuple[str, str]:
     Raises:
         CommandError: the type's definition is not installed.
     """
-    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-
-    def installed(name: str, suffix: str) -> str:
-        package, _, kind = name.split('/')
-        try:
-            folder = get_package_share_directory(package)
-            return Path(folder, 'msg', kind + suffix).read_text()
-        except (PackageNotFoundError, OSError) as error:
-            raise CommandError(f'no definition of {name} ({error})') from error
-
-    description = json.loads(installed(type_name, '.json'))
+    description = json.loads(definition_file(type_name, '.json').read_text())
     hashes = {item['type_name']: item['hash_string'] for item in description['type_hashes']}
     referenced = [
         item['type_name']
         for item in description['type_description_msg']['referenced_type_descriptions']
     ]
-    parts = [installed(type_name, '.msg')]
+    parts = [definition_file(type_name).read_text()]
     for name in referenced:
         package, _, kind = name.split('/')
-        parts.append(f'{_SEPARATOR}\nMSG: {package}/{kind}\n{installed(name, ".msg")}')
+        parts.append(f'{_SEPARATOR}\nMSG: {package}/{kind}\n{definition_file(name).read_text()}')
     return os.linesep.join(parts), hashes[type_name]

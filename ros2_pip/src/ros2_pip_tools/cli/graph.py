@@ -51,19 +51,30 @@ def command_node(use_sim_time: bool = False) -> Iterator[Node]:
 def spin_until(node: Node, condition: Callable[[], Any], timeout: float | None = None) -> Any:
     """Spin until the condition is true; return its value, the last one after the timeout."""
     import rclpy
+    from rclpy.executors import ExternalShutdownException
 
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         value = condition()
         if value or (end is not None and time.monotonic() >= end):
             return value
-        rclpy.spin_once(node, timeout_sec=0.05)
+        try:
+            rclpy.spin_once(node, timeout_sec=0.05)
+        except ExternalShutdownException:  # SIGTERM
+            raise SystemExit(143) from None
 
 
 def discovered(node: Node, look: Callable[[], Any], spin_time: float) -> Any:
     """Return what look() sees of the graph when the time for discovery is over."""
     spin_until(node, lambda: False, spin_time)
     return look()
+
+
+def full_node_names(node: Node, hidden: bool = False) -> list[str]:
+    """Return the sorted full names of the nodes that are known by now."""
+    found = node.get_node_names_and_namespaces()
+    names = sorted(f'{namespace.rstrip("/")}/{name}' for name, namespace in found)
+    return [name for name in names if hidden or not name.rpartition('/')[2].startswith('_')]
 
 
 def get_interface(name: str, kind: str = 'msg') -> Any:

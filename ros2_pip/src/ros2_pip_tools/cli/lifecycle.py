@@ -6,7 +6,14 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ros2_pip_tools.cli.errors import CommandError
-from ros2_pip_tools.cli.graph import absolute, command_node, get_interface, wait_for_result
+from ros2_pip_tools.cli.graph import (
+    absolute,
+    add_spin_time,
+    command_node,
+    discovered,
+    get_interface,
+    wait_for_result,
+)
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -18,7 +25,17 @@ def add_to(commands: Any) -> None:
     verbs = group.add_subparsers(metavar='verb', required=True)
     get = verbs.add_parser('get', help='print the state of a node')
     change = verbs.add_parser('set', help='trigger a transition')
-    for parser in (get, change):
+    transitions = verbs.add_parser('list', help='print the transitions that are possible now')
+    transitions.add_argument('-a', '--all', action='store_true', help='print all there are')
+    transitions.set_defaults(run=_transitions)
+    nodes = verbs.add_parser('nodes', help='print the lifecycle nodes')
+    nodes.add_argument('-a', '--all', action='store_true', help='hidden ones too')
+    nodes.add_argument(
+        '-c', '--count-nodes', action='store_true', help='print only how many there are'
+    )
+    add_spin_time(nodes)
+    nodes.set_defaults(run=_nodes)
+    for parser in (get, change, transitions):
         parser.add_argument('node')
         parser.add_argument('--timeout', type=float, default=60.0, metavar='S')
     change.add_argument('transition', help='configure, activate, deactivate, cleanup, shutdown')
@@ -27,8 +44,9 @@ def add_to(commands: Any) -> None:
 
 
 def _call(node: Node, options: argparse.Namespace, service: str, request: Any = None) -> Any:
+    name = service.replace('transition_graph', 'available_transitions')  # they share the type
     kind = get_interface(
-        'lifecycle_msgs/' + ''.join(word.capitalize() for word in service.split('_')), 'srv'
+        'lifecycle_msgs/' + ''.join(word.capitalize() for word in name.split('_')), 'srv'
     )
     client = node.create_client(kind, f'{absolute(options.node)}/{service}')
     if not client.wait_for_service(timeout_sec=min(options.timeout, 10.0)):
@@ -59,3 +77,29 @@ def _set(options: argparse.Namespace) -> None:
         if not _call(node, options, 'change_state', request).success:
             raise CommandError('Transitioning failed')
     print('Transitioning successful')
+
+
+def _transitions(options: argparse.Namespace) -> None:
+    service = 'get_transition_graph' if options.all else 'get_available_transitions'
+    with command_node() as node:
+        found = _call(node, options, service).available_transitions
+    for item in found:
+        print(
+            f'- {item.transition.label} [{item.transition.id}]\n'
+            f'\tStart: {item.start_state.label}\n\tGoal: {item.goal_state.label}'
+        )
+
+
+def _nodes(options: argparse.Namespace) -> None:
+    end, kind = '/get_state', 'lifecycle_msgs/srv/GetState'
+    with command_node() as node:
+        services = discovered(node, node.get_service_names_and_types, options.spin_time)
+    names = sorted(
+        name.removesuffix(end)
+        for name, types in services
+        if name.endswith(end) and kind in types and (options.all or '/_' not in name)
+    )
+    if options.count_nodes:
+        print(len(names))
+    elif names:
+        print('\n'.join(names))

@@ -9,18 +9,24 @@ from pathlib import Path
 
 from ros2_pip_tools.cli import (
     bag,
+    doctor,
+    interface,
     launch_files,
     lifecycle,
     node,
     packages,
     param,
     run_executable,
+    service,
     topic,
 )
 from ros2_pip_tools.cli.errors import CommandError
 from ros2_pip_tools.guard import refusal
 
-_GROUPS = (launch_files, run_executable, topic, node, param, lifecycle, bag, packages)
+_GROUPS = (
+    *(launch_files, run_executable, topic, service, node, param, lifecycle, bag),
+    *(interface, packages, doctor),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-import statistics
-import time
-from collections import deque
 from typing import Any
 
-from ros2_pip_tools.cli.errors import CommandError
+from ros2_pip_tools.cli import topic_pub, topic_statistics
 from ros2_pip_tools.cli.graph import (
     absolute,
     add_spin_time,
@@ -21,6 +17,7 @@ from ros2_pip_tools.cli.graph import (
     topic_type,
 )
 from ros2_pip_tools.cli.message_text import select, to_yaml
+from ros2_pip_tools.cli.topic_statistics import add_timeout, spin_while_messages
 
 
 def add_to(commands: Any) -> None:
@@ -36,18 +33,24 @@ def add_to(commands: Any) -> None:
     info.add_argument('-v', '--verbose', action='store_true', help='print nodes and QoS')
     add_spin_time(info)
     info.set_defaults(run=_info)
+    _add_looks(verbs)
     _add_echo(verbs)
-    hz = verbs.add_parser('hz', help='print the rate of a topic')
-    hz.add_argument('topic')
-    hz.add_argument('-w', '--window', type=int, default=10000, help='messages to average over')
-    _add_timeout(hz)
-    hz.set_defaults(run=_hz)
+    topic_statistics.add_to(verbs)
+    topic_pub.add_to(verbs)
 
 
-def _add_timeout(parser: Any) -> None:
-    parser.add_argument(
-        '--timeout', type=float, metavar='S', help='give up after this time without a message'
+def _add_looks(verbs: Any) -> None:
+    kind = verbs.add_parser('type', help="print a topic's type")
+    kind.add_argument('topic_name')
+    add_spin_time(kind)
+    kind.set_defaults(run=_type)
+    find = verbs.add_parser('find', help='print the topics of a type')
+    find.add_argument('topic_type', help="such as 'sensor_msgs/msg/Image'")
+    find.add_argument(
+        '-c', '--count-topics', action='store_true', help='print only how many there are'
     )
+    add_spin_time(find)
+    find.set_defaults(run=_find)
 
 
 def _add_echo(verbs: Any) -> None:
@@ -61,7 +64,7 @@ def _add_echo(verbs: Any) -> None:
     echo.add_argument('-l', '--truncate-length', type=int, default=128, help='of long values')
     echo.add_argument('--qos-reliability', choices=['reliable', 'best_effort'])
     echo.add_argument('--qos-durability', choices=['transient_local', 'volatile'])
-    _add_timeout(echo)
+    add_timeout(echo)
     echo.set_defaults(run=_echo)
 
 
@@ -70,6 +73,21 @@ def _list(options: argparse.Namespace) -> None:
         topics = discovered(node, node.get_topic_names_and_types, options.spin_time)
     for name, types in sorted(topics):
         print(f'{name} [{", ".join(types)}]' if options.show_types else name)
+
+
+def _type(options: argparse.Namespace) -> None:
+    with command_node() as node:
+        print(topic_type(node, absolute(options.topic_name), options.spin_time))
+
+
+def _find(options: argparse.Namespace) -> None:
+    with command_node() as node:
+        topics = discovered(node, node.get_topic_names_and_types, options.spin_time)
+    found = sorted(name for name, types in topics if options.topic_type in types)
+    if options.count_topics:
+        print(len(found))
+    elif found:
+        print('\n'.join(found))
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -119,49 +137,4 @@ def _echo(options: argparse.Namespace) -> None:
         if options.qos_durability:
             qos.durability = DurabilityPolicy[options.qos_durability.upper()]
         node.create_subscription(message_type, topic, show, qos)
-        _spin_while_messages(node, lambda: count, topic, options)
-
-
-def _spin_while_messages(node: Any, count: Any, topic: str, options: argparse.Namespace) -> None:
-    """Spin until interrupted, until the first message with --once, or until a timeout."""
-    once = getattr(options, 'once', False)
-    while True:
-        before = count()
-        spin_until(node, lambda seen=before: count() > seen, options.timeout)
-        if count() == before:
-            raise CommandError(f"no message on '{topic}' within {options.timeout:g} s")
-        if once:
-            return
-
-
-def _hz(options: argparse.Namespace) -> None:
-    topic = absolute(options.topic)
-    times: deque[float] = deque(maxlen=options.window + 1)
-    reported = time.monotonic()
-    count = 0
-
-    def receive(_data: bytes) -> None:
-        nonlocal count, reported
-        count += 1
-        now = time.monotonic()
-        times.append(now)
-        if now - reported >= 1.0 and len(times) > 1:
-            reported = now
-            print(_rate(times), flush=True)
-
-    with command_node() as node:
-        message_type = get_interface(topic_type(node, topic, options.timeout))
-        qos = matching_qos(node, topic, depth=100)
-        node.create_subscription(message_type, topic, receive, qos, raw=True)
-        _spin_while_messages(node, lambda: count, topic, options)
-
-
-def _rate(times: deque[float]) -> str:
-    """Return the statistics of a window of arrival times [s]."""
-    stamps = list(times)
-    gaps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
-    rate = len(gaps) / (stamps[-1] - stamps[0])
-    return (
-        f'average rate: {rate:.3f}\n\tmin: {min(gaps):.3f}s max: {max(gaps):.3f}s '
-        f'std dev: {statistics.pstdev(gaps):.5f}s window: {len(gaps)}'
-    )
+        spin_while_messages(node, lambda: count, topic, options)
