@@ -6,7 +6,8 @@ The dataclass declares the ROS parameters with descriptors, validates them, writ
     python -m sim_perception.ros.parameters              print the tables
     python -m sim_perception.ros.parameters --write DIR  write the YAML files
 
-``parameter_fields`` has what declares and checks, ``parameter_text`` what writes.
+``parameter_fields`` has what declares and checks, ``parameter_text`` what writes,
+``shared_parameters`` the fields that several nodes have.
 """
 
 from __future__ import annotations
@@ -15,67 +16,18 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
 
 from sim_perception.autolabel.config import MODES, REFINERS
+from sim_perception.ros import shared_parameters as shared
 from sim_perception.ros.parameter_fields import parameter
 from sim_perception.ros.parameter_text import parameter_table, parameter_yaml
-
-
-def _autostart() -> Any:
-    return parameter(True, 'configure and activate without a lifecycle manager', read_at='start')
-
-
-def _frame_prefix() -> Any:
-    return parameter(
-        '',
-        "goes before the names of frames in these parameters, such as 'robot1/'; a name with a "
-        'leading slash stays as it is',
-    )
-
-
-def _precision() -> Any:
-    return parameter(
-        'auto', 'number type of the network', choices=('auto', 'float32', 'bfloat16', 'float16')
-    )
-
-
-def _threads() -> Any:
-    return parameter(0, "CPU threads of the network; 0 keeps PyTorch's choice", low=0, high=256)
-
-
-def _class_map(default: str) -> Any:
-    return parameter(
-        default,
-        "classes of the detector by the taxonomy's names, 'theirs=ours, ...'; names that are "
-        'equal need no entry',
-    )
-
-
-def _tf_timeout() -> Any:
-    return parameter(0.1, 'longest wait for the transform of a frame, seconds', low=0.0, high=10.0)
-
-
-def _jump_threshold() -> Any:
-    return parameter(
-        1.0,
-        'stamps that go back by more than this start afresh, by less are dropped, seconds',
-        low=0.0,
-        high=3600.0,
-    )
-
-
-def _input_timeout() -> Any:
-    return parameter(
-        3.0, 'seconds without data after which diagnostics warn', low=0.1, high=3600.0
-    )
 
 
 @dataclasses.dataclass(frozen=True)
 class SimulatorParameters:
     """Parameters of the ``simulator`` node."""
 
-    autostart: bool = _autostart()
+    autostart: bool = shared.autostart()
     scenario: str = parameter(
         'target', 'name of a scenario in config/scenarios, or the path of a YAML file'
     )
@@ -118,21 +70,17 @@ class SimulatorParameters:
 class DepthSegmentationParameters:
     """Parameters of the ``depth_segmentation`` node."""
 
-    autostart: bool = _autostart()
+    autostart: bool = shared.autostart()
     checkpoint: str = parameter('', 'checkpoint folder; empty is the one that is shipped')
-    device: str = parameter('auto', "'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'")
+    device: str = shared.device()
     backend: str = parameter(
         'torch',
         "what runs the network; 'onnxruntime' needs a checkpoint with model.onnx",
         choices=('torch', 'onnxruntime'),
     )
-    precision: str = _precision()
-    threads: int = _threads()
-    image_transport: str = parameter(
-        'raw',
-        "'raw' takes camera/image_raw, 'compressed' takes camera/image_raw/compressed",
-        choices=('raw', 'compressed'),
-    )
+    precision: str = shared.precision()
+    threads: int = shared.threads()
+    image_transport: str = shared.image_transport()
     points_stride: int = parameter(
         2,
         'every n-th pixel and row becomes a point of ~/points',
@@ -160,16 +108,16 @@ class DepthSegmentationParameters:
         "the robot's frame, whose motion ~/odometry is; without its transform it is the camera's",
         frame=True,
     )
-    frame_prefix: str = _frame_prefix()
-    jump_threshold: float = _jump_threshold()
-    input_timeout: float = _input_timeout()
+    frame_prefix: str = shared.frame_prefix()
+    jump_threshold: float = shared.jump_threshold()
+    input_timeout: float = shared.input_timeout()
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackerParameters:
     """Parameters of the ``tracker`` node."""
 
-    autostart: bool = _autostart()
+    autostart: bool = shared.autostart()
     input: str = parameter(
         'detections_3d',
         "'detections_3d' takes vision_msgs/Detection3DArray on detections, 'detections_2d' takes "
@@ -180,17 +128,12 @@ class TrackerParameters:
     network: str = parameter(
         '', "checkpoint folder for input 'network'; empty is the shipped models/permanence"
     )
-    device: str = parameter(
-        'auto', "device of the network: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1'"
+    device: str = shared.device(
+        "device of the network: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1'"
     )
-    precision: str = _precision()
-    threads: int = _threads()
-    image_transport: str = parameter(
-        'raw',
-        "images of input 'network': 'raw' takes camera/image_raw, 'compressed' takes "
-        'camera/image_raw/compressed',
-        choices=('raw', 'compressed'),
-    )
+    precision: str = shared.precision()
+    threads: int = shared.threads()
+    image_transport: str = shared.image_transport("images of input 'network': ")
     cameras: tuple[str, ...] = parameter(
         ('camera',),
         'names of the cameras: their topics are NAME/image_raw and NAME/camera_info and, of '
@@ -233,17 +176,13 @@ class TrackerParameters:
         'empty is their own',
         frame=True,
     )
-    frame_prefix: str = _frame_prefix()
-    class_map: str = _class_map(
+    frame_prefix: str = shared.frame_prefix()
+    class_map: str = shared.class_map(
         'person=pedestrian, bicycle=cyclist, motorcycle=cyclist, bus=truck, van=car'
     )
-    min_score: float = parameter(0.1, 'weaker detections are not used', low=0.0, high=1.0)
-    min_visibility: float = parameter(
-        0.2,
-        "detections with a hypothesis 'visibility' below it are not used: the simulator's truth "
-        'has hidden objects, too',
-        low=0.0,
-        high=1.0,
+    min_score: float = shared.min_score(0.1, 'not used', 'configure')
+    min_visibility: float = shared.min_visibility(
+        0.2, "not used: the simulator's truth has hidden objects, too", 'configure'
     )
     spawn_score: float = parameter(
         -1.0,
@@ -279,9 +218,9 @@ class TrackerParameters:
         low=1,
         high=1000,
     )
-    tf_timeout: float = _tf_timeout()
-    jump_threshold: float = _jump_threshold()
-    input_timeout: float = _input_timeout()
+    tf_timeout: float = shared.tf_timeout()
+    jump_threshold: float = shared.jump_threshold()
+    input_timeout: float = shared.input_timeout()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'cameras', tuple(self.cameras))
@@ -291,7 +230,7 @@ class TrackerParameters:
 class AutoLabelerParameters:
     """Parameters of the ``auto_labeler`` node."""
 
-    autostart: bool = _autostart()
+    autostart: bool = shared.autostart()
     shape_checkpoint: str = parameter(
         '', 'checkpoint folder of the shape space; empty is the shipped models/shape_car'
     )
@@ -318,19 +257,11 @@ class AutoLabelerParameters:
         'models/depth_segmentation',
     )
     image_transport: str = parameter(
-        'raw', 'which image topic mono and fused take', choices=('raw', 'compressed')
+        'raw', 'which image topic mono and fused take', choices=shared.TRANSPORTS
     )
-    class_map: str = _class_map('van=car')
-    min_score: float = parameter(
-        0.3, 'weaker detections are not labelled', low=0.0, high=1.0, read_at='always'
-    )
-    min_visibility: float = parameter(
-        0.3,
-        "detections with a hypothesis 'visibility' below it are not labelled",
-        low=0.0,
-        high=1.0,
-        read_at='always',
-    )
+    class_map: str = shared.class_map('van=car')
+    min_score: float = shared.min_score(0.3, 'not labelled')
+    min_visibility: float = shared.min_visibility(0.3, 'not labelled')
     time_budget: float = parameter(
         0.2,
         'seconds per frame after which no further object is begun, the largest come first',
@@ -339,22 +270,10 @@ class AutoLabelerParameters:
         read_at='always',
     )
     mirrors: bool = parameter(False, 'boxes as wide as the car with its mirrors')
-    level_frame: str = parameter(
-        'base_link', 'frame with z up that moves with the robot; labels are in it', frame=True
-    )
-    fixed_frame: str = parameter(
-        'odom',
-        "frame that stands still, for removing the robot's motion from scans with a column "
-        "'time' and for exports; empty removes none",
-        frame=True,
-    )
-    frame_prefix: str = _frame_prefix()
-    sync_slop: float = parameter(
-        0.06,
-        'detections and points whose stamps differ by more do not belong together, seconds',
-        low=0.0,
-        high=1.0,
-    )
+    level_frame: str = shared.level_frame('labels')
+    fixed_frame: str = shared.fixed_frame(' and for exports')
+    frame_prefix: str = shared.frame_prefix()
+    sync_slop: float = shared.sync_slop('detections and points')
     export_folder: str = parameter(
         'auto_labels',
         'where the service ~/export writes; a folder per call is made in it',
@@ -363,16 +282,16 @@ class AutoLabelerParameters:
     keep_frames: int = parameter(
         600, 'the newest labelled frames that are kept for ~/export', low=1, high=100000
     )
-    tf_timeout: float = _tf_timeout()
-    jump_threshold: float = _jump_threshold()
-    input_timeout: float = _input_timeout()
+    tf_timeout: float = shared.tf_timeout()
+    jump_threshold: float = shared.jump_threshold()
+    input_timeout: float = shared.input_timeout()
 
 
 @dataclasses.dataclass(frozen=True)
 class Detector3dParameters:
     """Parameters of the ``detector_3d`` node."""
 
-    autostart: bool = _autostart()
+    autostart: bool = shared.autostart()
     points: str = parameter(
         'lidar',
         "what shows where things are: 'lidar' takes lidar/points, 'depth' takes depth/image of "
@@ -384,38 +303,19 @@ class Detector3dParameters:
         'checkpoint folder; empty is the shipped models/detector3d, or models/detector3d_camera '
         "for points 'depth'",
     )
-    device: str = parameter('auto', "'auto' (a GPU where there is one), 'cpu', 'cuda', 'cuda:1'")
-    threads: int = _threads()
-    image_transport: str = parameter(
-        'raw',
-        "'raw' takes camera/image_raw, 'compressed' takes camera/image_raw/compressed, 'none' "
-        'does without images: only camera/camera_info is needed',
-        choices=('raw', 'compressed', 'none'),
+    device: str = shared.device()
+    threads: int = shared.threads()
+    image_transport: str = shared.image_transport(
+        none='does without images: only camera/camera_info is needed'
     )
-    min_score: float = parameter(
-        0.3, 'weaker detections are left out', low=0.0, high=1.0, read_at='always'
-    )
-    level_frame: str = parameter(
-        'base_link',
-        'frame with z up that moves with the robot; detections are in it',
-        frame=True,
-    )
-    fixed_frame: str = parameter(
-        'odom',
-        "frame that stands still, for removing the robot's motion from scans with a column "
-        "'time'; empty removes none",
-        frame=True,
-    )
-    frame_prefix: str = _frame_prefix()
-    sync_slop: float = parameter(
-        0.06,
-        'images and points whose stamps differ by more do not belong together, seconds',
-        low=0.0,
-        high=1.0,
-    )
-    tf_timeout: float = _tf_timeout()
-    jump_threshold: float = _jump_threshold()
-    input_timeout: float = _input_timeout()
+    min_score: float = shared.min_score(0.3, 'left out')
+    level_frame: str = shared.level_frame('detections')
+    fixed_frame: str = shared.fixed_frame()
+    frame_prefix: str = shared.frame_prefix()
+    sync_slop: float = shared.sync_slop('images and points')
+    tf_timeout: float = shared.tf_timeout()
+    jump_threshold: float = shared.jump_threshold()
+    input_timeout: float = shared.input_timeout()
 
 
 #: The parameters of every node, by the node's default name.
