@@ -78,13 +78,17 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(Encoder):
-    """The encoder up to its last 320-wide stage; the classifier's head is left out."""
+    """The encoder up to its last 320-wide stage; the classifier's head is left out.
+
+    Args:
+        pretrained: start from ImageNet weights; see ``load_imagenet_weights``.
+    """
 
     channels = (16, 24, 40, 112, 320)
     mean = (127.0, 127.0, 127.0)
     std = (128.0, 128.0, 128.0)
 
-    def __init__(self) -> None:
+    def __init__(self, pretrained: bool = False) -> None:
         super().__init__()
         self._conv_stem = SameConv2d(3, STEM_CHANNELS, 3, 2)
         self._bn0: nn.Module = nn.BatchNorm2d(STEM_CHANNELS, eps=BATCH_NORM_EPS)
@@ -101,6 +105,8 @@ class EfficientNetLite0(Encoder):
                 width = stage.channels
             self._stage_ends.append(len(blocks))
         self._blocks = nn.ModuleList(blocks)
+        if pretrained:
+            self.load_imagenet_weights()
 
     def forward(self, image: Tensor, count: int = STAGE_COUNT) -> list[Tensor]:
         """Return ``count`` feature maps at strides 2, 4, ... of a normalised (B, 3, H, W) image.
