@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .events import ExecutionComplete
 from .launch_description_entity import LaunchDescriptionEntity
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ class Action(LaunchDescriptionEntity):
 
     def visit(self, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
         """Execute the action if its condition holds, and tell who wants to know."""
-        from .events import ExecutionComplete
-
         if self.__condition is not None and not self.__condition.evaluate(context):
             return None
         try:

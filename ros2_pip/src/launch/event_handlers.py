@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .action import Action
 from .event import Event
 from .event_handler import BaseEventHandler
 from .events import ExecutionComplete, Shutdown
@@ -13,7 +14,6 @@ from .some_entities_type import SomeEntitiesType
 from .utilities import normalize_to_list_of_entities
 
 if TYPE_CHECKING:
-    from .action import Action
     from .launch_context import LaunchContext
 
 __all__ = [
@@ -121,8 +121,6 @@ class OnExecutionComplete(OnActionEventBase):
     """Takes the completion of an action."""
 
     def __init__(self, *, target_action: Any = None, on_completion: Any, **kwargs) -> None:
-        from .action import Action
-
         super().__init__(
             action_matcher=target_action,
             on_event=on_completion,
