@@ -53,7 +53,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ('camera', 'warm_up'),
     ),
     'training': (
-        ('cards', 'engine', 'losses', 'metrics', 'pictures'),
+        ('cards', 'losses', 'metrics', 'pictures'),
+        ('engine',),
         ('datasets', 'simulation'),
         ('evaluation',),
         ('tasks',),

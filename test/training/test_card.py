@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from training.cards.depth_segmentation import write_card
+import pytest
+import yaml
+
+from sim_perception.models.checkpoint import CARD, CONFIG, METRICS
+from training.cards.writer import write_card
 from training.engine.config import TrainConfig
 
 
@@ -13,16 +19,36 @@ def run(data: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {'parameters': 1, 'step': 2, 'samples': 3, 'command': 'train', 'config': config} | more
 
 
+MODELS = Path(__file__).parents[2] / 'models'
+SHAPES = {'shape_car', 'shape_car_sdf'}
+
+
+@pytest.mark.parametrize('name', sorted({path.name for path in MODELS.iterdir()} - SHAPES))
+def test_shipped_cards_are_those_of_their_metrics(name: str) -> None:
+    folder = MODELS / name
+    metrics = json.loads((folder / METRICS).read_text())
+    network = yaml.safe_load((folder / CONFIG).read_text())['network']
+    assert write_card(network, metrics) == (folder / CARD).read_text()
+
+
+def test_a_network_without_sentences_has_a_card_all_the_same() -> None:
+    text = write_card('new_network', {'training': run({})})
+    assert text.startswith('# new_network\n\n0.00 M parameters. The weights are')
+    assert 'Run 1 of 1: 2 steps, 16 random samples out of 3.' in text
+
+
 def test_all_runs_count_for_what_a_network_has_seen():
     clips = [{'spec': 'kitti_stereo:DIR'}]
     first = run({'bags': ['data/a']})
     adapted = run({'bags': [], 'real_clips': clips}, earlier=first)
-    text = write_card({'training': adapted})
+    text = write_card('depth_segmentation', {'training': adapted})
     assert 'simulated images with their exact truth and unlabelled real images' in text
     assert 'kitti_stereo:DIR' in text
     assert 'Run 2 of 2' in text
-    assert 'simulated images and their exact truth alone' in write_card({'training': first})
-    video = write_card({'training': run({'real_clips': clips})})
+    assert 'simulated images and their exact truth alone' in write_card(
+        'depth_segmentation', {'training': first}
+    )
+    video = write_card('depth_segmentation', {'training': run({'real_clips': clips})})
     assert 'simulated' not in video.split('## Training')[0]
 
 
@@ -31,11 +57,12 @@ def test_results_of_another_checkpoint_stand_below_the_own_ones():
     other = {'task': 'depth_segmentation', 'frames': 4, 'abs_rel': 0.5}
     moved = {'task': 'visual_odometry', 'frames': 3, 'translation_error_percent': 7.125}
     text = write_card(
+        'depth_segmentation',
         {
             'training': run({'bags': ['data/a']}),
             'evaluations': {'bag:x': own, 'camvid:y': own, 'visual_odometry bag:x': moved},
             'beside': {'source': {'bag:x': other}},
-        }
+        },
     )
     lines = text.splitlines()
     row = next(i for i, line in enumerate(lines) if line.startswith('| `bag:x` | 4 | 0.250'))

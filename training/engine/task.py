@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +12,9 @@ from torch import Tensor, nn
 
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from sim_perception.models.registry import name_of
 from sim_perception.taxonomy import Taxonomy
+from training.cards.writer import write_card
 from training.engine.config import ConfigError, OptimizerConfig, TrainConfig
 from training.engine.sampler import TrainingData
 
@@ -89,11 +90,6 @@ class NetworkTask(Task):
     preprocess: PreprocessConfig
     _earlier: dict[str, Any] | None = None
 
-    @staticmethod
-    @abstractmethod
-    def card(metrics: Mapping[str, Any]) -> str:
-        """Return the checkpoint's Markdown card from its ``metrics.json``."""
-
     def go_on_from(self, folder: Path, network: str) -> None:
         """Take all weights of an earlier checkpoint of this network (``model.init``).
 
@@ -116,7 +112,7 @@ class NetworkTask(Task):
             taxonomy=self.taxonomy,
             preprocess=self.preprocess.to_dict(),
             metrics=metrics,
-            card=self.card(metrics),
+            card=write_card(name_of(self.model), metrics),
         )
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
-from training.cards.depth_segmentation import write_card
+from training.cards.writer import write_card
 from training.datasets.sample import DatasetError
 from training.engine.command import command_line
 from training.evaluation.depth_segmentation.scoring import evaluate_engine
@@ -291,9 +291,6 @@ def report(
 
 def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | None) -> None:
     """Add a result to the checkpoint's metrics and rewrite its card."""
-    from training.cards.detector3d import detector3d_card
-    from training.cards.permanence import permatrack_card
-
     loaded = load_checkpoint(checkpoint)
     metrics = loaded.metrics
     name = spec if result['task'] == 'depth_segmentation' else f'{result["task"]} {spec}'
@@ -303,9 +300,7 @@ def _keep(checkpoint: Path, spec: str, result: dict[str, Any], beside: Path | No
         found = load_checkpoint(beside).metrics.get('evaluations', {})
         if name in found:
             metrics.setdefault('beside', {}).setdefault(beside.name, {})[name] = found[name]
-    cards = {'permanence': permatrack_card, 'detector3d': detector3d_card}
-    write = cards.get(loaded.name, write_card)
-    card = write(metrics) if 'training' in metrics else None
+    card = write_card(loaded.name, metrics) if 'training' in metrics else None
     update_checkpoint(checkpoint, metrics=metrics, card=card)
 
 

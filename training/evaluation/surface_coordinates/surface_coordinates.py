@@ -9,7 +9,7 @@ from typing import Any, cast
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
-from training.cards.surface_coordinates import surface_coordinates_card
+from training.cards.writer import write_card
 from training.datasets.objects.crops import CropFolder
 from training.engine.command import command_line
 from training.evaluation.surface_coordinates.scores import score_crops
@@ -51,5 +51,5 @@ def evaluate_surface_coordinates(
     if record:
         metrics = dict(loaded.metrics)
         metrics['evaluations'] = {**metrics.get('evaluations', {}), report['data']: report}
-        update_checkpoint(checkpoint, metrics=metrics, card=surface_coordinates_card(metrics))
+        update_checkpoint(checkpoint, metrics=metrics, card=write_card(loaded.name, metrics))
     return report

@@ -21,7 +21,6 @@ from sim_perception.models.depth_segmentation import (
 )
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.cards.depth_segmentation import write_card
 from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.engine.sampler import TrainingData
 from training.engine.task import Batch, NetworkTask, with_slow_encoder
@@ -58,7 +57,6 @@ class DepthSegmentationTask(NetworkTask):
 
     name: ClassVar[str] = 'depth_segmentation'
     model: DepthSegmentationNet
-    card = staticmethod(write_card)
     network: ClassVar[str] = 'depth_segmentation'
     data_settings: ClassVar[type[DataConfig]] = DataConfig
     loss_settings: ClassVar[type[LossConfig]] = LossConfig

@@ -18,7 +18,6 @@ from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.detector3d import GEOMETRY, Detector3dNet, Detector3dOutput
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.cards.detector3d import detector3d_card
 from training.datasets.objects.clouds import cloud_source
 from training.engine.config import ConfigError, Section, TrainConfig, validated
 from training.engine.task import Batch, NetworkTask, take_encoder
@@ -52,7 +51,6 @@ class Detector3dTask(NetworkTask):
 
     name: ClassVar[str] = 'detector3d'
     model: Detector3dNet
-    card = staticmethod(detector3d_card)
 
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()

@@ -23,7 +23,6 @@ from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.permanence import PermanenceNet, PermanenceOutput
 from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.cards.permanence import permatrack_card
 from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.engine.task import Batch, NetworkTask, with_slow_encoder
 from training.evaluation.permanence.scores import score_bags
@@ -71,7 +70,6 @@ class PermaTrackTask(NetworkTask):
 
     name: ClassVar[str] = 'permatrack'
     model: PermanenceNet
-    card = staticmethod(permatrack_card)
 
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()

@@ -23,7 +23,6 @@ from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesOutput,
 )
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.cards.surface_coordinates import surface_coordinates_card
 from training.datasets.objects.crops import CropFolder
 from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.engine.task import (
@@ -61,7 +60,6 @@ class SurfaceCoordinatesTask(NetworkTask):
 
     name: ClassVar[str] = 'surface_coordinates'
     model: SurfaceCoordinatesNet
-    card = staticmethod(surface_coordinates_card)
 
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
