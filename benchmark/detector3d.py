@@ -16,9 +16,9 @@ from rich.table import Table
 from sim_perception.inference.detector3d import Detector3dEngine
 from training.engine.command import command_line
 from training.evaluation.autolabel.autolabel import open_scenes
-from training.evaluation.detector3d.detector3d import DetectorScores
 from training.evaluation.detector3d.evaluate import THRESHOLD, source_of
-from training.evaluation.evaluate import frames_of
+from training.evaluation.detector3d.scores import DetectorScores
+from training.evaluation.report import frames_of
 
 AUTO, TRUE = Path('models/detector3d'), Path('models/detector3d_true')
 DATA = 'sim:target:320000-320011'

@@ -22,11 +22,11 @@ from training.datasets.kitti.tracking import from_vehicle
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
 from training.datasets.sample import DatasetError
 from training.engine.command import command_line
-from training.evaluation.autolabel.autolabel import confidence as autolabel_confidence
-from training.evaluation.autolabel.autolabel import evaluate_autolabel, open_scenes
 from training.evaluation.autolabel.compare import Compared, Population, compare, scores
 from training.evaluation.autolabel.confidence import fit_confidence
-from training.evaluation.autolabel.evaluate import calibrate_any
+from training.evaluation.autolabel.autolabel import confidence as autolabel_confidence
+from training.evaluation.autolabel.autolabel import evaluate_autolabel, open_scenes
+from training.evaluation.calibrate import calibrate_any
 
 CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)
 SIZE = (4.0, 1.8, 1.5)

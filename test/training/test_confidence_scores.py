@@ -23,7 +23,7 @@ from sim_perception.types import Camera, DepthSegmentation, Frame
 from training.datasets.sample import DatasetError, Sample
 from training.evaluation.depth_segmentation.calibrate import Evidence, calibrate, errors, fit
 from training.evaluation.depth_segmentation.confidence import ConfidenceScores
-from training.evaluation.depth_segmentation.scoring import evaluate_engine
+from training.evaluation.depth_segmentation.scores import evaluate_engine
 from training.evaluation.specs import EvaluationData
 from training.metrics import Reliability, Sparsification
 

@@ -15,7 +15,7 @@ from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, points_in_box
 from training.datasets.sample import DatasetError
 from training.engine.config import ConfigError, load_config
-from training.evaluation.detector3d.detector3d import score_scenes
+from training.evaluation.detector3d.scores import score_scenes
 from training.tasks import build_task
 from training.tasks.detector3d.data import Detector3dData, Detector3dDataConfig
 from training.tasks.detector3d.scenes import (

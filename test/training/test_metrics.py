@@ -8,7 +8,7 @@ import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from training.datasets.sample import DatasetError
-from training.evaluation.depth_segmentation.scoring import static_abs_rel
+from training.evaluation.depth_segmentation.scores import static_abs_rel
 from training.metrics import ConfusionMatrix, DepthMetrics, best_constant, grid_median_prior
 from training.metrics.depth import garg_mask
 

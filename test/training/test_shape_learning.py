@@ -23,7 +23,7 @@ from training.datasets.sample import DatasetError
 from training.engine.config import ConfigError, TrainConfig
 from training.engine.loop import fit
 from training.evaluation.shape.evaluate import evaluate_shape
-from training.evaluation.shape.shape import (
+from training.evaluation.shape.scores import (
     load_shape,
     nearest_member,
     parse_cars,

@@ -20,7 +20,7 @@ from sim_perception.taxonomy import load_taxonomy
 from training.commands import cli
 from training.engine.config import ConfigError, load_config
 from training.evaluation.specs import open_spec
-from training.evaluation.translation.translation import Judge, evaluate_translator
+from training.evaluation.translation.evaluate import Judge, evaluate_translator
 from training.examples.translation_pictures import main as translation_pictures
 from training.metrics.domain_gap import ENOUGH, DomainGap
 from training.simulation.translate import Translator

@@ -18,7 +18,7 @@ from training.datasets.sample import DatasetError
 from training.datasets.simulated.rendered import parse_seeds
 from training.engine.config import ConfigError, load_config
 from training.engine.state import list_states, load_state
-from training.evaluation.evaluate import evaluate_depth_segmentation as evaluate
+from training.evaluation.report import evaluate_depth_segmentation as evaluate
 from training.evaluation.specs import open_spec
 from training.tasks.train import train
 

@@ -18,7 +18,7 @@ from sim_perception.models.depth_segmentation import (
 )
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.sample import DatasetError
-from training.evaluation.visual_odometry.visual_odometry import (
+from training.evaluation.visual_odometry.evaluate import (
     evaluate_odometry,
     odometry_errors,
     open_posed,

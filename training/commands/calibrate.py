@@ -23,6 +23,6 @@ def calibrate(
     Of a depth_segmentation network that is two numbers, of a shape space the weights of what
     its labels' confidence rests on.
     """
-    from training.evaluation.autolabel.evaluate import calibrate_any as run
+    from training.evaluation.calibrate import calibrate_any as run
 
     run(checkpoint, data, limit=limit)

@@ -36,7 +36,7 @@ def autolabel(
     refine: Refine = 'fit',
 ) -> None:
     """Score automatic 3D labels against true boxes."""
-    from training.evaluation.autolabel.evaluate import evaluate_labels as run
+    from training.evaluation.calibrate import evaluate_labels as run
 
     run(
         data,

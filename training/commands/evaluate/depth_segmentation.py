@@ -40,7 +40,7 @@ def depth_segmentation(
     ] = None,
 ) -> None:
     """Score depth, classes and their confidence, beside naive priors."""
-    from training.evaluation.evaluate import evaluate_depth_segmentation as run
+    from training.evaluation.report import evaluate_depth_segmentation as run
 
     run(
         checkpoint,

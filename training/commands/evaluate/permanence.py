@@ -17,6 +17,6 @@ def permanence(
     record: Record = False,
 ) -> None:
     """Score what the permanence network sees and recalls, without a tracker."""
-    from training.evaluation.evaluate import evaluate_permanence as run
+    from training.evaluation.report import evaluate_permanence as run
 
     run(checkpoint, data, json_file=json_file, device=device, record=record)

@@ -18,8 +18,8 @@ def surface_coordinates(
     record: Record = False,
 ) -> None:
     """Score masks, object coordinates, size, distance and heading on crops with truth."""
-    from training.evaluation.evaluate import print_scores
-    from training.evaluation.surface_coordinates.surface_coordinates import (
+    from training.evaluation.report import print_scores
+    from training.evaluation.surface_coordinates.evaluate import (
         evaluate_surface_coordinates as run,
     )
 

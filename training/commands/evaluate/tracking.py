@@ -49,7 +49,7 @@ def tracking(
     device: Device = 'auto',
 ) -> None:
     """Score the tracker by TrackEval, and by what becomes of hidden objects."""
-    from training.evaluation.evaluate import evaluate_tracking as run
+    from training.evaluation.report import evaluate_tracking as run
 
     run(
         data,

@@ -24,6 +24,6 @@ def translation(
     device: Device = 'auto',
 ) -> None:
     """Score whether translated images still show the scene, and how real they look."""
-    from training.evaluation.evaluate import evaluate_translation as run
+    from training.evaluation.report import evaluate_translation as run
 
     run(checkpoint, data, judge, real=real, json_file=json_file, limit=limit, device=device)

@@ -18,6 +18,6 @@ def visual_odometry(
     record: Record = False,
 ) -> None:
     """Score the camera's motion from frame to frame against true poses."""
-    from training.evaluation.evaluate import evaluate_visual_odometry as run
+    from training.evaluation.report import evaluate_visual_odometry as run
 
     run(checkpoint, data, json_file=json_file, limit=limit, device=device, record=record)

@@ -10,14 +10,14 @@ from typing import Any
 from sim_perception.autolabel.labeler import load_labeler
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.engine.command import command_line
+from training.evaluation.autolabel.compare import Compared, Population
+from training.evaluation.autolabel.confidence import fit_confidence
 from training.evaluation.autolabel.autolabel import (
     CHECKPOINT,
     config_of,
     label_scenes,
     open_scenes,
 )
-from training.evaluation.autolabel.compare import Compared, Population
-from training.evaluation.autolabel.confidence import fit_confidence
 
 MODE = 'mono'
 _NOISES = (0.0, 0.05)

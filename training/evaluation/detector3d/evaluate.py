@@ -9,8 +9,8 @@ from sim_perception.inference.detector3d import Detector3dEngine
 from training.datasets.objects.clouds import cloud_source
 from training.datasets.sample import DatasetError
 from training.evaluation.autolabel.autolabel import open_scenes
-from training.evaluation.detector3d.detector3d import Source, score_scenes
-from training.evaluation.evaluate import frames_of, report
+from training.evaluation.detector3d.scores import Source, score_scenes
+from training.evaluation.report import frames_of, report
 
 #: Low: average precision looks at all recalls.
 THRESHOLD = 0.05

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sim_perception.models.checkpoint import CARD, load_checkpoint, update_checkpoint
-from training.evaluation.shape.shape import F_SCORE_DISTANCE, FINE_DISTANCE, load_shape
-from training.evaluation.shape.shape import evaluate_shape as evaluate
+from training.evaluation.shape.scores import F_SCORE_DISTANCE, FINE_DISTANCE, load_shape
+from training.evaluation.shape.scores import evaluate_shape as evaluate
 from training.pictures.shapes import draw_paths, pairs_of_families
 
 SHIPPED = (Path('models/shape_car'), Path('models/shape_car_sdf'))

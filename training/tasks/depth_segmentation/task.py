@@ -24,7 +24,7 @@ from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
 from training.engine.sampler import TrainingData
 from training.engine.task import Batch, NetworkTask, with_slow_encoder
-from training.evaluation.depth_segmentation.scoring import evaluate_engine
+from training.evaluation.depth_segmentation.scores import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
 from training.pictures.images import picture_grid

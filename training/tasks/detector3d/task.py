@@ -22,7 +22,7 @@ from training.datasets.objects.clouds import cloud_source
 from training.engine.config import ConfigError, Section, TrainConfig, validated
 from training.engine.task import Batch, NetworkTask, take_encoder
 from training.evaluation.autolabel.autolabel import open_scenes
-from training.evaluation.detector3d.detector3d import score_scenes
+from training.evaluation.detector3d.scores import score_scenes
 from training.losses import centre_focal, weighted_l1
 from training.tasks.detector3d.data import (
     Detector3dData,

@@ -18,7 +18,7 @@ from sim_perception.simulator.catalogue import FAMILIES
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.objects.shapes import MIRRORS, CarSample, Solid, draw_cars
 from training.engine.command import command_line
-from training.evaluation.shape.shape import F_SCORE_DISTANCE, score_shapes
+from training.evaluation.shape.scores import F_SCORE_DISTANCE, score_shapes
 from training.pictures.shapes import draw_members, draw_paths, pairs_of_families
 from training.tasks.shape_pca.fit import fit_pca
 

@@ -26,7 +26,7 @@ from sim_perception.taxonomy import load_taxonomy
 from training.datasets.objects.shapes import MIRRORS, CarSample, distance_samples, draw_cars
 from training.engine.config import ConfigError, Section, TrainConfig, validated
 from training.engine.task import Batch, Task, training_metrics
-from training.evaluation.shape.shape import parse_cars, score_shapes
+from training.evaluation.shape.scores import parse_cars, score_shapes
 from training.pictures.shapes import draw_members
 from training.tasks.shape_pca.fit import shape_prior
 

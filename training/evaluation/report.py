@@ -17,9 +17,9 @@ from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.cards.writer import write_card
 from training.datasets.sample import DatasetError
 from training.engine.command import command_line
-from training.evaluation.depth_segmentation.scoring import evaluate_engine
+from training.evaluation.depth_segmentation.scores import evaluate_engine
 from training.evaluation.specs import open_spec
-from training.evaluation.visual_odometry.visual_odometry import evaluate_odometry, open_posed
+from training.evaluation.visual_odometry.evaluate import evaluate_odometry, open_posed
 
 T = TypeVar('T')
 
@@ -133,7 +133,7 @@ def evaluate_translation(
         DatasetError: for unusable data.
         CheckpointError: for an unusable checkpoint.
     """
-    from training.evaluation.translation.translation import Judge, evaluate_translator
+    from training.evaluation.translation.evaluate import Judge, evaluate_translator
     from training.simulation.translate import Translator
 
     data = open_spec(spec, limit)
