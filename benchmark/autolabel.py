@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.evaluation.autolabel.autolabel import CHECKPOINT, evaluate_autolabel
+from training.evaluation.autolabel.evaluate import CHECKPOINT, evaluate_autolabel
 from training.evaluation.autolabel.refiners import compare_refiners
 
 KEYS = (

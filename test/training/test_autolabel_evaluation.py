@@ -24,8 +24,8 @@ from training.datasets.sample import DatasetError
 from training.engine.command import command_line
 from training.evaluation.autolabel.compare import Compared, Population, compare, scores
 from training.evaluation.autolabel.confidence import fit_confidence
-from training.evaluation.autolabel.autolabel import confidence as autolabel_confidence
-from training.evaluation.autolabel.autolabel import evaluate_autolabel, open_scenes
+from training.evaluation.autolabel.evaluate import confidence as autolabel_confidence
+from training.evaluation.autolabel.evaluate import evaluate_autolabel, open_scenes
 from training.evaluation.calibrate import calibrate_any
 
 CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sim_perception.autolabel.labeler import COORDINATES
 from sim_perception.models.checkpoint import load_checkpoint
-from training.evaluation.autolabel.autolabel import CHECKPOINT, evaluate_autolabel
+from training.evaluation.autolabel.evaluate import CHECKPOINT, evaluate_autolabel
 from training.evaluation.report import frames_of, print_scores
 
 

@@ -26,7 +26,7 @@ from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
 from training.datasets.bags.open_bags import expand
 from training.datasets.objects.crops import CropFolder
 from training.engine.command import command_line
-from training.evaluation.autolabel.autolabel import evaluate_autolabel
+from training.evaluation.autolabel.evaluate import evaluate_autolabel
 from training.evaluation.surface_coordinates.scores import score_crops
 from training.labelling.crops import CropJob, crops
 from training.labelling.frames import LabelJob

@@ -16,7 +16,7 @@ from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.datasets.sample import DatasetError
 from training.engine.command import command_line
 from training.evaluation.autolabel.compare import Compared, Population
-from training.evaluation.autolabel.autolabel import config_of, label_scenes, open_scenes
+from training.evaluation.autolabel.evaluate import config_of, label_scenes, open_scenes
 
 F64 = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.engine.command import command_line
 from training.evaluation.autolabel.compare import Compared, Population
 from training.evaluation.autolabel.confidence import fit_confidence
-from training.evaluation.autolabel.autolabel import (
+from training.evaluation.autolabel.evaluate import (
     CHECKPOINT,
     config_of,
     label_scenes,

@@ -8,7 +8,7 @@ from typing import Any
 from sim_perception.inference.detector3d import Detector3dEngine
 from training.datasets.objects.clouds import cloud_source
 from training.datasets.sample import DatasetError
-from training.evaluation.autolabel.autolabel import open_scenes
+from training.evaluation.autolabel.evaluate import open_scenes
 from training.evaluation.detector3d.scores import Source, score_scenes
 from training.evaluation.report import frames_of, report
 

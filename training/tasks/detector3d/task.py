@@ -21,7 +21,7 @@ from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.datasets.objects.clouds import cloud_source
 from training.engine.config import ConfigError, Section, TrainConfig, validated
 from training.engine.task import Batch, NetworkTask, take_encoder
-from training.evaluation.autolabel.autolabel import open_scenes
+from training.evaluation.autolabel.evaluate import open_scenes
 from training.evaluation.detector3d.scores import score_scenes
 from training.losses import centre_focal, weighted_l1
 from training.tasks.detector3d.data import (
@@ -113,7 +113,7 @@ class Detector3dTask(NetworkTask):
         """Score the present weights on evaluation SPECs by name; keys are ``name/score``.
 
         Args:
-            data: see ``training.evaluation.autolabel.autolabel.open_scenes``.
+            data: see ``training.evaluation.autolabel.evaluate.open_scenes``.
             limit: greatest number of frames of each.
         """
         source = cloud_source(self.data_config.points, self.data_config.depth_checkpoint)
