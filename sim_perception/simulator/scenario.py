@@ -230,6 +230,8 @@ class Scenario(_Model):
     truth_range_m: Annotated[float, Field(ge=1, le=500)] = 100.0
     street: Street = Street()
     roadside: Roadside = Roadside()
+    things: dict[str, Annotated[Span, BeforeValidator(_Bounds(0, 400))]] = {}
+    """Labelled things on the sidewalks, per kilometre; names are of ``content.things``."""
     traffic: Traffic = Traffic()
     ego: Ego = Ego()
     weather: Weather = Weather()
@@ -246,6 +248,8 @@ class Scenario(_Model):
             values.pop('replay')
         if self.roadside == Roadside():
             values.pop('roadside')
+        if not self.things:
+            values.pop('things')
         for section, names in _LATER_FIELDS.items():
             part = getattr(self, section)
             for name in names:

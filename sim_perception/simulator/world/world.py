@@ -18,6 +18,7 @@ from sim_perception.simulator.world.dressing import Dresser
 from sim_perception.simulator.world.population import Population, build_fleet, crossing_gaps
 from sim_perception.simulator.world.posing import Poser
 from sim_perception.simulator.world.roadside import Roadside
+from sim_perception.simulator.world.things import Things
 
 
 class World:
@@ -43,6 +44,7 @@ class World:
         Dresser(scenario, self.layout, assembly, season).dress()
         Roadside(scenario, self.layout, assembly, season).dress()
         self.traffic = _populate(scenario, self.layout, assembly)
+        Things(scenario, self.layout, assembly, season).dress()
         self.scene = Scene(
             Assets(tuple(assembly.meshes), materials, textures),
             assembly.instances(),
