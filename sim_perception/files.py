@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat
 from dataclasses import dataclass, field
@@ -127,6 +128,33 @@ def parse_json(text: str, where: Path | str) -> Any:
         raise FileError(f'{where} is nested too deeply for JSON of this program') from error
     except ValueError as error:
         raise FileError(f'{where} is not valid JSON: {error}') from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is whole or absent, whenever the process or the machine stops.
+
+    Raises:
+        OSError: for a full disk and the like; an earlier file of that name is then still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        with partial.open('wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as a JSON file, atomically.
+
+    Raises:
+        OSError: see ``write_atomically``.
+    """
+    write_atomically(path, (json.dumps(value, indent=1) + '\n').encode())
 
 
 def mapping(value: Any, where: Path | str) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.files import read_json
+from sim_perception.files import read_json, write_json
 from sim_perception.types import Box3D, Camera, FloatArray, ShapeLabel
 
 Array = npt.NDArray[np.floating]
@@ -63,27 +61,9 @@ def pose_covariance(label: ShapeLabel) -> FloatArray:
     return full.reshape(-1)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is whole or absent, whenever the process or the machine stops.
-
-    Raises:
-        OSError: for a full disk and the like; an earlier file of that name is then still there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        with partial.open('wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_frame(frame: LabelledFrame, path: Path) -> None:
     """Write a labelled frame as JSON, atomically."""
-    write_atomically(path, (json.dumps(to_json(frame), indent=1) + '\n').encode())
+    write_json(path, to_json(frame))
 
 
 def read_frame(path: Path) -> LabelledFrame:

@@ -26,8 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sim_perception.autolabel.records import write_atomically
-from sim_perception.files import FileError, mapping, read_json
+from sim_perception.files import FileError, mapping, read_json, write_json
 from sim_perception.models.checkpoint import MANIFEST, load_checkpoint
 from sim_perception.models.shape import ShapePca
 from sim_perception.simulator.simulation import Simulation
@@ -171,4 +170,4 @@ def _claim(job: CropJob) -> None:
             )
         return
     facts = {'fingerprint': job.fingerprint, 'command': command_line(), **asdict(job)}
-    write_atomically(path, (json.dumps(facts, indent=1) + '\n').encode())
+    write_json(path, facts)

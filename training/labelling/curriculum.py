@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sim_perception.autolabel.records import write_atomically
+from sim_perception.files import write_json
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
@@ -128,7 +128,7 @@ def curriculum(
             row['control'] = {'learnt_from': learnt, **scores}
         report['rounds'].append(row)
         if json_file is not None:
-            write_atomically(json_file, (json.dumps(report, indent=1) + '\n').encode())
+            write_json(json_file, report)
     print_rounds(report['rounds'], console or Console())
     return report
 

@@ -21,7 +21,8 @@ from sim_perception.autolabel.labeler import (
     needs_points,
     write_evidence,
 )
-from sim_perception.autolabel.records import LabelledFrame, write_atomically, write_frame
+from sim_perception.autolabel.records import LabelledFrame, write_frame
+from sim_perception.files import write_atomically
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapeModel
 from sim_perception.taxonomy import load_taxonomy

@@ -6,7 +6,6 @@ and the same command goes on from there.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +26,8 @@ from rich.progress import (
 from rich.table import Table
 
 from sim_perception.autolabel.export import EXPORTS, finish_export
-from sim_perception.autolabel.records import LabelledFrame, read_frame, write_atomically
-from sim_perception.files import mapping, read_json
+from sim_perception.autolabel.records import LabelledFrame, read_frame
+from sim_perception.files import mapping, read_json, write_json
 from sim_perception.taxonomy import load_taxonomy
 from training.engine.command import command_line
 from training.labelling.frames import LabelJob, label_part, open_job
@@ -84,9 +83,7 @@ def label(
     formats = [name for name in job.formats if name in EXPORTS]
     finish_export(formats, frames, Path(job.bag).name, load_taxonomy(), Path(job.out))
     summary = summarise(frames)
-    write_atomically(
-        Path(job.out) / 'summary.json', (json.dumps(summary, indent=1) + '\n').encode()
-    )
+    write_json(Path(job.out) / 'summary.json', summary)
     return summary
 
 
@@ -105,7 +102,7 @@ def claim(job: LabelJob) -> None:
             )
         return
     facts = {'fingerprint': job.fingerprint, 'command': command_line(), **asdict(job)}
-    write_atomically(path, (json.dumps(facts, indent=1) + '\n').encode())
+    write_json(path, facts)
 
 
 def share_shapes(

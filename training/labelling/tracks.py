@@ -7,7 +7,6 @@ when all are there, frames are finished again one by one, so that a killed run c
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,12 +22,8 @@ from sim_perception.autolabel.labeler import (
     Sighting,
     read_evidence,
 )
-from sim_perception.autolabel.records import (
-    LabelledFrame,
-    read_frame,
-    write_atomically,
-    write_frame,
-)
+from sim_perception.autolabel.records import LabelledFrame, read_frame, write_frame
+from sim_perception.files import write_json
 from sim_perception.tracking.detections import DetectionArrays
 from sim_perception.tracking.tracker import Tracker
 from sim_perception.types import ShapeLabel
@@ -71,7 +66,7 @@ def label_tracks(job: LabelJob, names: Sequence[str]) -> int:
         frame = frames[number]
         labels = [renewed.get((number, k), label) for k, label in enumerate(frame.labels)]
         write_frame(replace(frame, labels=tuple(labels)), _tracked(job, frame.name))
-    write_atomically(_done(job), (json.dumps(rows, indent=1) + '\n').encode())
+    write_json(_done(job), rows)
     return len(renewed)
 
 

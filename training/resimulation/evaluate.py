@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from sim_perception.autolabel.records import write_atomically
+from sim_perception.files import write_json
 from sim_perception.geometry.boxes import iou_2d, project_box
 from sim_perception.geometry.transforms import invert
 from sim_perception.simulator.drive import read_drive
@@ -89,7 +88,7 @@ def evaluate_resimulation(
     scores = {'frames': len(numbers), **scores}
     record = {'command': command_line(), **scores}
     if json_file is not None:
-        write_atomically(json_file, (json.dumps(record, indent=1) + '\n').encode())
+        write_json(json_file, record)
     _print(scores, console or Console())
     return record
 

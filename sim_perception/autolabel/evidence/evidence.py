@@ -15,7 +15,8 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.evidence.initialise import Candidate
 from sim_perception.autolabel.fit.kernels import Evidence
 from sim_perception.autolabel.fit.refine import evenly
-from sim_perception.autolabel.records import RecordError, write_atomically
+from sim_perception.autolabel.records import RecordError
+from sim_perception.files import write_atomically
 from sim_perception.geometry.lidar_frame import PreparedFrame
 
 F64 = npt.NDArray[np.float64]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sim_perception.autolabel.export.base import IMAGES, ExportFrame, LabelExport
-from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.autolabel.surfaces import Mask
-from sim_perception.files import read_json
+from sim_perception.files import read_json, write_atomically
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import ShapeLabel
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.export.base import ExportFrame, LabelExport
-from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.autolabel.records import LabelledFrame
+from sim_perception.files import write_atomically
 from sim_perception.geometry.boxes import box_corners
 from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, transform_points

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from sim_perception.autolabel.export.base import ExportFrame, LabelExport
-from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.autolabel.records import LabelledFrame
+from sim_perception.files import write_atomically
 from sim_perception.models.shape import Surface
 from sim_perception.types import ShapeLabel
 

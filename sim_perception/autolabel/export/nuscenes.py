@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.export.base import LabelExport
-from sim_perception.autolabel.records import LabelledFrame, write_atomically
+from sim_perception.autolabel.records import LabelledFrame
+from sim_perception.files import write_json
 from sim_perception.geometry.transforms import invert, to_quaternion
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import ShapeLabel
@@ -58,7 +58,7 @@ def write_nuscenes(
         folder: for ``category.json`` and so on.
     """
     for name, rows in tables(frames, scene, taxonomy).items():
-        write_atomically(folder / f'{name}.json', (json.dumps(rows, indent=1) + '\n').encode())
+        write_json(folder / f'{name}.json', rows)
 
 
 def tables(frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy) -> dict[str, Rows]:

@@ -32,7 +32,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sim_perception.autolabel.records import write_atomically
+from sim_perception.files import write_atomically
 from sim_perception.models.surface_coordinates import COORDINATE_REACH
 from training.datasets.sample import DatasetError
 
