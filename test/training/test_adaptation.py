@@ -83,6 +83,20 @@ def images(tmp_path_factory) -> Path:
     return folder
 
 
+def make_stereo(folder: Path) -> Path:
+    """Two pairs that show a textured wall 5 m away."""
+    rng = np.random.default_rng(1)
+    wall = cv2.GaussianBlur(rng.integers(0, 256, (80, 240, 3), np.uint8), (0, 0), 1.0)
+    for side, shift in (('left', 0), ('right', 10)):
+        (folder / side).mkdir(parents=True)
+        for number in range(2):
+            image = wall[:, 20 + shift : 220 + shift]
+            cv2.imwrite(str(folder / side / f'{number}.png'), image)
+    (folder / 'calib.txt').write_text('P0: 100 0 100 0 0 100 40 0 0 0 1 0\n'
+                                      'P1: 100 0 100 -50 0 100 40 0 0 0 1 0\n')  # fmt: skip
+    return folder
+
+
 def settings(bag: Path, images: Path, output: Path) -> list[str]:
     return [
         *TINY,
@@ -118,6 +132,25 @@ def test_every_loss_reaches_the_network(bag, images, tmp_path):
     assert without == []
     for value in result['terms'].values():
         assert torch.isfinite(value)
+
+
+def test_stereo_pairs_teach_depth_and_no_classes(bag, images, tmp_path):
+    pairs = make_stereo(tmp_path / 'pairs')
+    changes = [
+        *settings(bag, images, tmp_path),
+        *('data.bags=[]', 'data.clips=[]', 'data.real_clips=[]', 'data.real_images=[]'),
+        *(f'data.real_stereo=[{{spec: "kitti_stereo:{pairs}"}}]', 'model.uncertainty=false'),
+        'loss.balanced=1',
+    ]
+    task = build_task(load_config('guda', changes)).train()
+    result = task(batch_of(task))
+    assert set(result['terms']) == {
+        *('stereo_silog', 'stereo_gradient', 'stereo_balanced', 'stereo_normals')
+    }
+    result['loss'].backward()
+    assert task.model.depth.head.weight.grad.abs().sum() > 0
+    assert task.model.semantic.head.weight.grad is None
+    assert task.pictures(batch_of(task), result['outputs']).keys() == {'real_stereo'}
 
 
 def test_diagnosing_changes_nothing_and_tells_gradients(bag, images, tmp_path):

@@ -22,7 +22,9 @@ from training.datasets.bags.lidar import CameraLidarBag
 from training.datasets.images.folders import ImageFolder, camvid
 from training.datasets.images.video import VideoFile
 from training.datasets.kitti.stereo import KittiStereo, read_calibration
+from training.datasets.kitti.stereo_images import open_stereo
 from training.datasets.sample import IGNORE, DatasetError
+from training.datasets.sources import SourceConfig
 
 DATA = Path(__file__).parents[2] / '../shared/data'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')
@@ -158,6 +160,28 @@ def test_bad_stereo(tmp_path: Path) -> None:
     (sequence / 'calib.txt').write_text(f'{rows}\n{rows}\n')
     with pytest.raises(DatasetError, match='must lie to the right'):
         KittiStereo(sequence)
+
+
+def test_both_images_of_a_pair_teach_depth(tmp_path: Path) -> None:
+    make_stereo(tmp_path / 'sequence', True, count=3)
+    config = SourceConfig(spec=f'kitti_stereo:{tmp_path / "sequence"}', frames='1-2')
+    images = open_stereo(config)
+    assert len(images) == 4
+    # the left image's first columns and the right one's last have no match
+    for index, columns in ((2, slice(150, None)), (3, slice(None, 150))):
+        found = images[index]
+        known = np.isfinite(found.depth)
+        assert known[:, columns].mean() > 0.9
+        ratio = found.depth[known] * DISPARITY / (FOCAL * BASELINE)
+        assert np.mean(np.abs(ratio - 1) < 0.03) > 0.999
+        assert (found.semantic == IGNORE).all()
+    left, right = images[0].image, images[1].image
+    np.testing.assert_array_equal(left[:, DISPARITY:], right[:, :-DISPARITY])
+
+
+def test_other_sources_are_no_stereo(folder: Path) -> None:
+    with pytest.raises(DatasetError, match='has no stereo pairs'):
+        open_stereo(SourceConfig(spec=f'images:{folder / "train"}'))
 
 
 # LiDAR bags ---------------------------------------------------------------------------------

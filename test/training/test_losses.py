@@ -8,7 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
+from training.losses import (
+    balanced_log_error,
+    bootstrapped_cross_entropy,
+    gradient_matching,
+    silog,
+)
 
 
 def random_case(seed: int, shape: tuple[int, ...] = (2, 9, 11)):
@@ -56,6 +61,22 @@ def test_gradient_matching_is_its_formula():
     assert gradient_matching(prediction, target, valid, scales=3).item() == pytest.approx(expected)
 
 
+def test_balanced_error_is_the_mean_over_ranges_of_depth():
+    rng = np.random.default_rng(3)
+    # 900 pixels at 3 m, 100 at 50 m: bins of half an octave
+    truth = np.concatenate([np.full(900, 3.0), np.full(100, 50.0)]).reshape(1, 20, 50)
+    error = np.where(truth < 10, 0.1, 0.5) * rng.choice([-1, 1], truth.shape)
+    valid = torch.ones(truth.shape, dtype=torch.bool)
+    log_truth = torch.from_numpy(np.log(truth))
+    loss = balanced_log_error(log_truth + torch.from_numpy(error), log_truth, valid)
+    assert loss.item() == pytest.approx((0.1 + 0.5) / 2)
+    # a handful of pixels is no range of its own
+    valid[truth > 10] = False
+    valid.view(-1)[-5:] = True
+    few = balanced_log_error(log_truth + torch.from_numpy(error), log_truth, valid)
+    assert few.item() == pytest.approx(0.1)
+
+
 def test_cross_entropy_takes_the_hardest_pixels_of_each_image():
     generator = torch.Generator().manual_seed(2)
     logits = torch.randn((2, 5, 6, 7), generator=generator, dtype=torch.float64)
@@ -86,9 +107,9 @@ def test_plain_cross_entropy_equals_torch():
     )
 
 
-@pytest.mark.parametrize('loss', [silog, gradient_matching])
+@pytest.mark.parametrize('loss', [silog, gradient_matching, balanced_log_error])
 def test_depth_gradients_match_finite_differences(loss):
-    prediction, target, valid = random_case(4, (2, 5, 6))
+    prediction, target, valid = random_case(4, (2, 6, 9))
     prediction.requires_grad_(True)
     assert torch.autograd.gradcheck(lambda p: loss(p, target, valid), (prediction,))
 
@@ -103,7 +124,7 @@ def test_cross_entropy_gradient_matches_finite_differences():
     )
 
 
-@pytest.mark.parametrize('loss', [silog, gradient_matching])
+@pytest.mark.parametrize('loss', [silog, gradient_matching, balanced_log_error])
 def test_images_without_truth_do_not_count(loss):
     prediction, target, valid = random_case(6)
     valid[1] = False

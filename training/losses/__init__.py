@@ -1,7 +1,7 @@
 """Training losses: plain functions of tensors, each averaged over images."""
 
 from training.losses.cross_entropy import bootstrapped_cross_entropy
-from training.losses.depth import gradient_matching, silog
+from training.losses.depth import balanced_log_error, gradient_matching, silog
 from training.losses.matching import match_loss
 from training.losses.normals import normal_loss
 from training.losses.objects import centre_focal, visibility_focal, weighted_l1
@@ -11,6 +11,7 @@ from training.losses.uncertainty import laplace_nll
 from training.losses.velocity import velocity_loss
 
 __all__ = [
+    'balanced_log_error',
     'bootstrapped_cross_entropy',
     'centre_focal',
     'edge_aware_smoothness',

@@ -6,6 +6,8 @@ the mean over accumulated micro-batches equals the loss of the whole batch.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,37 @@ def silog(
     # sqrt has an infinite slope at 0; the small constant keeps a perfect prediction finite.
     value = (mean_square - lambda_ * square_mean).clamp(min=0).add(_TINY).sqrt()
     return mean_over_images(value, count)
+
+
+def balanced_log_error(
+    log_prediction: Tensor, log_target: Tensor, valid: Tensor, per_octave: int = 2
+) -> Tensor:
+    """Mean absolute log error in which every range of depth counts alike.
+
+    Most pixels of a street are near; a mean over pixels lets far depth shrink towards the middle
+    almost for free. Here the mean is taken over bins of depth, each the mean of its pixels.
+
+    Args:
+        log_prediction: (N, H, W) logarithm of the predicted depth.
+        log_target: (N, H, W) logarithm of the true depth; any value where invalid.
+        valid: (N, H, W) bool.
+        per_octave: bins per doubling of the true depth, the first one from 1 m down, the last
+            one from 64 m up.
+
+    Returns:
+        Scalar, averaged over images.
+    """
+    last = 6 * per_octave  # log2 of 64 m
+    bins = (log_target / math.log(2) * per_octave).long().clamp(0, last)
+    bins = torch.where(valid, bins, last + 1).flatten(1)
+    error = torch.where(valid, log_prediction - log_target, 0.0).abs().flatten(1)
+    zeros = error.new_zeros(len(error), last + 2)
+    count = zeros.scatter_add(1, bins, torch.ones_like(error))[:, :-1]
+    total = zeros.scatter_add(1, bins, error)[:, :-1]
+    # a bin of a few stray pixels does not speak for its depth
+    filled = (count >= 16).to(error.dtype)
+    value = (total / count.clamp(min=1) * filled).sum(1) / filled.sum(1).clamp(min=1)
+    return mean_over_images(value, filled.sum(1))
 
 
 def gradient_matching(

@@ -26,7 +26,12 @@ from training.engine.sampler import TrainingData
 from training.engine.task import Batch, NetworkTask, with_slow_encoder
 from training.evaluation.depth_segmentation.scores import evaluate_engine
 from training.evaluation.specs import open_spec
-from training.losses import bootstrapped_cross_entropy, gradient_matching, silog
+from training.losses import (
+    balanced_log_error,
+    bootstrapped_cross_entropy,
+    gradient_matching,
+    silog,
+)
 from training.pictures.images import picture_grid
 from training.tasks.depth_segmentation.data import BagImages, DataConfig, LabelledData
 
@@ -37,6 +42,8 @@ class LossConfig(Section):
     silog: float = Field(default=1.0, ge=0)
     silog_lambda: float = Field(default=0.85, ge=0, le=1)
     gradient: float = Field(default=0.25, ge=0)
+    balanced: float = Field(default=0.0, ge=0)
+    """Mean absolute log error in which every range of depth counts alike."""
     cross_entropy: float = Field(default=0.5, ge=0)
     hardest: float = Field(default=0.3, gt=0, le=1)
     """Fraction of every image's pixels that the cross-entropy looks at."""
@@ -186,6 +193,8 @@ class DepthSegmentationTask(NetworkTask):
                 class_weights=cast(Tensor, self.class_weights) if loss.class_weights else None,
             ),
         }
+        if loss.balanced:
+            terms['balanced'] = balanced_log_error(log_depth, log_truth, valid)
         return terms, {'log_depth': log_depth, 'logits': logits}
 
     def pictures(

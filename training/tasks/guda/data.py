@@ -1,8 +1,9 @@
 """Mixed batches of simulated and real images: what sim-to-real adaptation trains on.
 
-A sample has up to four parts, each a dictionary of tensors: ``virtual`` (a simulated image with
+A sample has up to five parts, each a dictionary of tensors: ``virtual`` (a simulated image with
 truth), ``virtual_clip`` (three simulated frames with truth and poses), ``real_clip`` (three real
-frames) and ``real_image`` (a real image without any label). Real labels are never read.
+frames), ``real_stereo`` (a real image with the depth that its stereo partner tells) and
+``real_image`` (a real image without any label). Real labels are never read.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sim_perception.inference.preprocess import (
 )
 from training.datasets.clips import Clip, Clips
 from training.datasets.kitti.stereo import stereo_depth
+from training.datasets.kitti.stereo_images import open_stereo
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.sources import SourceConfig, open_clips, open_images
 from training.datasets.views.appearance import (
@@ -36,7 +38,7 @@ from training.datasets.views.clip import clip_view, turned
 from training.datasets.views.views import GeometryConfig
 from training.tasks.depth_segmentation.data import BagImages, DataConfig, LabelledData
 
-PARTS = ('virtual', 'virtual_clip', 'real_clip', 'real_image')
+PARTS = ('virtual', 'virtual_clip', 'real_clip', 'real_stereo', 'real_image')
 
 
 class AdaptationDataConfig(DataConfig):
@@ -46,6 +48,8 @@ class AdaptationDataConfig(DataConfig):
     """Simulated bags of consecutive frames, with poses; as ``bags``."""
     real_clips: list[SourceConfig] = Field(default_factory=list)
     """Real recordings for photometric self-supervision."""
+    real_stereo: list[SourceConfig] = Field(default_factory=list)
+    """Real stereo pairs: where both images' matches agree, they teach depth like truth."""
     real_images: list[SourceConfig] = Field(default_factory=list)
     """Real images for pseudo-labels."""
     turn: float = Field(default=0.0, ge=0, le=15)
@@ -55,7 +59,7 @@ class AdaptationDataConfig(DataConfig):
     real_geometry: GeometryConfig | None = None
     """Views of real images; as ``geometry`` if left out. The size must be the same."""
     real_clip_geometry: GeometryConfig | None = None
-    """Views of real clips, of any size; as ``real_geometry`` if left out."""
+    """Views of real clips and stereo pairs, of any size; as ``real_geometry`` if left out."""
     real_appearance: AppearanceConfig = AppearanceConfig(
         filter=0.0, fog=0.0, shadow=0.0, cutout=0.1, noise=0.2, blur=0.2, jpeg=0.2, strength=0.7
     )
@@ -131,6 +135,19 @@ class MixedData:
                 opened = [open_clips(source) for source in sources]
                 weights = [source.weight for source in sources]
                 self._clips[part] = opened, WeightedChoice([len(c) for c in opened], weights)
+        self._stereo: list[LabelledData] = []
+        if config.real_stereo:
+            as_real = config.model_copy(
+                update={
+                    'geometry': self.real_clip_geometry,
+                    'appearance': config.real_appearance,
+                }
+            )
+            opened_pairs = [open_stereo(source) for source in config.real_stereo]
+            self._stereo = [LabelledData(pairs, as_real, preprocess) for pairs in opened_pairs]
+            self._choose_stereo = WeightedChoice(
+                [len(pairs) for pairs in self._stereo], [s.weight for s in config.real_stereo]
+            )
         self._images: list[Any] = [open_images(source) for source in config.real_images]
         self._choose_image = (
             WeightedChoice([len(i) for i in self._images], [s.weight for s in config.real_images])
@@ -139,12 +156,13 @@ class MixedData:
         )
         if self._virtual is not None:
             self._length = len(self._virtual)
-        elif self._clips or self._images:
+        elif self._clips or self._stereo or self._images:
             clips = (len(c) for opened, _ in self._clips.values() for c in opened)
-            self._length = sum(clips) + sum(len(i) for i in self._images)
+            self._length = sum(clips) + sum(len(i) for i in (*self._stereo, *self._images))
         else:
             raise DatasetError(
-                'no training data: name data.bags, data.clips, data.real_clips or data.real_images'
+                'no training data: name data.bags, data.clips, data.real_clips, '
+                'data.real_stereo or data.real_images'
             )
 
     def __len__(self) -> int:
@@ -162,6 +180,9 @@ class MixedData:
             if part == 'real_clip':
                 index = self._focal_index.get(number, -1)
                 parts[part]['focal_index'] = torch.tensor(index)
+        if self._stereo:
+            number, place = self._choose_stereo.draw(rng)
+            parts['real_stereo'] = self._stereo[number].sample(place, rng)
         if self._choose_image is not None:
             number, place = self._choose_image.draw(rng)
             parts['real_image'] = self._image(self._images[number][place], rng)

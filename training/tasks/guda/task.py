@@ -186,10 +186,15 @@ class GudaTask(DepthSegmentationTask):
         predictions = self._predict(batch)
         weighted: dict[str, tuple[float, Tensor]] = {}
         outputs: dict[str, Tensor] = {}
-        for part in ('virtual', 'virtual_clip'):
+        for part, prefix in (
+            ('virtual', ''),
+            ('virtual_clip', 'clip_'),
+            ('real_stereo', 'stereo_'),
+        ):
             if part in predictions:
                 terms, drawn = self._virtual(predictions[part], batch[part])
-                prefix = '' if part == 'virtual' else 'clip_'
+                if part == 'real_stereo':
+                    del terms['cross_entropy']  # stereo tells no classes
                 for name, term in terms.items():
                     weighted[prefix + name] = (getattr(self.loss_config, name), term)
                 outputs.update({f'{part}/{key}': value for key, value in drawn.items()})
