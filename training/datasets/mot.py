@@ -1,18 +1,21 @@
 """MOTChallenge folders: ``seqinfo.ini``, ``det/det.txt`` and ``gt/gt.txt`` of each sequence.
 
 Rows of detections are ``frame,-1,left,top,width,height,score,...``, rows of the truth
-``frame,id,left,top,width,height,counts,class,visibility``; frames count from 1.
+``frame,id,left,top,width,height,counts,class,visibility``; frames count from 1. In the truth of
+2015 there are no classes (-1): all are pedestrians.
 """
 
 from __future__ import annotations
 
 import configparser
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.files import FileError, natural_key, read_text, safe_name
 from training.datasets.sample import DatasetError
 
 Array = npt.NDArray[np.float64]
@@ -20,6 +23,9 @@ PEDESTRIAN = 1
 """The class that is evaluated."""
 LIKE_PEDESTRIANS = (2, 7, 8, 12)
 """On vehicles, standing still, distractors, reflections: tracks on them cost nothing."""
+_CLASSES = range(1, 14)
+_NO_CLASS = -1
+_MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class MotSequence:
     """One sequence; frames count from 0 here.
 
     Attributes:
-        name: of the sequence.
+        name: of the sequence, safe as a file's name.
         frames: how many.
         rate: frames per second.
         width, height: of the images, pixels.
@@ -60,11 +66,17 @@ def read_mot(folder: Path | str) -> list[MotSequence]:
         DatasetError: if there is none, or a file is absent or malformed.
     """
     folder = Path(folder)
-    here = [folder] if (folder / 'seqinfo.ini').exists() else sorted(folder.glob('*/'))
+    below = sorted(folder.glob('*/'), key=lambda path: natural_key(path.name))
+    here = [folder] if (folder / 'seqinfo.ini').exists() else below
     found = [path for path in here if (path / 'seqinfo.ini').exists()]
     if not found:
         raise DatasetError(f'{folder} is no MOT folder: no seqinfo.ini in it or right below it')
-    return [read_sequence(path) for path in found]
+    sequences = [read_sequence(path) for path in found]
+    names = [sequence.name for sequence in sequences]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise DatasetError(f'{folder} has several sequences named {", ".join(sorted(twice))}')
+    return sequences
 
 
 def read_sequence(folder: Path) -> MotSequence:
@@ -73,25 +85,30 @@ def read_sequence(folder: Path) -> MotSequence:
     Raises:
         DatasetError: if a file is absent or malformed.
     """
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string((folder / 'seqinfo.ini').read_text())
+        parser.read_string(read_text(folder / 'seqinfo.ini'))
         info = parser['Sequence']
         frames, rate = info.getint('seqLength'), info.getfloat('frameRate')
         width, height = info.getint('imWidth'), info.getint('imHeight')
     except (OSError, KeyError, ValueError, configparser.Error) as error:
         raise DatasetError(f'{folder}/seqinfo.ini is no MOT sequence: {error!r}') from error
-    if not (frames and rate and width and height):
+    if (
+        frames is None
+        or rate is None
+        or width is None
+        or height is None
+        or not (0 < frames <= _MOST_FRAMES and 0 < rate < math.inf and width > 0 and height > 0)
+    ):
         raise DatasetError(
-            f'{folder}/seqinfo.ini needs seqLength, frameRate, imWidth and imHeight above 0'
+            f'{folder}/seqinfo.ini needs seqLength, frameRate, imWidth and imHeight above 0, and '
+            f'at most {_MOST_FRAMES} frames'
         )
-    found = _read(folder / 'det' / 'det.txt', 7)
+    found = _read(folder / 'det' / 'det.txt', 7, frames)
     path = folder / 'gt' / 'gt.txt'
-    truth = _read(path, 8) if path.exists() else np.empty((0, 8))
-    # zero marks what annotators left out; other classes are other things
-    truth = truth[(truth[:, 6] > 0) & np.isin(truth[:, 7], (PEDESTRIAN, *LIKE_PEDESTRIANS))]
+    truth = _truth(path, frames) if path.exists() else np.empty((0, 8))
     return MotSequence(
-        name=info.get('name', folder.name),
+        name=safe_name(info.get('name', folder.name)),
         frames=frames,
         rate=rate,
         width=width,
@@ -137,16 +154,67 @@ def write_mot(
             file.write(f'{frame[n] + 1},{identity[n]},{place},1,-1,-1,-1\n')
 
 
-def _read(path: Path, columns: int) -> Array:
-    """Return the first columns of a file's rows in the order of frames."""
+def _truth(path: Path, frames: int) -> Array:
+    """Return the rows of people and of what is like people, in the order of frames."""
+    table = _read(path, 8, frames)
+    if not len(table):
+        return table
+    if (table[:, 7] == _NO_CLASS).all():
+        table[:, 7] = PEDESTRIAN
+    unknown = ~np.isin(table[:, 7], _CLASSES)
+    if unknown.any():
+        raise DatasetError(
+            f'{path}: class {table[unknown, 7][0]:g} is none of MOTChallenge (1 to 13, or -1 in '
+            'every row)'
+        )
+    pairs, times = np.unique(table[:, :2], axis=0, return_counts=True)
+    if (times > 1).any():
+        frame, identity = pairs[times > 1][0]
+        raise DatasetError(f'{path}: frame {frame:g} has id {identity:g} more than once')
+    # zero marks what annotators left out; other classes are other things
+    kept = table[(table[:, 6] > 0) & np.isin(table[:, 7], (PEDESTRIAN, *LIKE_PEDESTRIANS))]
+    if not (kept[:, 7] == PEDESTRIAN).any():
+        raise DatasetError(f'{path}: none of its {len(table)} rows is a pedestrian (class 1)')
+    return kept
+
+
+def _read(path: Path, columns: int, frames: int) -> Array:
+    """Return the first columns of a file's rows in the order of frames.
+
+    Raises:
+        DatasetError: naming the first row that cannot be right.
+    """
+    rows = []
     try:
-        rows = [
-            line.split(',')[:columns] for line in path.read_text().splitlines() if line.strip()
-        ]
-        table = np.array(rows, float).reshape(len(rows), columns)
-    except (OSError, ValueError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, FileError) as error:
         raise DatasetError(f'{path} is no file of MOT rows: {error}') from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = [float(text) for text in line.split(',')[:columns]]
+        except ValueError:
+            row = []
+        problem = _row_problem(row, columns, frames)
+        if problem:
+            raise DatasetError(f'{path}, line {number}: {problem}: {line[:60]!r}')
+        rows.append(row)
+    table = np.array(rows, float).reshape(len(rows), columns)
     return table[np.argsort(table[:, 0], kind='stable')]
+
+
+def _row_problem(row: list[float], columns: int, frames: int) -> str:
+    if len(row) < columns or not all(map(math.isfinite, row)):
+        return f'not {columns} numbers, separated by commas'
+    frame, identity, _, _, width, height = row[:6]
+    if not frame.is_integer() or not identity.is_integer():
+        return 'frame and id must be whole numbers'
+    if frame < 1:
+        return f'frame {frame:g}, but MOTChallenge counts frames from 1'
+    if frame > frames:
+        return f'frame {frame:g}, but seqinfo.ini says that there are {frames}'
+    return '' if width > 0 and height > 0 else 'width and height must be above 0'
 
 
 def _corners(table: Array) -> Array:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.files import read_bytes, read_text
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
@@ -36,6 +37,7 @@ KINDS = {
 OCCLUSION = {0: 0.0, 1: 0.4, 2: 0.7, 3: 1.0}
 """Hidden share that stands for KITTI's levels: seen, partly, largely hidden, unknown."""
 _COLUMNS = 15
+_MOST_REFLECTANCE = 255.0
 
 
 def object_scenes(
@@ -104,13 +106,23 @@ def read_scan(path: Path) -> F64:
     """Return (N, 3) points of a scan, LiDAR frame.
 
     Raises:
-        DatasetError: if it is absent or no list of x y z reflectance.
+        DatasetError: if it is absent or no list of x y z reflectance. Of scans with 3 or 5
+            columns the fourth of four has values that no reflectance has.
     """
     try:
-        values = np.fromfile(path, np.float32)
-        return values.reshape(-1, 4)[:, :3].astype(np.float64)
+        rows = np.frombuffer(read_bytes(path), np.float32).reshape(-1, 4)
     except (OSError, ValueError) as error:
-        raise DatasetError(f'{path} is no KITTI scan: {error}') from error
+        raise DatasetError(
+            f'{path} is no KITTI scan: {error}; it must have 4 columns, x y z reflectance'
+        ) from error
+    reflectance = rows[:, 3]
+    if len(rows) and not (reflectance.min() >= 0 and reflectance.max() <= _MOST_REFLECTANCE):
+        raise DatasetError(
+            f'{path} is no KITTI scan: as 4 columns, x y z reflectance, the last ranges from '
+            f'{reflectance.min():g} to {reflectance.max():g}; does it have 3 columns, or 5 as '
+            'nuScenes has? Write it with 4'
+        )
+    return rows[:, :3].astype(np.float64)
 
 
 def read_lidar_pose(path: Path) -> F64:
@@ -120,7 +132,7 @@ def read_lidar_pose(path: Path) -> F64:
         DatasetError: if it lacks ``R0_rect`` or ``Tr_velo_to_cam``.
     """
     try:
-        rows = dict(line.split(':', 1) for line in path.read_text().splitlines() if ':' in line)
+        rows = dict(line.split(':', 1) for line in read_text(path).splitlines() if ':' in line)
         rectify = np.array(rows['R0_rect'].split(), float).reshape(3, 3)
         mount = np.array(rows['Tr_velo_to_cam'].split(), float).reshape(3, 4)
     except (OSError, KeyError, ValueError) as error:
@@ -138,7 +150,7 @@ def read_regions(path: Path) -> tuple[tuple[float, float, float, float], ...]:
         DatasetError: if the file is absent or a row is no label.
     """
     try:
-        rows = [line.split() for line in path.read_text().splitlines()]
+        rows = [line.split() for line in read_text(path).splitlines()]
         boxes = [[float(n) for n in row[4:8]] for row in rows if row and row[0] == 'DontCare']
         return tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in boxes)
     except (OSError, ValueError) as error:
@@ -153,7 +165,7 @@ def read_objects(path: Path, points: F64) -> tuple[TrueObject, ...]:
     """
     objects = []
     try:
-        lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
         numbers = np.array([line[1:_COLUMNS] for line in lines], float)
         numbers = numbers.reshape(len(lines), _COLUMNS - 1)
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
+from sim_perception.files import read_text
 from sim_perception.types import Camera
 from training.datasets.clips import Motion, Timeline
 from training.datasets.images.files import list_images, read_rgb
@@ -159,7 +160,7 @@ def read_calibration(path: Path) -> StereoCalibration:
         DatasetError: if they are missing or malformed.
     """
     try:
-        rows = [line.split(':') for line in path.read_text().splitlines() if line.strip()]
+        rows = [line.split(':') for line in read_text(path).splitlines() if line.strip()]
         named = {row[0].strip(): row[1] for row in rows if len(row) == 2}
         first, second = (named['P0'], named['P1']) if named else (rows[0][0], rows[1][0])
         left, right = (np.array(row.split(), float).reshape(3, 4) for row in (first, second))

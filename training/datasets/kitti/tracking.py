@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.files import read_text
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
 from sim_perception.tracking.tables import logit
 from sim_perception.types import Camera
@@ -171,7 +172,7 @@ def read_labels(path: Path) -> KittiLabels:
         DatasetError: if it is absent or a row is no label.
     """
     try:
-        lines = tuple(tuple(line.split()) for line in path.read_text().splitlines() if line)
+        lines = tuple(tuple(line.split()) for line in read_text(path).splitlines() if line)
         number = np.array([[*line[:2], *line[3:_LABEL_COLUMNS]] for line in lines], float)
         number = number.reshape(len(lines), _LABEL_COLUMNS - 1)
     except (OSError, ValueError) as error:
@@ -228,7 +229,7 @@ def _read_tables(paths: list[Path], columns: int) -> tuple[npt.NDArray[np.int64]
     tables = []
     for path in paths:
         try:
-            rows = [line.split(',') for line in path.read_text().splitlines() if line.strip()]
+            rows = [line.split(',') for line in read_text(path).splitlines() if line.strip()]
             tables.append(np.array(rows, float).reshape(len(rows), columns))
         except (OSError, ValueError) as error:
             raise DatasetError(
@@ -247,7 +248,7 @@ def read_camera(path: Path, width: int, height: int) -> tuple[Camera, Array]:
         DatasetError: if the file is absent or has no P2.
     """
     try:
-        rows = dict(line.split(':', 1) for line in path.read_text().splitlines() if ':' in line)
+        rows = dict(line.split(':', 1) for line in read_text(path).splitlines() if ':' in line)
         projection = np.array(rows['P2'].split(), float).reshape(3, 4)
     except (OSError, KeyError, ValueError) as error:
         raise DatasetError(f'{path} is no KITTI calibration with P2: {error!r}') from error
