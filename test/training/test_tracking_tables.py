@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,14 +156,54 @@ def test_results_are_read_back_as_written(mot: Path) -> None:
     ('path', 'text', 'message'),
     [
         ('seqinfo.ini', '[Nothing]', 'seqinfo.ini is no MOT sequence'),
-        ('det/det.txt', '1,2,3', 'no file of MOT rows'),
-        ('gt/gt.txt', 'a,b', 'no file of MOT rows'),
+        ('seqinfo.ini', '[Sequence]\nseqLength=99999999999', 'above 0, and at most'),
+        ('det/det.txt', '1,2,3', 'line 1: not 7 numbers'),
+        ('gt/gt.txt', 'a,b', 'line 1: not 8 numbers'),
+        ('det/det.txt', '1,-1,9,9,30,60,nan', 'line 1: not 7 numbers'),
+        ('det/det.txt', '\n0,-1,9,9,30,60,1', 'line 2: frame 0, but MOTChallenge counts'),
+        ('gt/gt.txt', '999,1,9,9,30,60,1,1,1', 'frame 999, but seqinfo.ini says that there are'),
+        ('gt/gt.txt', '1.5,1,9,9,30,60,1,1,1', 'whole numbers'),
+        ('gt/gt.txt', '1,1,9,9,-30,60,1,1,1', 'width and height'),
+        ('gt/gt.txt', '1,1,9,9,30,60,1,77,1', 'class 77 is none of MOTChallenge'),
+        ('gt/gt.txt', '1,1,9,9,30,60,1,-1,1\n1,2,9,9,30,60,1,1,1', 'class -1 is none'),
+        ('gt/gt.txt', '1,1,9,9,30,60,1,3,1', 'none of its 1 rows is a pedestrian'),
+        ('gt/gt.txt', '1,4,9,9,30,60,1,1,1\n1,4,8,8,30,60,1,1,1', 'frame 1 has id 4 more than'),
     ],
 )
 def test_malformed_mot_files_are_named(mot: Path, path: str, text: str, message: str) -> None:
     (mot / path).write_text(text)
     with pytest.raises(DatasetError, match=message):
         read_mot(mot)
+
+
+def test_mot_of_2015_has_no_classes(mot: Path) -> None:
+    whole = read_mot(mot)[0]
+    path = mot / 'gt/gt.txt'
+    rows = [line.split(',') for line in path.read_text().splitlines()]
+    path.write_text('\n'.join(','.join([*row[:7], '-1', '-1', '-1']) for row in rows) + '\n')
+    old = read_mot(mot)[0]
+    assert old.counts.all()
+    assert len(old.true_frame) == sum(float(row[6]) > 0 for row in rows) >= len(whole.true_frame)
+
+
+@pytest.mark.parametrize('name', ['50%_crop', '../../outside', '/etc/outside', '.hidden', 'a\\b'])
+def test_names_of_sequences_stay_in_the_results_folder(
+    mot: Path, tmp_path: Path, name: str
+) -> None:
+    info = mot / 'seqinfo.ini'
+    info.write_text(re.sub(r'name=.*', lambda _: f'name={name}', info.read_text()))
+    before = {path for path in tmp_path.rglob('*') if path.is_file()}
+    evaluate_mot(mot, results=tmp_path / 'results')
+    made = {path for path in tmp_path.rglob('*') if path.is_file()} - before
+    assert [path.parent for path in made] == [tmp_path / 'results']
+    if '%' in name:
+        assert next(iter(made)).name == '50%_crop.txt'
+
+
+def test_sequences_of_one_name_are_told_apart(mot: Path) -> None:
+    shutil.copytree(mot, mot.parent / 'again')
+    with pytest.raises(DatasetError, match='several sequences named'):
+        read_mot(mot.parent)
 
 
 def test_absent_mot_folders_are_named(tmp_path: Path) -> None:

@@ -21,6 +21,18 @@ class DatasetError(ValueError):
     """A data set cannot be used; the message says what is wrong and what to do."""
 
 
+def require_truth(known: bool, data: object) -> None:
+    """Refuse to score where there is nothing to score against.
+
+    Raises:
+        DatasetError: naming the data, if nothing is ``known``.
+    """
+    if not known:
+        raise DatasetError(
+            f'{data} has no truth to score: nothing that is evaluated is known in any frame'
+        )
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image with whatever truth its data set has.

@@ -15,7 +15,7 @@ from rich.table import Table
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.cards.writer import write_card
-from training.datasets.sample import DatasetError
+from training.datasets.sample import DatasetError, require_truth
 from training.engine.command import command_line
 from training.evaluation.depth_segmentation.scores import evaluate_engine
 from training.evaluation.specs import open_spec
@@ -64,6 +64,7 @@ def evaluate_depth_segmentation(
     progress = frames_of(spec)
     known = None if prior is None else open_spec(prior, None, crop)
     scores = evaluate_engine(engine, data, pictures=pictures, track=progress, prior=known)
+    require_truth(bool(scores), spec)
     if crop < 1 and 'abs_rel' in scores:
         whole = evaluate_engine(engine, replace(data, crop=1.0, window=crop), track=progress)
         scores['abs_rel_whole'] = whole['abs_rel']
@@ -181,6 +182,7 @@ def evaluate_permanence(
         raise DatasetError(f'permanence is scored on bag:DIR, not {data!r}')
     engine = PermanenceEngine(checkpoint, device=device)
     scores = score_bags(engine, [data.removeprefix('bag:')], RuleConfig())
+    require_truth(scores['seen'] + scores['hidden'] > 0, data)
     frames = int(scores.pop('frames'))
     return report(
         'permanence', checkpoint, data, frames, scores, json_file=json_file, record=record

@@ -19,6 +19,7 @@ from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
+from training.datasets.sample import require_truth
 from training.engine.command import command_line
 from training.resimulation.recording import Recording, Shot
 from training.resimulation.sightings import Sighting, sightings_of_labels, sightings_of_truth
@@ -84,6 +85,7 @@ def evaluate_resimulation(
         overlaps += _overlaps(simulation, shot, here, seconds)
         errors.append(_depth_errors(simulation, shot, seconds))
     depth = [np.concatenate(parts) for parts in zip(*errors, strict=True)]
+    require_truth(bool(overlaps) or len(depth[2]) > 0, bag)
     scores = _summary(overlaps, *depth)
     scores = {'frames': len(numbers), **scores}
     record = {'command': command_line(), **scores}

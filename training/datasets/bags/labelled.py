@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.bags import topics as t_
+from sim_perception.bags.layout import bags_at
 from sim_perception.geometry.transforms import invert
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
@@ -61,10 +62,7 @@ def bag_folders(folder: Path | str) -> list[Path]:
     Raises:
         DatasetError: if there are none.
     """
-    folder = Path(folder)
-    if any(folder.glob('*.mcap')) or any(folder.glob('*.db3')):
-        return [folder]
-    found = sorted({path.parent for path in folder.glob('[!.]*/*.mcap')})
+    found = bags_at(Path(folder))
     if not found:
         raise DatasetError(f'{folder} is no bag and has none in it')
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from sim_perception.inference.detector3d import Detector3dEngine
 from training.datasets.objects.clouds import cloud_source
-from training.datasets.sample import DatasetError
+from training.datasets.sample import DatasetError, require_truth
 from training.evaluation.autolabel.evaluate import open_scenes
 from training.evaluation.detector3d.scores import Source, score_scenes
 from training.evaluation.report import frames_of, report
@@ -63,6 +64,7 @@ def evaluate_detector(
     source = source_of(engine, points)
     scenes, count = open_scenes(data, limit)
     scores = score_scenes(engine, frames_of(data)(scenes, count), source, blind=blind)
+    require_truth(any(math.isfinite(v) for k, v in scores.items() if 'ap_' in k), data)
     frames = int(scores.pop('frames'))
     return report(
         'detector3d', checkpoint, data, frames, scores, json_file=json_file, record=record

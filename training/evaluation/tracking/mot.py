@@ -64,7 +64,9 @@ def evaluate_mot(folder: Path | str, results: Path | None = None) -> dict[str, f
     sequences = read_mot(folder)
     with_truth = [s for s in sequences if len(s.true_frame)]
     if not with_truth and results is None:
-        raise DatasetError(f'{folder} has no rows in gt/gt.txt to score against; give --results DIR')
+        raise DatasetError(
+            f'{folder} has no rows in gt/gt.txt to score against; give --results DIR'
+        )
     config = image_config([CLASS_ID])
     track_mot(sequences[0], config)  # compile outside of the timing
     scored, seconds = [], 0.0

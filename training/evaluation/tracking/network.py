@@ -18,7 +18,7 @@ from sim_perception.tracking.occlusion import BoxView
 from sim_perception.tracking.tables import Rows, sigmoid, track_boxes
 from sim_perception.tracking.tracker import Tracker
 from training.datasets.bags.tracking_truth import TrueFrame, open_recordings
-from training.datasets.sample import DatasetError
+from training.datasets.sample import DatasetError, require_truth
 from training.engine.command import command_line
 from training.evaluation.tracking.clips import (
     Clip,
@@ -142,7 +142,8 @@ def score_clips(
         all of them together; see ``tracking_hidden``.
 
     Raises:
-        DatasetError: for clips without truth, an unknown class, or without TrackEval.
+        DatasetError: for clips without any true object of the classes, an unknown class, or
+            without TrackEval.
     """
     unknown = [name for name in classes if name not in taxonomy.names]
     if unknown or not classes:
@@ -150,6 +151,9 @@ def score_clips(
             f'cannot evaluate class {", ".join(unknown) or "(none)"}; known: '
             f'{", ".join(taxonomy.names[i] for i in taxonomy.thing_ids)}'
         )
+    ids = [taxonomy.id_of(name) for name in classes]
+    known = any(np.isin(clip.rows()[1].class_id, ids).any() for clip in clips)
+    require_truth(known, ', '.join(clip.name for clip in clips))
     answers = [run(clip) for clip in clips]
     tables = [_scored(clip, answer, taxonomy) for clip, answer in zip(clips, answers, strict=True)]
     scores: dict[str, float] = {}

@@ -31,7 +31,7 @@ from training.datasets.kitti.tracking import (
     KittiSequence,
     read_sequences,
 )
-from training.datasets.sample import DatasetError
+from training.datasets.sample import DatasetError, require_truth
 from training.engine.command import command_line
 from training.evaluation.tracking.gaps import Gap, count_kept, make_gaps, real_occlusions
 from training.evaluation.tracking.mot import KIND, evaluate_mot
@@ -156,6 +156,7 @@ def _evaluate_kitti(
 ) -> dict[str, float]:
     sequences = _open(data, detector)
     names = _class_names(classes)
+    require_truth(any(np.isin(s.labels.kind, names).any() for s in sequences), data)
     run_tracker(sequences[0], config)  # compile outside of the timing
     scores, tracks = score_runner(
         lambda sequence: run_tracker(sequence, config), sequences, names, gap, seed
