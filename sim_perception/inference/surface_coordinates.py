@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -131,27 +132,36 @@ class SurfaceCoordinatesEngine:
     def infer(
         self, image: npt.NDArray[np.uint8], camera: Camera, boxes: npt.NDArray[np.floating]
     ) -> list[SurfaceCrop]:
-        """Return what the objects of (M, 4) image boxes show.
+        """Return what the objects of (M, 4) image boxes show; see ``stream``."""
+        return list(self.stream(image, camera, boxes))
+
+    def stream(
+        self,
+        image: npt.NDArray[np.uint8],
+        camera: Camera,
+        boxes: npt.NDArray[np.floating],
+        batch: int | None = None,
+    ) -> Iterator[SurfaceCrop]:
+        """Yield what the objects of image boxes show; batches are run when they are reached.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             camera: of the image.
-            boxes: x1 y1 x2 y2, pixels.
+            boxes: (M, 4) x1 y1 x2 y2, pixels.
+            batch: how many crops are run at once; None is the engine's own number.
 
         Raises:
             ValueError: for a malformed image or a box without area.
         """
         check_image(image)
-        config = self.config
-        windows = [
-            window_about(box, config.width / config.height, config.context) for box in boxes
-        ]
-        found: list[SurfaceCrop] = []
-        for start in range(0, len(windows), self._batch):
-            part = windows[start : start + self._batch]
+        config, count = self.config, batch or self._batch
+        for start in range(0, len(boxes), count):
+            part = [
+                window_about(box, config.width / config.height, config.context)
+                for box in boxes[start : start + count]
+            ]
             crops = np.stack([cut_window(image, w, config.width, config.height) for w in part])
-            found += self._run(crops, part, camera)
-        return found
+            yield from self._run(crops, part, camera)
 
     @torch.inference_mode()
     def _run(

@@ -179,6 +179,11 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             transforms.lookup,
         )
         image = rectified(camera, images[0]) if images else None
+        if seen.invalid:
+            self.report(
+                f'{seen.invalid} image boxes were not used: a place, size or score is not a '
+                'number or out of range; correct the detector'
+            )
         found = labeler.label(seen.frame, seen.boxes, self.parameters.time_budget, image)
         work = time.perf_counter() - begin
         labels = tuple(replace(one, id=i) for one, i in zip(found, seen.ids, strict=True))
@@ -194,8 +199,10 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             camera_frame=detections.header.frame_id,
             world_frame=self.parameters.fixed_frame,
         )
+        # Boxes without a fit say nothing later, and a crowd of them in every frame fills memory.
+        fitted = tuple(label for label in labels if label.box3d is not None)
         with self._lock:
-            self._kept.append(frame)
+            self._kept.append(replace(frame, labels=fitted))
         self._explain(frame)
         self._publish(frame, Header(stamp=detections.header.stamp, frame_id=frame.level_frame))
         self.diagnostics.published(self.age(stamp), work)

@@ -19,7 +19,8 @@ from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
 from sim_perception.ros.parameters import AutoLabelerParameters
 from sim_perception.ros.placement import Lookup
 from sim_perception.ros.tf import TransformError
-from sim_perception.ros.tracks import from_detections_2d
+from sim_perception.ros.tracks import read_detections_2d
+from sim_perception.tracking.detections import LARGEST
 from sim_perception.types import Camera
 
 Array = npt.NDArray[np.floating]
@@ -36,12 +37,14 @@ class LabelInput:
         boxes: (M, 4) image boxes within the image, the largest first.
         ids: of the boxes.
         world_T_level: pose of the level frame in the fixed frame, or None.
+        invalid: how many boxes could not be used.
     """
 
     frame: LidarFrame
     boxes: Array
     ids: tuple[str, ...]
     world_T_level: Array | None
+    invalid: int = 0
 
 
 def chosen_boxes(
@@ -50,22 +53,24 @@ def chosen_boxes(
     class_id: int,
     parameters: AutoLabelerParameters,
     camera: Camera,
-) -> tuple[Array, tuple[str, ...]]:
-    """Return the boxes of a class that are to be labelled, the largest first, and their ids."""
-    boxes, ids = [], []
-    for item in array.detections:
-        one = Detection2DArray(header=array.header, detections=[item])
-        rows, _ = from_detections_2d(one, class_ids, parameters.min_visibility)
-        if not len(rows.class_id) or rows.class_id[0] != class_id:
-            continue
-        if rows.score[0] >= parameters.min_score:
-            boxes.append(rows.boxes[0])
-            ids.append(item.id)
-    places = undistort_boxes(camera, np.array(boxes, float).reshape(-1, 4))
+) -> tuple[Array, tuple[str, ...], int]:
+    """Return the boxes of a class that are to be labelled, their ids, and how many are invalid.
+
+    The largest come first. Invalid are those with values that are not finite, or out of range.
+    """
+    used, rows, _ = read_detections_2d(array, class_ids, parameters.min_visibility)
+    size = rows.boxes[:, 2:] - rows.boxes[:, :2]
+    # a NaN fails every comparison
+    valid = (np.abs(rows.boxes) < LARGEST).all(1) & (size > 0).all(1)
+    valid &= (rows.score >= 0) & (rows.score <= 1)
+    own = rows.class_id == class_id
+    chosen = np.flatnonzero(own & valid & (rows.score >= parameters.min_score))
+    places = undistort_boxes(camera, rows.boxes[chosen])
     limit = np.array([camera.width, camera.height] * 2) - 1.0
     places = np.clip(places, 0, limit)
     order = np.argsort(-(places[:, 2:] - places[:, :2]).prod(1), kind='stable')
-    return places[order], tuple(ids[k] for k in order)
+    ids = tuple(used[k].id for k in chosen[order])
+    return places[order], ids, int((own & ~valid).sum())
 
 
 def level_cloud(
@@ -159,7 +164,7 @@ def read_input(
     if not array.header.frame_id:
         raise ValueError('detections without frame_id; set header.frame_id to the camera')
     stamp = stamp_to_ns(array.header.stamp)
-    boxes, ids = chosen_boxes(array, class_ids, class_id, parameters, camera)
+    boxes, ids, invalid = chosen_boxes(array, class_ids, class_id, parameters, camera)
     level = parameters.level_frame
     camera_T_level = np.asarray(lookup(array.header.frame_id, level, stamp), float)
     points: Array
@@ -172,4 +177,5 @@ def read_input(
             cloud, stamp, lookup, level, parameters.fixed_frame
         )
     ideal = replace(camera, distortion=())
-    return LabelInput(LidarFrame(ideal, camera_T_level, points, sensor), boxes, ids, world_T_level)
+    lidar = LidarFrame(ideal, camera_T_level, points, sensor)
+    return LabelInput(lidar, boxes, ids, world_T_level, invalid)

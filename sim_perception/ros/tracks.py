@@ -101,14 +101,22 @@ def from_detections_2d(
 
     See ``from_detections_3d``; the angle of a box is ignored.
     """
+    return read_detections_2d(array, ids, min_visibility)[1:]
+
+
+def read_detections_2d(
+    array: Detection2DArray, ids: Mapping[str, int], min_visibility: float = 0.0
+) -> tuple[list[Any], DetectionArrays, set[str]]:
+    """Return the detections of an array that are used, and what ``from_detections_2d`` does."""
     used, class_id, score, strange = _hypotheses(array.detections, ids, min_visibility)
     values = []
     for detection in used:
         box = detection.bbox
         values.append((box.center.position.x, box.center.position.y, box.size_x, box.size_y))
     rows = np.array(values, float).reshape(-1, 4)
-    boxes = np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], 1)
-    return DetectionArrays(class_id, score, boxes), strange
+    with np.errstate(all='ignore'):  # infinite values end as NaN
+        low, high = rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2
+    return used, DetectionArrays(class_id, score, np.concatenate([low, high], 1)), strange
 
 
 def _hypotheses(

@@ -10,6 +10,7 @@ from lidar_scenes import CAMERA, CAMERA_T_LEVEL, CHECKPOINT, SENSOR, car_state, 
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.evidence.initialise import rectangle
+from sim_perception.autolabel.modes import budget as budget_module
 from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.autolabel.quality.quality import REASONS
 from sim_perception.geometry.boxes import iou_upright
@@ -196,3 +197,28 @@ def test_bad_settings_are_refused() -> None:
         LabelConfig(point_sigma=0.0)
     with pytest.raises(ValueError, match='must not ascend'):
         LabelConfig(last_scale=1.0)
+
+
+class Slow(ShapeLabeler):
+    """Takes the seconds on a clock that stands still else."""
+
+    clock, takes = 0.0, 0.15
+
+    def _label(self, prepared, box):  # type: ignore[no-untyped-def]
+        Slow.clock += self.takes
+        return self._rejected(box, 'few_points')
+
+
+@pytest.mark.parametrize(
+    ('budget', 'begun'), [(0.1, 1), (0.2, 1), (0.31, 2), (0.5, 3), (np.inf, 9), (0.0, 0)]
+)
+def test_the_budget_is_kept_within_one_object(
+    monkeypatch: pytest.MonkeyPatch, budget: float, begun: int
+) -> None:
+    monkeypatch.setattr(budget_module.time, 'perf_counter', lambda: Slow.clock)
+    scene, labeler = made_scene(car_state(0)), Slow.load(CHECKPOINT)
+    start = Slow.clock
+    labels = labeler.label(scene.frame, np.tile(scene.box2d, (9, 1)), budget)
+    reasons = [label.reason for label in labels]
+    assert reasons == ['few_points'] * begun + ['no_time'] * (9 - begun)
+    assert Slow.clock - start <= budget + Slow.takes

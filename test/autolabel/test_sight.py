@@ -53,9 +53,15 @@ class KnownCar:
         model = shape_model().config
         self.config = SurfaceCoordinatesConfig(components=model.components)
         self._state, self._error = state, error
+        self.asked = 0
 
     def infer(self, image, camera, boxes) -> list[SurfaceCrop]:  # type: ignore[no-untyped-def]
-        return [self._crop(np.asarray(box)) for box in boxes]
+        return list(self.stream(image, camera, boxes))
+
+    def stream(self, image, camera, boxes, batch=None):  # type: ignore[no-untyped-def]
+        for box in boxes:
+            self.asked += 1
+            yield self._crop(np.asarray(box))
 
     def _crop(self, box: np.ndarray) -> SurfaceCrop:
         state, model = self._state, shape_model()
@@ -191,6 +197,15 @@ def test_what_cannot_be_labelled_is_rejected_with_its_reason() -> None:
     assert [label.reason for label in labels[1:]] == ['bad_box', 'bad_box', 'not_seen']
     late = ours.label(scene.frame, boxes[:1], budget=-1.0, image=IMAGE)
     assert [label.reason for label in late] == ['no_time']
+
+
+def test_the_network_looks_at_no_boxes_for_which_there_is_no_time() -> None:
+    scene = made_scene(car_state(3))
+    ours = labeler(MonoLabeler, scene.state)
+    boxes = np.tile(scene.box2d, (50, 1))
+    labels = ours.label(scene.frame, boxes, budget=1e-9, image=IMAGE)
+    assert [label.reason == 'no_time' for label in labels] == [False] + [True] * 49
+    assert ours.coordinates.asked == 1
 
 
 def test_a_box_that_does_not_fit_is_no_confident_label() -> None:

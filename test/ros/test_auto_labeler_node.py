@@ -354,6 +354,17 @@ def test_the_largest_objects_come_first_when_time_is_short(ros, boxes_checkpoint
         ros.remove(bench.node)
 
 
+def test_boxes_that_are_no_numbers_are_told_and_the_others_labelled(bench):
+    broken = [detection(BOX, identity=str(k)) for k in range(4)]
+    broken[0].bbox.center.position.x = float('nan')
+    broken[1].bbox.size_x = float('inf')
+    broken[2].bbox.size_y = -3.0
+    broken[3].results[0].hypothesis.score = float('nan')
+    message = bench.label([*broken, detection(BOX, identity='good')])
+    assert [item.id for item in message.detections] == ['good']
+    bench.log.wait(lambda m: '4 image boxes were not used' in m.msg, 'the log')
+
+
 def test_a_jump_back_starts_afresh(bench):
     bench.label([detection(BOX)])
     bench.stamp -= 60 * 10**9

@@ -189,7 +189,7 @@ def test_occluded_tracks_are_ghosts_and_moving_ones_have_arrows():
 
 
 def test_without_transforms_one_sensor_stays_one_sensor():
-    placement = Placement(lambda *_: np.eye(4), 'none', 'odom')
+    placement = Placement(lambda *_: np.eye(4), 'none', 'odom', 'tracker_odom')
     place = placement.locate('camera_optical_frame', 1)
     frame, camera_T_tracking = placement.output(place, np.eye(4))
     assert frame == 'camera_optical_frame'
@@ -204,7 +204,7 @@ def test_without_transforms_one_sensor_stays_one_sensor():
 
 def test_detections_in_odom_are_seen_from_the_sensor():
     odom_T_base = from_euler(0, 0, 0.5, (100.0, 20.0, 0.0))
-    placement = Placement(lambda *_: odom_T_base, 'tf', 'odom', 'base_link')
+    placement = Placement(lambda *_: odom_T_base, 'tf', 'odom', 'tracker_odom', 'base_link')
     place = placement.locate('odom', 1)
     np.testing.assert_allclose(place.tracking_T_level, odom_T_base, atol=1e-12)
     np.testing.assert_allclose(place.level_T_source, invert(odom_T_base), atol=1e-12)

@@ -12,6 +12,7 @@ from sim_perception.autolabel.evidence.initialise import Candidate, hypotheses
 from sim_perception.autolabel.evidence.sight import Sight, SightConfig, angle_odds, look, with_size
 from sim_perception.autolabel.fit.refine import ShapeFit, make_view
 from sim_perception.autolabel.fit.upright_pose import basins, centres_on_points, yaws
+from sim_perception.autolabel.modes.budget import Budget
 from sim_perception.autolabel.modes.lidar import ShapeLabeler, gather
 from sim_perception.autolabel.modes.mono import MonoLabeler, is_box
 from sim_perception.geometry.lidar_frame import FrameError, LidarFrame, PreparedFrame
@@ -51,20 +52,20 @@ class FusedLabeler(MonoLabeler):
         if image is None:
             raise FrameError('labels from image and LiDAR need the image of the frame')
         start, cpu = time.perf_counter(), time.process_time()
+        left = Budget(budget)
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         good = [is_box(box, frame.camera) for box in boxes]
-        crops = iter(self.coordinates.infer(image, frame.camera, boxes[good]))
+        crops = self._crops(image, frame.camera, boxes[good], budget)
         prepared = PreparedFrame(frame, self.config.max_range)
         pose = np.asarray(frame.camera_T_level, np.float64)
         labels = []
         for box, usable in zip(boxes, good, strict=True):
-            late = time.perf_counter() - start > budget
-            if not usable:
-                labels.append(self._rejected(box, 'bad_box'))
+            if not usable or not left.allows_next():
+                labels.append(self._rejected(box, 'no_time' if usable else 'bad_box'))
                 continue
             sight = look(next(crops), box, frame.camera, pose, None, self.mono.sight)
             self._sight = replace(sight, seen=sight.seen._replace(depth=_NO_DEPTHS))
-            labels.append(self._rejected(box, 'no_time') if late else self._label(prepared, box))
+            labels.append(self._label(prepared, box))
         self.timing.whole += time.perf_counter() - start
         self.timing.cpu += time.process_time() - cpu
         return labels

@@ -23,6 +23,7 @@ from sim_perception.autolabel.fit.refine import (
     covariance,
     make_view,
 )
+from sim_perception.autolabel.modes.budget import Budget
 from sim_perception.autolabel.quality.quality import ConfidenceModel, measure, verdict
 from sim_perception.autolabel.tracks.join import join_track
 from sim_perception.autolabel.tracks.tracks import Sighting, TrackFit, fit_track, mean_shape
@@ -134,17 +135,18 @@ class ShapeLabeler:
         Args:
             frame: camera and cloud.
             boxes: (M, 4) x1 y1 x2 y2 of detected objects, pixels.
-            budget: seconds after which no further box is begun; those left are rejected.
+            budget: seconds, kept within one object; boxes that are not begun are rejected.
             image: of the frame; other modes look at it, this one does not.
 
         Raises:
             FrameError: for a frame that cannot be labelled at all.
         """
         start, cpu = time.perf_counter(), time.process_time()
+        left = Budget(budget)
         prepared = PreparedFrame(frame, self.config.max_range)
         labels = []
         for k, box in enumerate(np.asarray(boxes, np.float64)):
-            if time.perf_counter() - start > budget:
+            if not left.allows_next():
                 labels.append(self._rejected(box, 'no_time'))
                 continue
             self._mask = None if self._masks is None else self._masks[k]

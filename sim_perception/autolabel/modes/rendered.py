@@ -76,6 +76,7 @@ class RenderLabeler(ShapeLabeler):
         self._coordinates, self._depth = coordinates, depth
         self._by_image = refine == 'photometric'
         self._pictures: dict[tuple[float, ...], Picture] = {}
+        self._image: npt.NDArray[np.uint8] | None = None
 
     def label(
         self,
@@ -93,11 +94,7 @@ class RenderLabeler(ShapeLabeler):
         self._pictures = {}
         if self._by_image:
             frame = self._look(frame, image, boxes)
-        elif self._coordinates is not None and image is not None:
-            good = boxes[[is_box(box, frame.camera) for box in boxes]]
-            crops = self._coordinates.infer(image, frame.camera, good)
-            for box, crop in zip(good, crops, strict=True):
-                self._pictures[tuple(box)] = crop_picture(crop, frame.camera)
+        self._image = None if self._by_image else image
         return super().label(frame, boxes, budget)
 
     def _look(
@@ -129,8 +126,20 @@ class RenderLabeler(ShapeLabeler):
     ) -> ShapeFit:
         """Fit one cluster, looking at the picture of its box."""
         if isinstance(self._refiner, RenderRefiner):
-            self._refiner.picture = self._pictures.get(tuple(box), Picture())
+            self._refiner.picture = self._picture(box, prepared.frame.camera)
         return super()._fit(prepared, box, candidate, around)
+
+    def _picture(self, box: F64, camera: Camera) -> Picture:
+        """Return what the image shows of a box.
+
+        Made when it is needed, and only the last one is kept: each is as large as the image.
+        """
+        key = tuple(box)
+        known = key in self._pictures or not is_box(box, camera)
+        if self._coordinates is not None and self._image is not None and not known:
+            (crop,) = self._coordinates.infer(self._image, camera, box[None])
+            self._pictures = {key: crop_picture(crop, camera)}
+        return self._pictures.get(key, Picture())
 
 
 def crop_picture(crop: SurfaceCrop, camera: Camera) -> Picture:
