@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from sim_perception.geometry.rectangle_overlap import intersection, kernel
+from sim_perception.geometry.rectangle_overlap import intersection
+from sim_perception.kernels import kernel
 
 Array = npt.NDArray[np.float64]
 

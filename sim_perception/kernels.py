@@ -1,4 +1,4 @@
-"""How the engine's loops are compiled: once, kept on disk, without the GIL.
+"""How loops are compiled: once, kept on disk, without the GIL.
 
 No `fastmath`: contraction and reordering would make the bytes depend on the processor.
 """

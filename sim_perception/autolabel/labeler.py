@@ -39,7 +39,6 @@ def load_labeler(
     coordinates: Path | str = COORDINATES,
     depth: Path | str | None = DEPTH,
     config: LabelConfig | None = None,
-    mono: MonoConfig | None = None,
     threads: int | None = None,
     refine: str = 'fit',
 ) -> ShapeLabeler:
@@ -50,7 +49,7 @@ def load_labeler(
         shape: checkpoint of the shape space.
         coordinates: of the coordinates network; not read for ``lidar``.
         depth: of depth and classes, read for ``mono`` alone; None to do without.
-        config, mono: settings.
+        config: settings.
         threads: of PyTorch, one number for the whole process; None keeps it.
         refine: of ``config.REFINERS``. ``sdflabel`` works in the modes ``lidar`` and ``fused``
             (with coordinates), ``photometric`` in ``mono``.
@@ -75,8 +74,7 @@ def load_labeler(
     if mode == 'mono' and depth is not None:
         engine = DepthSegmentationEngine.load(depth, threads=threads)
     kind = MonoLabeler if mode == 'mono' else FusedLabeler
-    if mode == 'fused' and mono is None:
-        mono = MonoConfig(sight=BESIDE_POINTS)
+    mono = MonoConfig(sight=BESIDE_POINTS) if mode == 'fused' else None
     try:
         return kind(
             base.model, base.class_id, network, engine, base.config, mono,

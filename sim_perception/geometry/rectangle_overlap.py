@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-kernel = njit(cache=True, nogil=True, error_model='numpy')
+from sim_perception.kernels import kernel
 
 
 @kernel

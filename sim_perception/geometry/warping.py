@@ -74,13 +74,6 @@ def pose_vector(matrix: Tensor) -> Tensor:
 
 
 @full_precision
-def invert_pose(matrix: Tensor) -> Tensor:
-    """Return the inverse of (B, 4, 4) rigid transforms."""
-    rotation = matrix[:, :3, :3].transpose(1, 2)
-    return _assemble(rotation, -(rotation @ matrix[:, :3, 3:])[..., 0])
-
-
-@full_precision
 def unproject_depth(depth: Tensor, K: Tensor) -> Tensor:
     """Return the (B, 3, H, W) optical-frame points of (B, H, W) depth."""
     height, width = depth.shape[-2:]

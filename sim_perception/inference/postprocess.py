@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.inference.calibration import RIGHT_RATIO, Calibration
+from sim_perception.kernels import kernel
 
 FloatImage = npt.NDArray[np.float32]
 LabelImage = npt.NDArray[np.uint8]
@@ -87,7 +87,7 @@ def label_confidence_image(
     return labels, confidence
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _source(index, scale, count):  # type: ignore[no-untyped-def]
     """Return the two source samples around an output sample, and the weight of the second."""
     position = (index + 0.5) * scale - 0.5
@@ -97,7 +97,7 @@ def _source(index, scale, count):  # type: ignore[no-untyped-def]
     return first, second, np.float32(position - first)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _upsample_labels(logits, coarse, labels):  # type: ignore[no-untyped-def]
     # Where one class wins at all four surrounding samples it wins between them as well, since
     # bilinear weights are convex: only pixels on class borders need their scores.
@@ -126,7 +126,7 @@ def _upsample_labels(logits, coarse, labels):  # type: ignore[no-untyped-def]
             labels[v, u] = label
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _upsample_confidence(logits, labels, confidence):  # type: ignore[no-untyped-def]
     rows, columns, classes = logits.shape
     height, width = labels.shape

@@ -25,7 +25,7 @@ from vision_msgs.msg import (
 )
 
 from sim_perception.taxonomy import Taxonomy
-from sim_perception.types import Box3D, Detection
+from sim_perception.types import Detection
 
 VISIBILITY = 'visibility'
 Array = npt.NDArray[np.floating[Any]]
@@ -77,31 +77,6 @@ def to_detection_array(
             message.results.append(result)
         array.detections.append(message)
     return array
-
-
-def from_detection_array(array: Detection3DArray, taxonomy: Taxonomy) -> list[Detection]:
-    """Return the detections of an array.
-
-    Raises:
-        ValueError: for a detection without hypothesis, with an unknown class or a bad pose.
-    """
-    detections = []
-    for message in array.detections:
-        scores = {r.hypothesis.class_id: r.hypothesis.score for r in message.results}
-        visibility = scores.pop(VISIBILITY, None)
-        if not scores:
-            raise ValueError(f'detection {message.id!r} has no class hypothesis')
-        name = max(scores, key=lambda key: scores[key])
-        try:
-            class_id = taxonomy.id_of(name)
-        except KeyError as error:
-            raise ValueError(f'detection {message.id!r}: {error.args[0]}') from error
-        size = message.bbox.size
-        box = Box3D(from_pose(message.bbox.center), (size.x, size.y, size.z))
-        detections.append(
-            Detection(class_id, scores[name], message.id, box3d=box, visibility=visibility)
-        )
-    return detections
 
 
 def to_label_info(taxonomy: Taxonomy, header: Header) -> LabelInfo:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.rectangle_overlap import kernel
+from sim_perception.kernels import kernel
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.tables import DETECTION_DTYPE, Rows, logit
 from sim_perception.types import Detection

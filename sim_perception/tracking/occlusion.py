@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.rectangle_overlap import kernel
+from sim_perception.kernels import kernel
 from sim_perception.tracking.tables import OCCLUDED, OUTSIDE, UNKNOWN
 from sim_perception.types import Camera
 

@@ -48,11 +48,6 @@ def test_poses_have_exact_gradients_at_zero():
     torch.testing.assert_close(round_trip[:, 0], torch.eye(6, dtype=torch.float64))
 
 
-def test_invert_pose_is_the_numpy_inverse():
-    matrices = warping.pose_matrix(random_vectors(1))
-    np.testing.assert_allclose(warping.invert_pose(matrices), invert(matrices.numpy()), atol=1e-12)
-
-
 def test_points_and_pixels_are_those_of_the_numpy_camera():
     depth = random_depth(2)
     points = warping.unproject_depth(depth, K)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from sim_perception.kernels import kernel
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -20,7 +21,7 @@ _LATERAL = 2.2
 _SAMPLE = 1.0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _point(points: F64, start: int, count: int, spacing: float, s: float) -> tuple:
     """Return x, y and the unit tangent of a path at s, straight on beyond its ends."""
     k = min(max(int(s / spacing), 0), count - 2)
@@ -31,7 +32,7 @@ def _point(points: F64, start: int, count: int, spacing: float, s: float) -> tup
     return points[i, 0] + r * tx, points[i, 1] + r * ty, tx, ty
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _gap_ahead(
     i: int, points: F64, start: I64, count: I64, spacing: float, s: F64, v: F64,
     place: F64, half: F64, kind: I64, reach: float,
@@ -72,7 +73,7 @@ def _gap_ahead(
     return best, speed
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _bend_speed(
     i: int, curvature: F64, start: I64, count: I64, spacing: float, s: float, v: float
 ) -> float:
@@ -90,7 +91,7 @@ def _bend_speed(
     return np.sqrt(allowed)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _idm(v: float, desired: float, gap: float, other: float, a_max: float) -> float:
     """Return the Intelligent Driver Model's acceleration (Treiber et al. 2000)."""
     comfort, headway, standstill = 2.2, 1.2, 2.0
@@ -102,7 +103,7 @@ def _idm(v: float, desired: float, gap: float, other: float, a_max: float) -> fl
     return min(max(a_max * (free - pull), -MAX_BRAKING), a_max)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _green(time: float, offset: float, main: bool, needed: float) -> bool:
     """Return whether a light shows green for at least ``needed`` more seconds."""
     phase = (time + offset) % LIGHT_PERIOD
@@ -112,7 +113,7 @@ def _green(time: float, offset: float, main: bool, needed: float) -> bool:
     return begin < phase < end - needed
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _grant(
     time: float, s: F64, v: F64, half: F64, passage: F64, owner: I64, conflict: npt.NDArray,
     lights: F64, state: npt.NDArray,
@@ -162,7 +163,7 @@ def _grant(
                 state[p] = 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _may_cross(w: int, s: F64, v: F64, half: F64, hits: F64, first: int, last: int) -> bool:
     """Return whether every vehicle that meets this crossing can comfortably stop or is past.
 
@@ -178,7 +179,7 @@ def _may_cross(w: int, s: F64, v: F64, half: F64, hits: F64, first: int, last: i
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def simulate(
     points: F64, curvature: F64, start: I64, count: I64, spacing: float,
     s0: F64, v0: F64, desired: F64, half: F64, kind: I64, a_max: F64,
@@ -272,7 +273,7 @@ def simulate(
     return out_s, out_v, out_a
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def overlap(ax: F64, bx: F64, ah: F64, bh: F64) -> bool:
     """Return whether two boxes (x, y, cos, sin; half length, half width) overlap."""
     dx, dy = bx[0] - ax[0], bx[1] - ax[1]
@@ -289,7 +290,7 @@ def overlap(ax: F64, bx: F64, ah: F64, bh: F64) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def colliding(place: F64, half: F64, keep: npt.NDArray, protected: int) -> None:
     """Clear ``keep`` of agents whose boxes ever touch one that is kept.
 

@@ -17,7 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from sim_perception.geometry.rectangle_overlap import kernel, overlap, remainder
+from sim_perception.geometry.rectangle_overlap import overlap, remainder
+from sim_perception.kernels import kernel
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.tables import Rows, track_boxes
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.rectangle_overlap import kernel, remainder
+from sim_perception.geometry.rectangle_overlap import remainder
+from sim_perception.kernels import kernel
 from sim_perception.tracking.tables import Rows
 
 Array = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.rectangle_overlap import kernel
+from sim_perception.kernels import kernel
 from sim_perception.tracking.tables import Rows
 
 YAW_RATE_MEMORY = 1.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.rectangle_overlap import kernel, overlap
+from sim_perception.geometry.rectangle_overlap import overlap
+from sim_perception.kernels import kernel
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.tables import (
     OCCLUDED,

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.rectangle_overlap import kernel
+from sim_perception.kernels import kernel
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.steps.associate import FORBIDDEN, assign, mahalanobis
 from sim_perception.tracking.tables import Rows

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.rectangle_overlap import kernel, remainder
+from sim_perception.geometry.rectangle_overlap import remainder
+from sim_perception.kernels import kernel
 from sim_perception.tracking.steps.sources import outranked
 from sim_perception.tracking.tables import OCCLUDED, VISIBLE, Rows
 
