@@ -120,7 +120,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._transforms = TransformLookup(self, p.tf_timeout)
         settings = SyncSettings(slop=p.sync_slop, queue_size=10, jump=p.jump_threshold)
         streams = input_streams(p.mode, p.image_transport)
-        self._sync = Synchronizer(len(streams), self._on_set, settings)
+        self._sync = Synchronizer(len(streams), self._on_set, settings, self.diagnostics.dropped)
         self._topics = [self.resolve_topic_name(topic) for topic, _ in streams]
         lost, sensor = self.diagnostics.lost, qos.sensor_qos
         self._inputs = [
@@ -157,7 +157,9 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._info = message
 
     def _on_set(self, messages: Any) -> None:
-        if not self._paused:
+        if self._paused:
+            self.diagnostics.dropped()
+        else:
             self.submit(messages)
 
     def process(self, item: Any) -> None:

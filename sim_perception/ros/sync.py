@@ -39,6 +39,8 @@ class Synchronizer:
         on_set: called with one message of every topic, in order; must return at once and must
             not raise.
         settings: how topics are matched.
+        on_dropped: called with the number of messages of the first topic that will not be part
+            of any set.
     """
 
     def __init__(
@@ -46,10 +48,13 @@ class Synchronizer:
         count: int,
         on_set: Callable[[Sequence[Any]], None],
         settings: SyncSettings = SyncSettings(),
+        on_dropped: Callable[[int], None] = lambda number: None,
     ) -> None:
         self._count = count
         self._on_set = on_set
         self._settings = settings
+        self._on_dropped = on_dropped
+        self._waiting: set[int] = set()
         self.jumps = 0
         self.reset()
 
@@ -63,14 +68,36 @@ class Synchronizer:
             )
         else:
             filters = message_filters.TimeSynchronizer(self._inputs, settings.queue_size)
-        filters.registerCallback(lambda *messages: self._on_set(messages))
+        filters.registerCallback(self._on_match)
         self._newest = 0
+        self._on_dropped(len(self._waiting))
+        self._waiting.clear()
 
     def put(self, index: int, message: Any) -> None:
         """Add a message of topic ``index``; calls ``on_set`` when it completes a set."""
-        stamp = stamp_to_ns(message.header.stamp)
+        try:
+            stamp = stamp_to_ns(message.header.stamp)
+        except ValueError:
+            self._on_dropped(index == 0)
+            raise
         if stamp < self._newest - round(self._settings.jump * 1e9):
             self.jumps += 1
             self.reset()
         self._newest = max(self._newest, stamp)
+        if index == 0:
+            self._wait(stamp)
         self._inputs[index].signalMessage(message)
+
+    def _on_match(self, *messages: Any) -> None:
+        self._waiting.discard(stamp_to_ns(messages[0].header.stamp))
+        self._on_set(messages)
+
+    def _wait(self, stamp: int) -> None:
+        """Keep account of what the filters hold: one message a stamp, of too many the newest."""
+        replaced = stamp in self._waiting
+        self._waiting.add(stamp)
+        if len(self._waiting) > self._settings.queue_size:
+            self._waiting.remove(min(self._waiting))
+            replaced = True
+        if replaced:
+            self._on_dropped(1)

@@ -296,6 +296,23 @@ def test_sync_matches_again_after_a_jump_back():
     assert sync.jumps == 1
 
 
+@pytest.mark.parametrize('slop', [0.0, 0.01])
+def test_messages_that_find_no_match_are_counted_as_dropped(slop):
+    lost, sets = [], []
+    settings = SyncSettings(slop=slop, queue_size=3)
+    sync = Synchronizer(2, sets.append, settings, lost.append)
+    for second in range(1, 11):
+        sync.put(0, Stamped(second))
+        if second in (2, 5, 9):
+            sync.put(1, Stamped(second))
+    assert len(sets) == 3
+    assert sum(lost) == 10 - 3 - 3, 'the last three may still find one'
+    sync.put(0, Stamped(10))  # takes the place of its twin
+    assert sum(lost) == 5
+    sync.reset()
+    assert sum(lost) == 8
+
+
 def test_problems_of_ever_new_kinds_do_not_grow():
     lines = []
     problems = Problems(lines.append)
