@@ -7,7 +7,9 @@ import pytest
 from labelled_frames import CAMERA, CAR, SIZE, TAXONOMY, box_space, camera_pose, made_frames
 from scipy.spatial.transform import Rotation
 
+from sim_perception.autolabel.export import EXPORTS, export_frames
 from sim_perception.autolabel.export.bag import LABELS, write_bag
+from sim_perception.autolabel.export.base import LabelExport
 from sim_perception.autolabel.export.coco import CocoFile, encode_mask
 from sim_perception.autolabel.export.kitti import level_T_label, scan_bytes, write_kitti
 from sim_perception.autolabel.export.meshes import write_meshes
@@ -27,6 +29,7 @@ from sim_perception.autolabel.surfaces import (
 )
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import new_typestore
+from sim_perception.files import write_atomically
 from sim_perception.geometry.boxes import box_corners
 from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import transform_points
@@ -297,3 +300,28 @@ def test_a_pitched_camera_sees_a_mask_too():
     label = frame.accepted[0]
     pose = camera_pose(0.1) @ label.box3d.parent_T_box
     assert silhouette_mask(surface_of(label, box_space()), pose, CAMERA).sum() > 500
+
+
+class NamesExport(LabelExport):
+    """A format as CONTRIBUTING.md says to add one."""
+
+    def write_frame(self, item, out):
+        write_atomically(out / 'names' / item.frame.name, str(len(item.frame.accepted)).encode())
+
+    def write_all(self, frames, scene, taxonomy, out):
+        write_atomically(out / 'names.txt', ' '.join([scene, *(f.name for f in frames)]).encode())
+
+
+def test_a_format_is_a_class_and_a_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXPORTS, 'names', NamesExport())
+    for name in EXPORTS.keys() - {'names', 'bag'}:
+        monkeypatch.delitem(EXPORTS, name)
+    frames = made_frames()
+    export_frames(frames, tmp_path / 'drive', TAXONOMY, model=None)
+    written = (tmp_path / 'drive' / 'names.txt').read_text()
+    assert written == ' '.join(['drive', *(frame.name for frame in frames)])
+    for frame in frames:
+        count = (tmp_path / 'drive' / 'names' / frame.name).read_text()
+        assert int(count) == len(frame.accepted)
+    with BagReader(tmp_path / 'drive' / 'bag') as bag:
+        assert bag.count(LABELS.name) == len(frames)

