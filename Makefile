@@ -8,7 +8,7 @@ PYVER := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])
 LOCK := requirements/lock-py$(PYVER).txt
 # Exact versions where they were tested together, the ranges of setup.py elsewhere.
 PIP_INSTALL := $(BIN)/pip install --quiet $(if $(wildcard $(LOCK)),--constraint $(LOCK))
-PACKAGE_FILES := setup.py $(wildcard $(LOCK))
+PACKAGE_FILES := setup.py $(wildcard scripts/*) $(wildcard $(LOCK))
 ROS2_PIP_FILES := $(shell find ros2_pip sim_perception/bags/msg -name '*.py' -o -name '*.toml' \
 	-o -name '*.msg' -o -name '*.txt' -o -name '*.cmake')
 

@@ -20,7 +20,8 @@ def tree(folder: str) -> list[tuple[str, list[str]]]:
     return entries
 
 
-NODES = ['simulator', 'depth_segmentation', 'tracker', 'auto_labeler', 'detector_3d', 'pipeline']
+# Every module of the folder is an executable, and scripts/ has a file of each (tested).
+NODES = sorted(p.stem for p in Path(PACKAGE, 'nodes').glob('[!_]*.py'))
 
 # Ranges; requirements/ holds the exact versions that are tested together.
 RUNTIME = [

@@ -266,7 +266,7 @@ def test_the_pipeline_runs_to_the_end_and_is_recorded(
         *('namespace:=robot1', 'frame_prefix:=robot1/'),
         *(f'checkpoint:={small_checkpoint}', f'record:={bag}', *small_run),
         *('tracker:=true', 'detections:=ground_truth/objects', 'sensor_frame:=base_link'),
-        *('auto_labeler:=true', 'image_boxes:=ground_truth/objects_2d'),
+        *('auto_labeler:=true', 'image_boxes:=ground_truth/objects_2d', 'detector:=true'),
         deadline=240,
         env=temporary,
     )
@@ -281,7 +281,69 @@ def test_the_pipeline_runs_to_the_end_and_is_recorded(
         assert counts['/robot1/depth_segmentation/depth/image'] >= 1
         assert counts['/robot1/tracker/tracks'] >= 1
         assert '/robot1/auto_labeler/labels' in counts
+        assert '/robot1/detector_3d/detections' in counts
     assert not list(Path(temporary['TMPDIR']).iterdir()), 'files that nobody removed'
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_every_file_of_one_node_brings_it_to_work(
+    ros2, small_checkpoint, small_run, tmp_path, until
+):
+    """All in one launch, each as it is; they end together."""
+    import rclpy
+    from lifecycle_msgs.srv import GetState
+    from rclpy.node import Node
+
+    nodes = ['simulator', 'depth_segmentation', 'tracker', 'auto_labeler', 'detector_3d']
+    files = [ROOT / 'launch' / f'{name}.launch.py' for name in [*nodes, 'record']]
+    arguments = {
+        'checkpoint': str(small_checkpoint), 'params_file': small_run[0].partition(':=')[2],
+        'loop': 'true', 'bag': str(tmp_path / 'bag'), 'topics': '/tf_static /clock',
+    }  # fmt: skip
+    together = tmp_path / 'together.launch.py'
+    together.write_text(
+        textwrap.dedent(f"""
+        from launch import LaunchDescription
+        from launch.actions import GroupAction, IncludeLaunchDescription
+        from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+        def generate_launch_description():
+            return LaunchDescription([
+                GroupAction([IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(path), launch_arguments={arguments}.items())])
+                for path in {[str(path) for path in files]}
+            ])
+        """)
+    )
+    assert {path.name for path in FILES} == {path.name for path in files} | {
+        'pipeline.launch.py',
+        'replay.launch.py',
+    }
+    process = ros2.start('launch', together)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    try:
+        node = Node('observer', context=context)
+        clients = {name: node.create_client(GetState, f'/{name}/get_state') for name in nodes}
+        executor = rclpy.executors.SingleThreadedExecutor(context=context)
+
+        def active(name):
+            if not clients[name].service_is_ready():
+                return False
+            asked = clients[name].call_async(GetState.Request())
+            rclpy.spin_until_future_complete(node, asked, executor, timeout_sec=2)
+            return asked.done() and asked.result().current_state.label == 'active'
+
+        for name in nodes:
+            until(lambda name=name: active(name), f'{name} at work', 400)
+        code, output = ros2.interrupt(process)
+    finally:
+        rclpy.shutdown(context=context)
+    assert code == 0, output
+    assert 'Traceback' not in output
+    assert 'SIGTERM' not in output
+    assert list((tmp_path / 'bag').glob('*.mcap'))
 
 
 @pytest.mark.ros
