@@ -320,7 +320,7 @@ def test_every_file_of_one_node_brings_it_to_work(
         'pipeline.launch.py',
         'replay.launch.py',
     }
-    process = ros2.start('launch', together)
+    process = ros2.start('launch', together, 'sigterm_timeout:=60')
     context = rclpy.Context()
     rclpy.init(context=context)
     try:
