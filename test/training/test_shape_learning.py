@@ -22,7 +22,7 @@ from training.datasets.objects.shapes import (
 from training.datasets.sample import DatasetError
 from training.engine.config import ConfigError, TrainConfig
 from training.engine.loop import fit
-from training.evaluation.shape.evaluate import evaluate_shape
+from training.evaluation.shape.evaluate import evaluate_shape, keep_scores
 from training.evaluation.shape.scores import (
     load_shape,
     nearest_member,
@@ -180,7 +180,8 @@ def test_unusable_settings_of_the_network_are_refused() -> None:
 def test_scores_of_a_space_are_kept_beside_it(tmp_path: Path) -> None:
     folder = shutil.copytree(Path(__file__).parents[2] / 'models/shape_car', tmp_path / 'cars')
     for _ in range(2):  # a second time replaces the first
-        report = evaluate_shape([folder], 'cars:7', limit=1, record=True)
+        report = evaluate_shape([folder], 'cars:7', limit=1)
+        keep_scores(folder, report)
     scores = report['shapes'][str(folder)]
     assert scores['chamfer_floor_m'] < scores['chamfer_m'] < 0.04
     assert scores['f_score_fine'] <= scores['f_score'] <= 1

@@ -16,8 +16,9 @@ from training.datasets.kitti.tracking import (
     to_vehicle,
 )
 from training.datasets.sample import DatasetError
+from training.evaluation.report import report
 from training.evaluation.tracking.gaps import Gap, count_kept, make_gaps, real_occlusions
-from training.evaluation.tracking.recorded import evaluate_tracking, run_tracker
+from training.evaluation.tracking.recorded import evaluate_detections, run_tracker
 from training.evaluation.tracking.scores import TrackRows, match_rows, score_kitti, write_kitti
 
 DATA = Path(__file__).parents[2] / '../shared/data/kitti_tracking'
@@ -198,18 +199,18 @@ def test_the_tracker_keeps_both_cars(sequence: KittiSequence) -> None:
 
 def test_the_verb_writes_scores_and_result_files(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip('trackeval')
-    report = evaluate_tracking(
+    record = evaluate_detections(
         f'kitti_tracking:{folder}',
         classes=['car'],
         gap=8,
-        json_file=tmp_path / 'out/scores.json',
         results=tmp_path / 'results',
     )
+    report(record, json_file=tmp_path / 'out/scores.json')
     written = json.loads((tmp_path / 'out/scores.json').read_text())
-    assert written == report
-    assert report['HOTA'] == report['HOTA_car'] > 50
-    assert (report['kept'], report['events']) == (100.0, 2)
-    assert report['frames'] == FRAMES
+    assert written == record
+    assert record['HOTA'] == record['HOTA_car'] > 50
+    assert (record['kept'], record['events']) == (100.0, 2)
+    assert record['frames'] == FRAMES
     assert (tmp_path / 'results/0042.txt').exists()
 
 
@@ -224,7 +225,7 @@ def test_the_verb_writes_scores_and_result_files(folder: Path, tmp_path: Path) -
 def test_wrong_requests_are_refused(folder: Path, arguments: dict, message: str) -> None:
     wanted = {'data': f'kitti_tracking:{folder}', **arguments}
     with pytest.raises(DatasetError, match=message):
-        evaluate_tracking(wanted.pop('data'), **wanted)
+        evaluate_detections(wanted.pop('data'), **wanted)
 
 
 @pytest.mark.slow

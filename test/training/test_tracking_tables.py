@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -15,7 +14,7 @@ from training.datasets.kitti.tracking import CLASSES, read_sequences
 from training.datasets.mot import read_mot, scores, write_mot
 from training.datasets.sample import DatasetError
 from training.evaluation.tracking.mot import evaluate_mot
-from training.evaluation.tracking.recorded import evaluate_tracking, run_tracker
+from training.evaluation.tracking.recorded import evaluate_detections, run_tracker
 from training.evaluation.tracking.scores import TrackRows, image_corners, score_kitti
 from training.evaluation.tracking.tables import Scored, TruthRows, score_tables
 
@@ -136,12 +135,11 @@ def test_mot_folders_are_tracked_scored_and_written(mot: Path, tmp_path: Path) -
     assert all(float(row[4]) == pytest.approx(30, abs=1) for row in rows)
 
 
-def test_the_report_of_mot_names_its_class(mot: Path, tmp_path: Path) -> None:
-    report = evaluate_tracking(f'mot:{mot}', json_file=tmp_path / 'scores.json')
-    assert json.loads((tmp_path / 'scores.json').read_text()) == report
-    assert report['classes'] == ['pedestrian']
+def test_the_report_of_mot_names_its_class(mot: Path) -> None:
+    record = evaluate_detections(f'mot:{mot}')
+    assert record['classes'] == ['pedestrian']
     with pytest.raises(DatasetError, match='gaps are made in kitti_tracking only'):
-        evaluate_tracking(f'mot:{mot}', gap=5)
+        evaluate_detections(f'mot:{mot}', gap=5)
 
 
 def test_results_are_read_back_as_written(mot: Path) -> None:
@@ -243,7 +241,7 @@ def test_image_boxes_of_kitti_are_tracked(tmp_path: Path) -> None:
     (tmp_path / 'rrc/Car/0042.txt').write_text('\n'.join(found) + '\n')
     sequence = read_sequences(tmp_path, detector='rrc')[0]
     assert (np.array(CLASSES)[sequence.detections.kind] == 'Car').all()
-    figures = evaluate_tracking(
+    figures = evaluate_detections(
         f'kitti_tracking:{tmp_path}', classes=['car'], detector='rrc', results=tmp_path / 'out'
     )
     assert figures['IDSW_car'] == 0

@@ -18,7 +18,10 @@ from training.datasets.sample import DatasetError
 from training.datasets.simulated.rendered import parse_seeds
 from training.engine.config import ConfigError, load_config
 from training.engine.state import list_states, load_state
-from training.evaluation.report import evaluate_depth_segmentation as evaluate
+from training.evaluation.depth_segmentation.evaluate import (
+    evaluate_depth_segmentation as evaluate,
+)
+from training.evaluation.report import report
 from training.evaluation.specs import open_spec
 from training.tasks.train import train
 
@@ -121,14 +124,8 @@ def test_a_run_can_start_from_a_checkpoint(bag, checkpoint, tmp_path):
 
 def test_evaluation_on_simulated_data(scenario, bag, checkpoint, tmp_path):
     for spec in (f'sim:{scenario}:0', f'bag:{bag}'):
-        scores = evaluate(
-            checkpoint,
-            spec,
-            json_file=tmp_path / 'scores.json',
-            pictures=tmp_path / 'pictures',
-            limit=2,
-            record=True,
-        )
+        scores = evaluate(checkpoint, spec, pictures=tmp_path / 'pictures', limit=2)
+        report(scores, json_file=tmp_path / 'scores.json', keep_in=checkpoint)
         assert json.loads((tmp_path / 'scores.json').read_text()) == scores
         assert scores['frames'] == 2
         assert {'abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled', 'miou'} <= scores.keys()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sim_perception.files import write_json
 from training.demo.report import report
 
 START_LIMIT_S = 240.0
@@ -53,7 +53,7 @@ def demo(out: Path, *, scenario: str = 'demo', seed: int = 0, seconds: float = 2
         'seconds': seconds,
         **report(bag, out, console),
     }
-    (out / 'metrics.json').write_text(json.dumps(metrics, indent=2) + '\n')
+    write_json(out / 'metrics.json', metrics)
     table = Table('figure', 'value', title="live pipeline against the simulator's truth")
     for key, value in metrics.items():
         table.add_row(key, f'{value:.3f}' if isinstance(value, float) else str(value))

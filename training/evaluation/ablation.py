@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import yaml
 from pydantic import Field
 from rich.console import Console
 
-from sim_perception.files import FileError, read_json, read_yaml
+from sim_perception.files import FileError, read_json, read_yaml, write_json
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings
 from training.datasets.bags.open_bags import expand
@@ -120,7 +119,7 @@ def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = N
     if table is not None:
         table.parent.mkdir(parents=True, exist_ok=True)
         table.write_text(text)
-        table.with_suffix('.json').write_text(json.dumps(results, indent=2) + '\n')
+        write_json(table.with_suffix('.json'), results)
 
 
 def _train(ablation: Ablation, row: Row, folder: Path) -> Path:

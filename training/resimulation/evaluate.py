@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
 
-from sim_perception.files import write_json
 from sim_perception.geometry.boxes import iou_2d, project_box
 from sim_perception.geometry.transforms import invert
 from sim_perception.simulator.drive import read_drive
@@ -20,7 +17,7 @@ from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
 from training.datasets.sample import require_truth
-from training.engine.command import command_line
+from training.evaluation.report import record_of
 from training.resimulation.recording import Recording, Shot
 from training.resimulation.sightings import Sighting, sightings_of_labels, sightings_of_truth
 
@@ -39,8 +36,6 @@ def evaluate_resimulation(
     use_truth: bool = True,
     unsure: bool = False,
     limit: int | None = None,
-    json_file: Path | None = None,
-    console: Console | None = None,
 ) -> dict[str, Any]:
     """Render a re-simulation at its recording's moments and compare the two.
 
@@ -51,8 +46,6 @@ def evaluate_resimulation(
         checkpoint, use_truth: see ``Recording``.
         unsure: see ``sightings_of_labels``.
         limit: at most so many frames, spread evenly.
-        json_file: where to write the scores.
-        console: for the table.
 
     Returns:
         ``boxes`` compared; ``iou_median`` and ``iou_above_0.7`` of the labels' 3D boxes in the
@@ -87,12 +80,7 @@ def evaluate_resimulation(
     depth = [np.concatenate(parts) for parts in zip(*errors, strict=True)]
     require_truth(bool(overlaps) or len(depth[2]) > 0, bag)
     scores = _summary(overlaps, *depth)
-    scores = {'frames': len(numbers), **scores}
-    record = {'command': command_line(), **scores}
-    if json_file is not None:
-        write_json(json_file, record)
-    _print(scores, console or Console())
-    return record
+    return record_of('resimulation', str(bag), scores, scenario=str(scenario), frames=len(numbers))
 
 
 def _overlaps(
@@ -176,10 +164,3 @@ def _summary(
 def _known(function: Callable[[Any], Any], values: npt.NDArray[Any]) -> float | None:
     """Return a rounded statistic, or None without values."""
     return round(float(function(values)), 4) if len(values) else None
-
-
-def _print(scores: dict[str, Any], console: Console) -> None:
-    table = Table('score', 'value', title='re-simulation against its recording')
-    for name, value in scores.items():
-        table.add_row(name, str(value))
-    console.print(table)

@@ -36,16 +36,19 @@ def autolabel(
     refine: Refine = 'fit',
 ) -> None:
     """Score automatic 3D labels against true boxes."""
-    from training.evaluation.calibrate import evaluate_labels as run
+    from sim_perception.autolabel.labeler import COORDINATES
+    from training.evaluation.autolabel.evaluate import CHECKPOINT, evaluate_autolabel
+    from training.evaluation.report import frames_of, report
 
-    run(
+    scores = evaluate_autolabel(
         data,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint or CHECKPOINT,
         mode=mode,
-        json_file=json_file,
         pictures=pictures,
         limit=limit,
         box_noise=box_noise,
-        coordinates=coordinates,
+        coordinates=coordinates or COORDINATES,
         refine=refine,
+        track=frames_of(data),
     )
+    report(scores, json_file=json_file)

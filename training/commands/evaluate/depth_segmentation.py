@@ -40,17 +40,10 @@ def depth_segmentation(
     ] = None,
 ) -> None:
     """Score depth, classes and their confidence, beside naive priors."""
-    from training.evaluation.report import evaluate_depth_segmentation as run
+    from training.evaluation.depth_segmentation.evaluate import evaluate_depth_segmentation
+    from training.evaluation.report import report
 
-    run(
-        checkpoint,
-        data,
-        json_file=json_file,
-        pictures=pictures,
-        limit=limit,
-        device=device,
-        record=record,
-        beside=beside,
-        crop=crop,
-        prior=prior,
+    scores = evaluate_depth_segmentation(
+        checkpoint, data, pictures=pictures, limit=limit, device=device, crop=crop, prior=prior
     )
+    report(scores, json_file=json_file, keep_in=checkpoint if record else None, beside=beside)

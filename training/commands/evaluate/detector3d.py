@@ -28,15 +28,10 @@ def detector3d(
     record: Record = False,
 ) -> None:
     """Score a 3D detector by average precision in plan view and in space."""
-    from training.evaluation.detector3d.evaluate import evaluate_detector as run
+    from training.evaluation.detector3d.evaluate import evaluate_detector3d
+    from training.evaluation.report import report
 
-    run(
-        checkpoint,
-        data,
-        points=points,
-        blind=blind,
-        json_file=json_file,
-        limit=limit,
-        device=device,
-        record=record,
+    scores = evaluate_detector3d(
+        checkpoint, data, points=points, blind=blind, limit=limit, device=device
     )
+    report(scores, json_file=json_file, keep_in=checkpoint if record else None)

@@ -17,6 +17,8 @@ def permanence(
     record: Record = False,
 ) -> None:
     """Score what the permanence network sees and recalls, without a tracker."""
-    from training.evaluation.report import evaluate_permanence as run
+    from training.evaluation.permanence.evaluate import evaluate_permanence
+    from training.evaluation.report import report
 
-    run(checkpoint, data, json_file=json_file, device=device, record=record)
+    scores = evaluate_permanence(checkpoint, data, device=device)
+    report(scores, json_file=json_file, keep_in=checkpoint if record else None)

@@ -28,9 +28,10 @@ def resimulation(
     ] = False,
 ) -> None:
     """Compare a re-simulation with its recording: boxes in the image, depth."""
-    from training.resimulation.evaluate import evaluate_resimulation as run
+    from training.evaluation.report import report
+    from training.resimulation.evaluate import evaluate_resimulation
 
-    run(
+    scores = evaluate_resimulation(
         scenario,
         data,
         labels=labels,
@@ -38,5 +39,5 @@ def resimulation(
         use_truth=not sensors_only,
         unsure=unsure,
         limit=limit,
-        json_file=json_file,
     )
+    report(scores, json_file=json_file)

@@ -22,6 +22,12 @@ def shape(
     record: Record = False,
 ) -> None:
     """Score how well shape spaces give back cars that they have not seen."""
-    from training.evaluation.shape.evaluate import evaluate_shape as run
+    from sim_perception.files import write_json
+    from training.evaluation.shape.evaluate import evaluate_shape, keep_scores, print_shapes
 
-    run(checkpoint, data, json_file=json_file, pictures=pictures, limit=limit, record=record)
+    scores = evaluate_shape(checkpoint, data, pictures=pictures, limit=limit)
+    print_shapes(scores)
+    if json_file is not None:
+        write_json(json_file, scores)
+    for folder in map(Path, scores['shapes'] if record else ()):
+        keep_scores(folder, scores)

@@ -18,10 +18,8 @@ def surface_coordinates(
     record: Record = False,
 ) -> None:
     """Score masks, object coordinates, size, distance and heading on crops with truth."""
-    from training.evaluation.report import print_scores
-    from training.evaluation.surface_coordinates.evaluate import (
-        evaluate_surface_coordinates as run,
-    )
+    from training.evaluation.report import report
+    from training.evaluation.surface_coordinates.evaluate import evaluate_surface_coordinates
 
-    report = run(checkpoint, data, limit=limit or 1000, json_file=json_file, record=record)
-    print_scores(str(data), {k: v for k, v in report.items() if isinstance(v, float)})
+    scores = evaluate_surface_coordinates(checkpoint, data, limit=limit or 1000)
+    report(scores, json_file=json_file, keep_in=checkpoint if record else None)

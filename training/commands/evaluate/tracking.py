@@ -49,9 +49,10 @@ def tracking(
     device: Device = 'auto',
 ) -> None:
     """Score the tracker by TrackEval, and by what becomes of hidden objects."""
-    from training.evaluation.report import evaluate_tracking as run
+    from training.evaluation.report import report
+    from training.evaluation.tracking.evaluate import evaluate_tracking
 
-    run(
+    scores = evaluate_tracking(
         data,
         classes.split(','),
         source=source,
@@ -59,8 +60,8 @@ def tracking(
         device=device,
         detector=detector,
         gap=gap,
-        json_file=json_file,
         results=results,
         video=video,
         pictures=pictures,
     )
+    report(scores, json_file=json_file)

@@ -24,6 +24,8 @@ def translation(
     device: Device = 'auto',
 ) -> None:
     """Score whether translated images still show the scene, and how real they look."""
-    from training.evaluation.report import evaluate_translation as run
+    from training.evaluation.report import report
+    from training.evaluation.translation.evaluate import evaluate_translation
 
-    run(checkpoint, data, judge, real=real, json_file=json_file, limit=limit, device=device)
+    scores = evaluate_translation(checkpoint, data, judge, real=real, limit=limit, device=device)
+    report(scores, json_file=json_file)

@@ -18,6 +18,8 @@ def visual_odometry(
     record: Record = False,
 ) -> None:
     """Score the camera's motion from frame to frame against true poses."""
-    from training.evaluation.report import evaluate_visual_odometry as run
+    from training.evaluation.report import report
+    from training.evaluation.visual_odometry.evaluate import evaluate_visual_odometry
 
-    run(checkpoint, data, json_file=json_file, limit=limit, device=device, record=record)
+    scores = evaluate_visual_odometry(checkpoint, data, limit=limit, device=device)
+    report(scores, json_file=json_file, keep_in=checkpoint if record else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from training.datasets.kitti.like import kitti_like
 from training.datasets.kitti.object import frame_names, object_scenes
 from training.datasets.objects.label_scenes import LabelScene, simulated_scenes
 from training.datasets.sample import DatasetError, parse_numbers
-from training.engine.command import command_line
 from training.evaluation.autolabel.compare import (
     Compared,
     Population,
@@ -29,6 +27,7 @@ from training.evaluation.autolabel.compare import (
     scores,
 )
 from training.evaluation.autolabel.tracks import TrackCollector
+from training.evaluation.report import record_of
 from training.pictures.shapes import draw_labels
 
 F64 = npt.NDArray[np.float64]
@@ -134,7 +133,6 @@ def evaluate_autolabel(
     *,
     checkpoint: Path = CHECKPOINT,
     mode: str = 'lidar',
-    json_file: Path | None = None,
     pictures: Path | None = None,
     limit: int | None = None,
     box_noise: float = 0.0,
@@ -150,7 +148,6 @@ def evaluate_autolabel(
         spec: see ``HELP``.
         checkpoint: shape space.
         mode: of ``autolabel.config.MODES``.
-        json_file: where to write the scores, or None.
         pictures: a folder for pictures, or None.
         limit: greatest number of frames, spread evenly.
         box_noise: see ``label_scenes``.
@@ -184,29 +181,25 @@ def evaluate_autolabel(
         pictures=pictures,
         tracks=tracks,
     )
-    figures = scores(results)
+    figures: dict[str, Any] = {'seconds': time.perf_counter() - start, **scores(results)}
     if tracks is not None:
         figures |= tracks.scores()
     timing = labeler.timing
     figures['seconds_per_object'] = timing.whole / max(timing.objects, 1)
     figures['refine_seconds_per_object'] = timing.refine / max(timing.objects, 1)
     figures['cpu_per_object'] = timing.cpu / max(timing.objects, 1)
-    report: dict[str, Any] = {
-        'task': 'autolabel',
-        'mode': mode,
-        'refine': refine,
-        'data': spec,
-        'frames': count,
-        'box_noise': box_noise,
-        'checkpoint': str(checkpoint),
-        **({} if mode == 'lidar' else {'coordinates': str(coordinates)}),
-        'command': command_line(),
-        'seconds': time.perf_counter() - start,
-        **figures,
+    figures |= {
         'reasons': reasons(results),
         'labels': [row_of(row) for row in results if row.counts],
     }
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report, indent=1) + '\n')
-    return report
+    return record_of(
+        'autolabel',
+        spec,
+        figures,
+        mode=mode,
+        refine=refine,
+        frames=count,
+        box_noise=box_noise,
+        checkpoint=str(checkpoint),
+        **({} if mode == 'lidar' else {'coordinates': str(coordinates)}),
+    )

@@ -1,4 +1,4 @@
-"""The verb ``evaluate detector3d``, as the command line calls it."""
+"""Scores a 3D detector by average precision: ``evaluate detector3d``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.datasets.objects.clouds import cloud_source
 from training.datasets.sample import DatasetError, require_truth
 from training.evaluation.autolabel.evaluate import open_scenes
 from training.evaluation.detector3d.scores import Source, score_scenes
-from training.evaluation.report import frames_of, report
+from training.evaluation.report import frames_of, record_of
 
 #: Low: average precision looks at all recalls.
 THRESHOLD = 0.05
@@ -31,28 +31,24 @@ def source_of(engine: Detector3dEngine, points: str = 'trained') -> Source:
     return cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT))
 
 
-def evaluate_detector(
+def evaluate_detector3d(
     checkpoint: Path,
     data: str,
     *,
     points: str = 'trained',
     blind: bool = False,
-    json_file: Path | None = None,
     limit: int | None = None,
     device: str = 'auto',
-    record: bool = False,
 ) -> dict[str, Any]:
-    """Score a 3D detector on data with truth, print the table; see ``score_scenes``.
+    """Score a 3D detector on data with truth; see ``score_scenes``.
 
     Args:
         checkpoint: its folder.
-        data: see ``evaluation.autolabel.HELP``.
+        data: see ``evaluation.autolabel.evaluate.HELP``.
         points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
         blind: show it no image.
-        json_file: where to write the scores, or None.
         limit: at most so many frames, spread evenly.
         device: see ``Detector3dEngine``.
-        record: also keep the scores in the checkpoint's ``metrics.json`` and card.
 
     Raises:
         DatasetError: for unusable data or other ``points``.
@@ -66,6 +62,4 @@ def evaluate_detector(
     scores = score_scenes(engine, frames_of(data)(scenes, count), source, blind=blind)
     require_truth(any(math.isfinite(v) for k, v in scores.items() if 'ap_' in k), data)
     frames = int(scores.pop('frames'))
-    return report(
-        'detector3d', checkpoint, data, frames, scores, json_file=json_file, record=record
-    )
+    return record_of('detector3d', data, scores, frames=frames, checkpoint=str(checkpoint))

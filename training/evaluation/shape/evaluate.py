@@ -1,4 +1,4 @@
-"""The verb ``evaluate shape``, as the command line calls it."""
+"""How well shape spaces give back cars that they have not seen: ``evaluate shape``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from sim_perception.models.checkpoint import CARD, load_checkpoint, update_checkpoint
-from training.evaluation.shape.scores import F_SCORE_DISTANCE, FINE_DISTANCE, load_shape
-from training.evaluation.shape.scores import evaluate_shape as evaluate
+from training.datasets.objects.shapes import draw_cars
+from training.evaluation.report import record_of
+from training.evaluation.shape.scores import (
+    F_SCORE_DISTANCE,
+    FINE_DISTANCE,
+    load_shape,
+    parse_cars,
+    score_shapes,
+)
 from training.pictures.shapes import draw_paths, pairs_of_families
 
 SHIPPED = (Path('models/shape_car'), Path('models/shape_car_sdf'))
@@ -24,41 +31,42 @@ def evaluate_shape(
     checkpoints: Sequence[Path] | None = None,
     data: str = 'cars:1',
     *,
-    json_file: Path | None = None,
     pictures: Path | None = None,
     limit: int = 30,
-    record: bool = False,
 ) -> dict[str, Any]:
-    """Score shape spaces, print the table, and draw ways between members.
+    """Score shape spaces on the same cars, and draw ways between members.
 
     Args:
-        checkpoints: shape spaces; the shipped ones if None.
-        data: see ``evaluation.shape.evaluate_shape``.
-        json_file: where to write the scores, or None.
+        checkpoints: shape spaces of any kind; the shipped ones if None.
+        data: ``cars:SEED``; seeds that none has learnt from.
         pictures: a folder for ``NAME.png`` per checkpoint, or None.
         limit: how many cars.
-        record: also write the scores into the checkpoints' metrics and cards.
+
+    Returns:
+        The record; ``shapes`` has by checkpoint what ``score_shapes`` returns.
 
     Raises:
         DatasetError, CheckpointError: for unusable data or checkpoints.
     """
-    chosen = list(checkpoints or SHIPPED)
-    report = evaluate(data, chosen, limit=limit, json_file=json_file)
-    keys = list(next(iter(report['shapes'].values())))
-    table = Table('shape space', *keys, title=f'{report["cars"]} cars, {data}')
-    for name, scores in report['shapes'].items():
-        table.add_row(name, *(f'{scores[key]:.4f}' for key in keys))
-    Console().print(table)
-    for folder in chosen:
+    cars, shapes = draw_cars(*parse_cars(data, limit)), {}
+    for folder in checkpoints or SHIPPED:
+        model = load_shape(folder)
+        shapes[str(folder)] = score_shapes(model, cars)
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
-            model = load_shape(folder)
             seeds = model.seeds.numpy().astype(np.float64)
             picture = draw_paths(model, seeds, pairs_of_families())
             cv2.imwrite(str(pictures / f'{folder.name}.png'), picture[..., ::-1])
-        if record:
-            keep_scores(folder, report)
-    return report
+    return record_of('shape', data, {'shapes': shapes}, cars=len(cars))
+
+
+def print_shapes(record: Mapping[str, Any]) -> None:
+    """Print the scores of shape spaces, one a row."""
+    keys = list(next(iter(record['shapes'].values())))
+    table = Table('shape space', *keys, title=f'{record["cars"]} cars, {record["data"]}')
+    for name, scores in record['shapes'].items():
+        table.add_row(name, *(f'{scores[key]:.4f}' for key in keys))
+    Console().print(table)
 
 
 def keep_scores(folder: Path, report: Mapping[str, Any]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,9 @@ from training.datasets.objects.shapes import (
     CarSample,
     Solid,
     distance_samples,
-    draw_cars,
     sample_surface,
 )
 from training.datasets.sample import DatasetError
-from training.engine.command import command_line
 
 F64 = npt.NDArray[np.float64]
 
@@ -126,40 +123,3 @@ def load_shape(folder: Path | str) -> ShapeModel:
     if not isinstance(net, ShapePrior):
         raise CheckpointError(f'{folder} holds no shape space; give models/shape_car or the like')
     return cast(ShapeModel, net)
-
-
-def evaluate_shape(
-    spec: str,
-    checkpoints: Sequence[Path],
-    *,
-    limit: int = 30,
-    json_file: Path | None = None,
-) -> dict[str, Any]:
-    """Score shape spaces on the same cars.
-
-    Args:
-        spec: ``cars:SEED``; seeds that none has learnt from.
-        checkpoints: shape spaces of any kind.
-        limit: how many cars.
-        json_file: where to write the scores, or None.
-
-    Returns:
-        By checkpoint, what ``score_shapes`` returns.
-
-    Raises:
-        DatasetError: for another SPEC.
-        CheckpointError: for an unusable checkpoint.
-    """
-    cars = draw_cars(*parse_cars(spec, limit))
-    rows = {str(folder): score_shapes(load_shape(folder), cars) for folder in checkpoints}
-    report: dict[str, Any] = {
-        'task': 'shape',
-        'data': spec,
-        'cars': len(cars),
-        'command': command_line(),
-        'shapes': rows,
-    }
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report, indent=1) + '\n')
-    return report

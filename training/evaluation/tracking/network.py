@@ -19,7 +19,7 @@ from sim_perception.tracking.tables import Rows, sigmoid, track_boxes
 from sim_perception.tracking.tracker import Tracker
 from training.datasets.bags.tracking_truth import TrueFrame, open_recordings
 from training.datasets.sample import DatasetError, require_truth
-from training.engine.command import command_line
+from training.evaluation.report import record_of
 from training.evaluation.tracking.clips import (
     Clip,
     ClipFrame,
@@ -217,6 +217,8 @@ def evaluate_images(
             draw.
         CheckpointError: for an unusable checkpoint.
     """
+    shown = None if checkpoint is None else str(checkpoint)
+    asked = {'source': source, 'checkpoint': shown, 'classes': list(classes)}
     detect, taxonomy = open_detector(source, checkpoint, device)
     drawn = video is not None or pictures is not None
     clips = watch_all(data, detect, keep_images=drawn, track=track)
@@ -229,20 +231,6 @@ def evaluate_images(
             write_pictures(pictures, clips, answers, taxonomy)
         if any(clip.truth is None for clip in clips):
             count = sum(len(clip.stamps) for clip in clips)
-            return {**_about(data, source, checkpoint, classes), 'frames': count}
+            return record_of('tracking', data, {'frames': count}, **asked)
     scores = score_clips(runner(taxonomy, configs[0]), clips, taxonomy, classes)
-    return {**_about(data, source, checkpoint, classes), **scores}
-
-
-def _about(
-    data: str, source: str, checkpoint: Path | None, classes: Sequence[str]
-) -> dict[str, Any]:
-    """Return what was asked for."""
-    return {
-        'task': 'tracking',
-        'source': source,
-        'checkpoint': None if checkpoint is None else str(checkpoint),
-        'data': data,
-        'classes': list(classes),
-        'command': command_line(),
-    }
+    return record_of('tracking', data, scores, **asked)

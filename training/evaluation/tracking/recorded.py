@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,7 +31,7 @@ from training.datasets.kitti.tracking import (
     read_sequences,
 )
 from training.datasets.sample import DatasetError, require_truth
-from training.engine.command import command_line
+from training.evaluation.report import record_of
 from training.evaluation.tracking.gaps import Gap, count_kept, make_gaps, real_occlusions
 from training.evaluation.tracking.mot import KIND, evaluate_mot
 from training.evaluation.tracking.scores import (
@@ -83,13 +82,12 @@ KITTI_IMAGE_CONFIG = image_config(
 Runner = Callable[[KittiSequence], tuple[TrackRows, float]]
 
 
-def evaluate_tracking(
+def evaluate_detections(
     data: str,
     *,
     classes: Sequence[str] = EVALUATED,
     gap: int = 0,
     seed: int = 0,
-    json_file: Path | None = None,
     results: Path | None = None,
     config: TrackerConfig | None = None,
     detector: str = DETECTORS[0],
@@ -106,7 +104,6 @@ def evaluate_tracking(
         classes: of ``car`` and ``pedestrian``; MOTChallenge has pedestrians only.
         gap: frames for which every well-seen object loses its detections once; 0 for none.
         seed: of the gaps' places.
-        json_file: where to write the scores, or None.
         results: folder for result files in the benchmark's own format, or None.
         config: of the tracker; None is the one for the detector.
         detector: of KITTI: ``pointrcnn`` (3D boxes) or ``rrc`` (image boxes).
@@ -128,21 +125,16 @@ def evaluate_tracking(
     else:
         scores = _evaluate_kitti(data, classes, gap, seed, results, config, detector)
     first = classes[0].lower()
-    report: dict[str, Any] = {
-        'task': 'tracking',
-        'source': 'detections',
-        'data': data,
-        'classes': [name.lower() for name in classes],
-        'gap': gap,
-        'seed': seed,
-        'command': command_line(),
-        **{key.removesuffix(f'_{first}'): v for key, v in scores.items() if key.endswith(first)},
-        **scores,
-    }
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(report, indent=2) + '\n')
-    return report
+    own = {key.removesuffix(f'_{first}'): v for key, v in scores.items() if key.endswith(first)}
+    return record_of(
+        'tracking',
+        data,
+        {**own, **scores},
+        source='detections',
+        classes=[name.lower() for name in classes],
+        gap=gap,
+        seed=seed,
+    )
 
 
 def _evaluate_kitti(
@@ -177,7 +169,7 @@ def score_runner(
         run: tracks a sequence; returns the tracks and the CPU seconds it took.
         sequences: as recorded.
         names: of ``CLASSES``.
-        gap: see ``evaluate_tracking``.
+        gap: see ``evaluate_detections``.
         seed: of the gaps' places.
 
     Returns:

@@ -16,7 +16,8 @@ from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.types import Frame
 from training.datasets.sample import DatasetError
-from training.evaluation.specs import MAX_DEPTH, EvaluationData
+from training.evaluation.report import frames_of, record_of
+from training.evaluation.specs import MAX_DEPTH, EvaluationData, open_spec
 from training.metrics import ConfusionMatrix, DepthMetrics
 from training.metrics.domain_gap import DomainGap
 from training.simulation.translate import Translator
@@ -105,3 +106,37 @@ def evaluate_translator(
         if distance is not None:
             scores[key] = distance
     return scores
+
+
+def evaluate_translation(
+    checkpoint: Path,
+    spec: str,
+    judge: Path,
+    *,
+    real: str | None = None,
+    limit: int | None = None,
+    device: str = 'auto',
+) -> dict[str, Any]:
+    """Score a translator on simulated images; see ``evaluate_translator``.
+
+    Args:
+        checkpoint: a run's ``translator`` folder.
+        spec: simulated frames with depth and classes, see ``evaluation.specs``.
+        judge: checkpoint folder of a depth and segmentation network.
+        real: images of the domain that is aimed at, or None.
+        limit: greatest number of frames, and of real images.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        DatasetError: for unusable data.
+        CheckpointError: for an unusable checkpoint.
+    """
+    data = open_spec(spec, limit)
+    scores = evaluate_translator(
+        Translator(checkpoint, device),
+        Judge(judge, device),
+        data,
+        open_spec(real, limit) if real else None,
+        frames_of(spec),
+    )
+    return record_of('translation', spec, scores, frames=len(data), checkpoint=str(checkpoint))

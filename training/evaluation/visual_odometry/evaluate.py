@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from training.datasets.images.files import split_frames
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, LabelSpace, Sample, Samples
 from training.datasets.simulated.rendered import DEFAULT_SEEDS, scenarios_of
+from training.evaluation.report import frames_of, record_of
 from training.evaluation.specs import evenly
 
 F64 = npt.NDArray[np.float64]
@@ -142,6 +145,31 @@ class RenderedDrives:
             state = simulation.state(self._time(index))
             poses[index] = state.world_T_base @ simulation.base_T_camera
         return Motion('poses of the simulation', poses)
+
+
+def evaluate_visual_odometry(
+    checkpoint: Path,
+    spec: str,
+    *,
+    limit: int | None = None,
+    device: str = 'auto',
+) -> dict[str, Any]:
+    """Score a checkpoint's ego-motion against true poses; see ``evaluate_depth_segmentation``.
+
+    Args:
+        spec: see ``HELP``.
+
+    Raises:
+        DatasetError: for unusable data.
+        CheckpointError: for an unusable checkpoint.
+        ValueError: for a network without an ego-motion head.
+    """
+    frames = open_posed(spec)
+    engine = DepthSegmentationEngine.load(checkpoint, device=device)
+    scores = evaluate_odometry(engine, frames, limit=limit, track=frames_of(spec))
+    return record_of(
+        'visual_odometry', spec, scores, frames=int(scores['pairs']), checkpoint=str(checkpoint)
+    )
 
 
 def evaluate_odometry(
