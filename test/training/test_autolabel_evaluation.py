@@ -22,9 +22,9 @@ from training.datasets.kitti.tracking import from_vehicle
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
 from training.datasets.sample import DatasetError
 from training.engine.command import command_line
+from training.evaluation.autolabel import confidence as autolabel_confidence
 from training.evaluation.autolabel.compare import Compared, Population, compare, scores
 from training.evaluation.autolabel.confidence import fit_confidence
-from training.evaluation.autolabel.evaluate import confidence as autolabel_confidence
 from training.evaluation.autolabel.evaluate import evaluate_autolabel, open_scenes
 from training.evaluation.calibrate import calibrate_any
 
