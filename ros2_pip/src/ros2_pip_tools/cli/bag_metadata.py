@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ros2_pip_tools.cli.bag_mend import mend
 from ros2_pip_tools.cli.errors import CommandError
 
 METADATA = 'metadata.yaml'
@@ -20,6 +21,8 @@ _VERSION = 9
 
 def reindex(folder: Path) -> int:
     """Write the metadata of a bag anew from its files; return how many files it has.
+
+    MCAP files that were cut short are completed.
 
     Raises:
         CommandError: there is no such folder, or a file in it cannot be read.
@@ -34,7 +37,7 @@ def reindex(folder: Path) -> int:
     files = sorted((f for f in folder.iterdir() if f.suffix in _STORAGES), key=_number)
     if not files:
         raise CommandError(f'No storage files found for reindexing in {folder}')
-    write_metadata(folder, merged([_of_file(file) for file in files]))
+    write_metadata(folder, merged([_of_file_or_mended(file) for file in files]))
     return len(files)
 
 
@@ -42,6 +45,17 @@ def _number(file: Path) -> tuple[int, str]:
     """Return what brings the files of a recording into order: NAME_2 before NAME_10."""
     found = re.search(r'_(\d+)$', file.stem)
     return (int(found.group(1)) if found else -1), file.name
+
+
+def _of_file_or_mended(file: Path) -> dict[str, Any]:
+    try:
+        return _of_file(file)
+    except CommandError as error:
+        if file.suffix != '.mcap':
+            raise
+        print(f'{error}; writing anew what can be read', flush=True)
+        print(f'{mend(file)} messages are kept', flush=True)
+        return _of_file(file)
 
 
 def _of_file(file: Path) -> dict[str, Any]:
