@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,19 @@ from toy_task import scalars, torchrun
 from typer.testing import CliRunner
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector, warp
-from sim_perception.models.checkpoint import load_checkpoint
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.inference.preprocess import PreprocessConfig
+from sim_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from sim_perception.models.depth_segmentation import DepthSegmentationConfig, DepthSegmentationNet
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings, parse_scenario
-from sim_perception.types import Camera
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Camera, Frame
 from training.commands import cli
 from training.datasets.clips import Clip
-from training.datasets.sample import DatasetError, Sample
+from training.datasets.depth_store import DepthStore
+from training.datasets.sample import IGNORE, DatasetError, Sample
+from training.datasets.sources import SourceConfig
 from training.engine.config import ConfigError, load_config
 from training.engine.state import list_states, load_state
 from training.evaluation.ablation import load_ablation, markdown
@@ -35,6 +42,7 @@ from training.tasks.guda.pseudo_labels import (
     pseudo_labels,
     weighted_cross_entropy,
 )
+from training.tasks.guda.taught_images import open_taught
 from training.tasks.guda.view_synthesis import ClipViews, hint_loss, pose_error, synthesis_loss
 from training.tasks.train import train
 
@@ -139,18 +147,47 @@ def test_stereo_pairs_teach_depth_and_no_classes(bag, images, tmp_path):
     changes = [
         *settings(bag, images, tmp_path),
         *('data.bags=[]', 'data.clips=[]', 'data.real_clips=[]', 'data.real_images=[]'),
-        *(f'data.real_stereo=[{{spec: "kitti_stereo:{pairs}"}}]', 'model.uncertainty=false'),
+        f'data.real_stereo=[{{spec: "kitti_stereo:{pairs}"}}]',
         'loss.balanced=1',
     ]
     task = build_task(load_config('guda', changes)).train()
     result = task(batch_of(task))
-    assert set(result['terms']) == {
-        *('stereo_silog', 'stereo_gradient', 'stereo_balanced', 'stereo_normals')
-    }
+    assert set(result['terms']) == {*('real_silog', 'real_gradient', 'real_balanced')}
     result['loss'].backward()
     assert task.model.depth.head.weight.grad.abs().sum() > 0
     assert task.model.semantic.head.weight.grad is None
-    assert task.pictures(batch_of(task), result['outputs']).keys() == {'real_stereo'}
+    assert task.pictures(batch_of(task), result['outputs']).keys() == {'real_depth'}
+
+
+def test_a_teachers_depth_is_its_mean_answer_and_kept(images, tmp_path):
+    torch.manual_seed(0)
+    config = DepthSegmentationConfig(depth_channels=(16, 16), semantic_channels=(16, 16))
+    net = DepthSegmentationNet(config).eval()
+    taxonomy = load_taxonomy()
+    preprocess = PreprocessConfig(pixels=128 * 64)
+    save_checkpoint(
+        tmp_path / 'teacher', net, taxonomy=taxonomy, preprocess=preprocess.to_dict(), half=False
+    )
+    source = SourceConfig(spec=f'images:{images}', focal_ratio=0.9)
+    store = DepthStore(tmp_path / 'kept')
+    taught = open_taught(source, str(tmp_path / 'teacher'), store)
+    found = taught[1]
+    assert (found.semantic == IGNORE).all()
+    logs = []
+    for area, mirror in ((0.6, False), (1.0, False), (1.8, False), (1.0, True)):
+        engine = DepthSegmentationEngine(
+            net, taxonomy, replace(preprocess, pixels=round(area * 128 * 64)), device='cpu',
+            precision='float32',
+        )  # fmt: skip
+        image = np.ascontiguousarray(found.image[:, ::-1]) if mirror else found.image
+        depth = engine.infer(Frame(0, image, found.camera)).depth  # a centred camera
+        logs.append(np.log(depth[:, ::-1] if mirror else depth))
+    expected = np.exp(np.mean(logs, 0))
+    np.testing.assert_allclose(found.depth, expected, rtol=2e-3)  # kept as float16
+    # an answer that was given once is read, the teacher is not needed again
+    shutil.rmtree(tmp_path / 'teacher')
+    again = open_taught(source, str(tmp_path / 'teacher'), DepthStore(tmp_path / 'kept'))
+    np.testing.assert_array_equal(again[1].depth, found.depth)
 
 
 def test_diagnosing_changes_nothing_and_tells_gradients(bag, images, tmp_path):

@@ -19,10 +19,11 @@ from sim_perception.bags.writer import BagWriter
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
 from sim_perception.types import Camera
 from training.datasets.bags.lidar import CameraLidarBag
+from training.datasets.depth_store import DepthStore
 from training.datasets.images.folders import ImageFolder, camvid
 from training.datasets.images.video import VideoFile
 from training.datasets.kitti.stereo import KittiStereo, read_calibration
-from training.datasets.kitti.stereo_images import open_stereo
+from training.datasets.kitti.stereo_images import StereoImages, open_stereo
 from training.datasets.sample import IGNORE, DatasetError
 from training.datasets.sources import SourceConfig
 
@@ -165,7 +166,7 @@ def test_bad_stereo(tmp_path: Path) -> None:
 def test_both_images_of_a_pair_teach_depth(tmp_path: Path) -> None:
     make_stereo(tmp_path / 'sequence', True, count=3)
     config = SourceConfig(spec=f'kitti_stereo:{tmp_path / "sequence"}', frames='1-2')
-    images = open_stereo(config)
+    images = open_stereo(config, DepthStore(tmp_path / 'kept'))
     assert len(images) == 4
     # the left image's first columns and the right one's last have no match
     for index, columns in ((2, slice(150, None)), (3, slice(None, 150))):
@@ -177,11 +178,16 @@ def test_both_images_of_a_pair_teach_depth(tmp_path: Path) -> None:
         assert (found.semantic == IGNORE).all()
     left, right = images[0].image, images[1].image
     np.testing.assert_array_equal(left[:, DISPARITY:], right[:, :-DISPARITY])
+    # what was matched once is read
+    kept = DepthStore(tmp_path / 'kept')
+    again = StereoImages(images.pairs, images.indices, kept)
+    again._match = lambda number, is_right: pytest.fail('matched again')  # type: ignore
+    np.testing.assert_array_equal(again[3].depth, images[3].depth)
 
 
 def test_other_sources_are_no_stereo(folder: Path) -> None:
     with pytest.raises(DatasetError, match='has no stereo pairs'):
-        open_stereo(SourceConfig(spec=f'images:{folder / "train"}'))
+        open_stereo(SourceConfig(spec=f'images:{folder / "train"}'), DepthStore())
 
 
 # LiDAR bags ---------------------------------------------------------------------------------

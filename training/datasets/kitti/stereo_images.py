@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.datasets.depth_store import DepthStore
 from training.datasets.kitti.stereo import KittiStereo, stereo_depth
 from training.datasets.sample import IGNORE, DatasetError
 from training.datasets.sources import SourceConfig, open_source
@@ -19,16 +20,16 @@ class StereoImages:
 
     Even indices are left images, odd ones the right images of the same pairs. Depth is NaN where
     the matches of both directions disagree; every pixel's class is unknown. A pair is matched
-    when it is first needed, and kept.
+    when it is first needed.
 
     Args:
         pairs: the sequences.
         indices: the pairs to take.
+        store: keeps the depth.
     """
 
-    def __init__(self, pairs: KittiStereo, indices: Sequence[int]) -> None:
-        self.pairs, self.indices = pairs, tuple(indices)
-        self._kept: dict[int, npt.NDArray[np.float16]] = {}
+    def __init__(self, pairs: KittiStereo, indices: Sequence[int], store: DepthStore) -> None:
+        self.pairs, self.indices, self.store = pairs, tuple(indices), store
 
     def __len__(self) -> int:
         """Return the number of images, two for each pair."""
@@ -44,10 +45,9 @@ class StereoImages:
         sample = self.pairs.right(number) if is_right else self.pairs[number]
         if sample.camera is None:
             raise DatasetError(f'{sample.name} has no camera')
-        if index not in self._kept:
-            self._kept[index] = self._match(number, is_right).astype(np.float16)
         unknown = np.full(sample.image.shape[:2], IGNORE, np.uint8)
-        depth = self._kept[index].astype(np.float32)
+        key = f'stereo {sample.sequence} {sample.name}'
+        depth = self.store.of(key, lambda: self._match(number, is_right))
         return LabelledImage(sample.image, depth, unknown, sample.camera)
 
     def _match(self, number: int, is_right: bool) -> npt.NDArray[np.float32]:
@@ -65,7 +65,7 @@ class StereoImages:
         return stereo_depth(first, second, left.camera.fx, baseline)[:, ::-1]
 
 
-def open_stereo(config: SourceConfig) -> StereoImages:
+def open_stereo(config: SourceConfig, store: DepthStore) -> StereoImages:
     """Return the pairs of a stereo source as images with depth.
 
     Raises:
@@ -76,4 +76,5 @@ def open_stereo(config: SourceConfig) -> StereoImages:
         raise DatasetError(
             f'{config.spec} has no stereo pairs; data.real_stereo takes kitti_stereo:DIR'
         )
-    return StereoImages(source.samples, source.chosen(config.frames)[:: config.stride].tolist())
+    indices = source.chosen(config.frames)[:: config.stride]
+    return StereoImages(source.samples, indices.tolist(), store)

@@ -2,8 +2,8 @@
 
 A sample has up to five parts, each a dictionary of tensors: ``virtual`` (a simulated image with
 truth), ``virtual_clip`` (three simulated frames with truth and poses), ``real_clip`` (three real
-frames), ``real_stereo`` (a real image with the depth that its stereo partner tells) and
-``real_image`` (a real image without any label). Real labels are never read.
+frames), ``real_depth`` (a real image with the depth that its stereo partner or a teacher network
+tells) and ``real_image`` (a real image without any label). Real labels are never read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sim_perception.inference.preprocess import (
     normalize,
 )
 from training.datasets.clips import Clip, Clips
+from training.datasets.depth_store import DepthStore
 from training.datasets.kitti.stereo import stereo_depth
 from training.datasets.kitti.stereo_images import open_stereo
 from training.datasets.sample import DatasetError, Sample
@@ -36,9 +37,15 @@ from training.datasets.views.appearance import (
 )
 from training.datasets.views.clip import clip_view, turned
 from training.datasets.views.views import GeometryConfig
-from training.tasks.depth_segmentation.data import BagImages, DataConfig, LabelledData
+from training.tasks.depth_segmentation.data import (
+    BagImages,
+    DataConfig,
+    LabelledData,
+    LabelledImages,
+)
+from training.tasks.guda.taught_images import open_taught
 
-PARTS = ('virtual', 'virtual_clip', 'real_clip', 'real_stereo', 'real_image')
+PARTS = ('virtual', 'virtual_clip', 'real_clip', 'real_depth', 'real_image')
 
 
 class AdaptationDataConfig(DataConfig):
@@ -50,6 +57,12 @@ class AdaptationDataConfig(DataConfig):
     """Real recordings for photometric self-supervision."""
     real_stereo: list[SourceConfig] = Field(default_factory=list)
     """Real stereo pairs: where both images' matches agree, they teach depth like truth."""
+    taught: list[SourceConfig] = Field(default_factory=list)
+    """Real images whose depth a teacher tells (see ``taught_images``), drawn with the pairs."""
+    teacher: str = 'models/depth_segmentation'
+    """Checkpoint folder of the teacher of ``taught``."""
+    depth_store: str | None = None
+    """Folder that keeps depth of stereo pairs and of the teacher from run to run."""
     real_images: list[SourceConfig] = Field(default_factory=list)
     """Real images for pseudo-labels."""
     turn: float = Field(default=0.0, ge=0, le=15)
@@ -135,19 +148,10 @@ class MixedData:
                 opened = [open_clips(source) for source in sources]
                 weights = [source.weight for source in sources]
                 self._clips[part] = opened, WeightedChoice([len(c) for c in opened], weights)
-        self._stereo: list[LabelledData] = []
-        if config.real_stereo:
-            as_real = config.model_copy(
-                update={
-                    'geometry': self.real_clip_geometry,
-                    'appearance': config.real_appearance,
-                }
-            )
-            opened_pairs = [open_stereo(source) for source in config.real_stereo]
-            self._stereo = [LabelledData(pairs, as_real, preprocess) for pairs in opened_pairs]
-            self._choose_stereo = WeightedChoice(
-                [len(pairs) for pairs in self._stereo], [s.weight for s in config.real_stereo]
-            )
+        self._depth = self._open_real_depth()
+        if self._depth:
+            weights = [source.weight for source in (*config.real_stereo, *config.taught)]
+            self._choose_depth = WeightedChoice([len(d) for d in self._depth], weights)
         self._images: list[Any] = [open_images(source) for source in config.real_images]
         self._choose_image = (
             WeightedChoice([len(i) for i in self._images], [s.weight for s in config.real_images])
@@ -156,14 +160,24 @@ class MixedData:
         )
         if self._virtual is not None:
             self._length = len(self._virtual)
-        elif self._clips or self._stereo or self._images:
+        elif self._clips or self._depth or self._images:
             clips = (len(c) for opened, _ in self._clips.values() for c in opened)
-            self._length = sum(clips) + sum(len(i) for i in (*self._stereo, *self._images))
+            self._length = sum(clips) + sum(len(i) for i in (*self._depth, *self._images))
         else:
             raise DatasetError(
                 'no training data: name data.bags, data.clips, data.real_clips, '
-                'data.real_stereo or data.real_images'
+                'data.real_stereo, data.taught or data.real_images'
             )
+
+    def _open_real_depth(self) -> list[LabelledData]:
+        """Open the real images with depth, those of ``real_stereo`` first."""
+        config = self.config
+        store = DepthStore(config.depth_store)
+        sources: list[LabelledImages] = [open_stereo(s, store) for s in config.real_stereo]
+        sources += [open_taught(s, config.teacher, store) for s in config.taught]
+        changes = {'geometry': self.real_clip_geometry, 'appearance': config.real_appearance}
+        as_real = config.model_copy(update=changes)
+        return [LabelledData(source, as_real, self.preprocess) for source in sources]
 
     def __len__(self) -> int:
         """Return the number of simulated images, or of real ones if there are no simulated."""
@@ -180,9 +194,9 @@ class MixedData:
             if part == 'real_clip':
                 index = self._focal_index.get(number, -1)
                 parts[part]['focal_index'] = torch.tensor(index)
-        if self._stereo:
-            number, place = self._choose_stereo.draw(rng)
-            parts['real_stereo'] = self._stereo[number].sample(place, rng)
+        if self._depth:
+            number, place = self._choose_depth.draw(rng)
+            parts['real_depth'] = self._depth[number].sample(place, rng)
         if self._choose_image is not None:
             number, place = self._choose_image.draw(rng)
             parts['real_image'] = self._image(self._images[number][place], rng)

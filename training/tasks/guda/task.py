@@ -53,6 +53,9 @@ from training.tasks.guda.view_synthesis import (
 
 Parts = dict[str, DepthSegmentationOutput]
 
+#: What is learnt from real images with depth: normals of matched depth are mostly noise.
+REAL_TERMS = ('silog', 'gradient', 'balanced')
+
 #: Depth given to matching where the truth has none (sky), metres.
 FAR = 1000.0
 
@@ -189,12 +192,13 @@ class GudaTask(DepthSegmentationTask):
         for part, prefix in (
             ('virtual', ''),
             ('virtual_clip', 'clip_'),
-            ('real_stereo', 'stereo_'),
+            ('real_depth', 'real_'),
         ):
             if part in predictions:
                 terms, drawn = self._virtual(predictions[part], batch[part])
-                if part == 'real_stereo':
-                    del terms['cross_entropy']  # stereo tells no classes
+                if part == 'real_depth':
+                    # no classes there, and a teacher's errors are not what depth is unsure of
+                    terms = {k: terms[k] for k in terms if k in REAL_TERMS}
                 for name, term in terms.items():
                     weighted[prefix + name] = (getattr(self.loss_config, name), term)
                 outputs.update({f'{part}/{key}': value for key, value in drawn.items()})
