@@ -12,9 +12,12 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar('T')
 
 _MOST_BYTES = 256 << 20
 _MOST_DEPTH = 100
@@ -166,6 +169,27 @@ def mapping(value: Any, where: Path | str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FileError(f'{where} holds {type(value).__name__}, need a mapping of names to values')
     return value
+
+
+def typed(kind: type[T], values: Any, what: str) -> T:
+    """Return a dataclass of plain values whose types are those of its fields.
+
+    Args:
+        kind: the dataclass; its own checks apply as well.
+        values: by field name; lists stand for tuples.
+        what: for messages.
+
+    Raises:
+        FileError: naming ``what`` and each wrong field.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(mapping(values, what))
+    except ValidationError as error:
+        problems = (
+            f'{".".join(map(str, item["loc"]))}: {item["msg"]}, got {str(item["input"])[:40]}'
+            for item in error.errors()
+        )
+        raise FileError(f'{what}: {"; ".join(problems)}') from error
 
 
 def natural_key(name: str) -> tuple[list[tuple[str, int]], str]:

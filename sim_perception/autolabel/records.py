@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.files import read_json, write_json
+from sim_perception.files import mapping, read_json, safe_name, write_json
 from sim_perception.types import Box3D, Camera, FloatArray, ShapeLabel
 
 Array = npt.NDArray[np.floating]
@@ -73,8 +73,8 @@ def read_frame(path: Path) -> LabelledFrame:
         RecordError: if the file is absent or malformed.
     """
     try:
-        return from_json(read_json(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return from_json(mapping(read_json(path), path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f'{path} is no labelled frame: {error!r}') from error
 
 
@@ -111,6 +111,8 @@ def from_json(values: dict[str, Any]) -> LabelledFrame:
     camera = dict(values.pop('camera'))
     camera['distortion'] = tuple(camera['distortion'])
     world = values.pop('world_T_level')
+    if values['name'] != safe_name(values['name']):
+        raise RecordError(f'the name {values["name"]!r} cannot name files; label the bag anew')
     return LabelledFrame(
         camera=Camera(**camera),
         camera_T_level=np.array(values.pop('camera_T_level'), float).reshape(4, 4),

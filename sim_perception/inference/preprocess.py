@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sim_perception.files import typed
 from sim_perception.geometry.cameras import centred_camera, resize_camera
 from sim_perception.types import Camera, Frame
 
@@ -76,10 +77,7 @@ class PreprocessConfig:
             raise ValueError(
                 f'unknown preprocess settings {", ".join(unknown)}; known: {", ".join(known)}'
             )
-        plain: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return cls(**plain)
+        return typed(cls, dict(values), 'preprocess settings')
 
 
 class NetworkInput(NamedTuple):

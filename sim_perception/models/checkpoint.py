@@ -34,11 +34,19 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from sim_perception.files import (
+    FileError,
+    decode_text,
+    mapping,
+    parse_json,
+    parse_yaml,
+    read_bytes,
+    read_text,
+)
 from sim_perception.models.registry import build_model, name_of
 from sim_perception.taxonomy import Taxonomy
 
@@ -48,6 +56,7 @@ WEIGHTS, CONFIG, METRICS, CARD = 'model.safetensors', 'config.yaml', 'metrics.js
 MANIFEST = 'MANIFEST'
 ONNX = 'model.onnx'
 FILES = (WEIGHTS, CONFIG, METRICS, CARD)
+_MOST_BYTES = 8 << 30
 RESTORE = 'restore it from its source, or train or export the checkpoint again'
 
 
@@ -181,17 +190,22 @@ def load_checkpoint(
             f'{folder / CONFIG} holds a {name!r} network, need {network!r}; '
             'give the folder of another checkpoint'
         )
+    tensors = _parse_weights(folder, contents[WEIGHTS])
     try:
         classes = Taxonomy.from_dict(config['taxonomy'])
-        net = build_model(name, config['model'])
-    except (ValueError, TypeError, AttributeError) as error:
+        with torch.device('meta'):  # which allocates nothing
+            empty = build_model(name, config['model'])
+    except Exception as error:  # a network of any settings: it may raise anything
         raise CheckpointError(f'{folder / CONFIG}: {error}; {RESTORE}') from error
-    _check_classes(folder, net, classes, taxonomy)
-    _load_weights(folder, net, contents[WEIGHTS])
+    _check_classes(folder, empty, classes, taxonomy)
+    _check_size(folder, empty, tensors)
+    net = build_model(name, config['model'])
+    _load_weights(folder, net, tensors)
     try:
-        metrics = json.loads(contents[METRICS])
-    except ValueError as error:
-        raise CheckpointError(f'{folder / METRICS} is not JSON: {error}; {RESTORE}') from error
+        text = decode_text(contents[METRICS], folder / METRICS)
+        metrics = mapping(parse_json(text, folder / METRICS), folder / METRICS)
+    except FileError as error:
+        raise CheckpointError(f'{error}; {RESTORE}') from error
     return Checkpoint(
         name,
         net.eval(),
@@ -269,11 +283,10 @@ def _read(folder: Path) -> dict[str, bytes]:
         if path.name != name:
             raise CheckpointError(f'{folder / MANIFEST} lists the path {name!r}; {RESTORE}')
         try:
-            contents[name] = path.read_bytes()
-        except OSError as error:
-            raise CheckpointError(
-                f'{path} cannot be read ({error.strerror}); {RESTORE}'
-            ) from error
+            contents[name] = read_bytes(path, _MOST_BYTES)
+        except (OSError, FileError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise CheckpointError(f'{path} cannot be read ({why}); {RESTORE}') from error
         if hashlib.sha256(contents[name]).hexdigest() != expected[name]:
             raise CheckpointError(f'{path} differs from its hash in {MANIFEST}; {RESTORE}')
     return contents
@@ -281,8 +294,8 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 def _parse_manifest(path: Path) -> dict[str, str]:
     try:
-        header, *lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        header, *lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise CheckpointError(f'{path} cannot be read ({error}); {RESTORE}') from error
     if not header.startswith(f'# {FORMAT} '):
         raise CheckpointError(f'{path} is not the manifest of a {FORMAT}; {RESTORE}')
@@ -298,13 +311,16 @@ def _parse_manifest(path: Path) -> dict[str, str]:
 def _parse_config(folder: Path, data: bytes) -> dict[str, Any]:
     path = folder / CONFIG
     try:
-        config = yaml.safe_load(data)
-    except yaml.YAMLError as error:
-        raise CheckpointError(f'{path} is not YAML: {error}; {RESTORE}') from error
+        config = parse_yaml(decode_text(data, path), path)
+    except FileError as error:
+        raise CheckpointError(f'{error}; {RESTORE}') from error
     keys = ('format_version', 'network', 'model', 'preprocess', 'taxonomy')
     missing = [key for key in keys if not isinstance(config, dict) or key not in config]
     if missing:
         raise CheckpointError(f'{path} lacks {", ".join(missing)}; {RESTORE}')
+    for key in ('model', 'preprocess', 'taxonomy', 'calibration'):
+        if not isinstance(config.get(key) or {}, dict):
+            raise CheckpointError(f'{path}: {key} must be a mapping; {RESTORE}')
     if config['format_version'] != VERSION:
         raise CheckpointError(
             f'{path} has format version {config["format_version"]}, this program reads version '
@@ -329,10 +345,33 @@ def _check_classes(
         )
 
 
-def _load_weights(folder: Path, net: nn.Module, data: bytes) -> None:
+def _parse_weights(folder: Path, data: bytes) -> dict[str, Tensor]:
+    path = folder / WEIGHTS
     try:
-        net.load_state_dict(load_tensors(data))
-    except (SafetensorError, RuntimeError) as error:
+        tensors = load_tensors(data)
+    except Exception as error:  # the library raises its own and other types
+        raise CheckpointError(f'{path} holds no weights: {error}; {RESTORE}') from error
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise CheckpointError(f'{path}: {name} has values that are not finite; {RESTORE}')
+    return tensors
+
+
+def _check_size(folder: Path, empty: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Refuse a network that is larger than its weights, before it is allocated."""
+    wanted = sum(value.numel() for value in empty.state_dict().values())
+    there = sum(value.numel() for value in tensors.values())
+    if wanted > there:
+        raise CheckpointError(
+            f'{folder / WEIGHTS} does not fit the network of {CONFIG}: that has {wanted} weights, '
+            f'the file {there}; {RESTORE}'
+        )
+
+
+def _load_weights(folder: Path, net: nn.Module, tensors: dict[str, Tensor]) -> None:
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
         raise CheckpointError(
             f'{folder / WEIGHTS} does not fit the network of {CONFIG}: {error}; {RESTORE}'
         ) from error

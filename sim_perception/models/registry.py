@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from sim_perception.files import typed
 from sim_perception.models.depth_segmentation import (
     DepthSegmentationConfig,
     DepthSegmentationNet,
@@ -27,7 +28,7 @@ from sim_perception.models.translation import TranslationConfig, TranslationNet
 class ModelEntry:
     """A network class and the dataclass that configures it."""
 
-    config: Callable[..., Any]
+    config: type[Any]
     net: Callable[..., nn.Module]
 
 
@@ -51,14 +52,14 @@ def build_config(name: str, values: Mapping[str, Any]) -> Any:
     if name not in MODELS:
         raise ValueError(f'unknown network {name!r}; known: {", ".join(MODELS)}')
     config = MODELS[name].config
-    known = {field.name for field in fields(config)}  # type: ignore[arg-type]
+    known = {field.name for field in fields(config)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ValueError(
             f'unknown settings of network {name!r}: {", ".join(unknown)}; '
             f'known: {", ".join(sorted(known))}'
         )
-    return config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return typed(config, values, f'settings of network {name!r}')
 
 
 def build_model(name: str, values: Mapping[str, Any], pretrained: bool = False) -> nn.Module:

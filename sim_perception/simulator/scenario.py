@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,7 +22,7 @@ from pydantic import (
     model_serializer,
 )
 
-from sim_perception.files import FileError, read_yaml
+from sim_perception.files import FileError, read_yaml, safe_name
 from sim_perception.resources import share_path
 from sim_perception.simulator.drive import DriveError, drive_digest
 
@@ -222,7 +223,8 @@ _LATER_FIELDS = {'camera': ('left_m', 'centre_offset'), 'traffic': ('population'
 class Scenario(_Model):
     """Everything that, with its seed, determines a scene to the byte."""
 
-    name: Annotated[str, Field(min_length=1)] = 'unnamed'
+    name: Annotated[str, Field(min_length=1), AfterValidator(safe_name)] = 'unnamed'
+    """Names bags and pictures, so it is made safe as a file's name."""
     domain: Literal['clean', 'target'] = 'clean'
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     duration_s: Annotated[float, Field(gt=0, le=600)] = 10.0

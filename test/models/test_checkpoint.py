@@ -248,7 +248,7 @@ def test_malformed_config_is_refused(folder, text):
 def test_weights_that_are_not_safetensors_are_refused(folder):
     (folder / 'model.safetensors').write_bytes(b'\x80\x04pickle')
     rehash(folder)
-    with pytest.raises(CheckpointError, match=r'model\.safetensors does not fit'):
+    with pytest.raises(CheckpointError, match=r'model\.safetensors holds no weights'):
         load_checkpoint(folder)
 
 

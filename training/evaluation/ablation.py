@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from rich.console import Console
 
-from sim_perception.files import FileError, read_json, read_yaml, write_json
+from sim_perception.files import FileError, read_json, read_yaml, safe_name, write_json
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings
 from training.datasets.bags.open_bags import expand
@@ -23,10 +23,19 @@ from training.simulation.translate import translate
 ABLATION_FOLDER = CONFIG_FOLDER / 'ablations'
 
 
+def _as_it_is(name: str) -> str:
+    if name != safe_name(name):
+        raise ValueError('must be usable as the name of a file')
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_as_it_is)]
+
+
 class Row(Section):
     """One training of the table."""
 
-    name: str
+    name: FileName
     """Name in the table and of the run's folder."""
     config: str = ''
     """Shipped config or file; empty: the row is scored without training, see ``checkpoint``."""
@@ -36,7 +45,7 @@ class Row(Section):
     """Score this checkpoint instead of training one."""
     scenario: dict[str, Any] | None = None
     """Changes of the table's scenario, on which the row then trains; None: as configured."""
-    translator: str | None = None
+    translator: FileName | None = None
     """An earlier row, of task ``spigan``, whose translator first rewrites this row's bags."""
 
 
@@ -51,7 +60,7 @@ class Ablation(Section):
     """Shipped scenario (its file's name) that rows with a ``scenario`` change."""
     simulate: list[str] = Field(default_factory=list)
     """Options of ``python -m training simulate`` for those rows."""
-    data: dict[str, str] = Field(default_factory=dict)
+    data: dict[FileName, str] = Field(default_factory=dict)
     """Column group -> evaluation SPEC. Groups called ``odometry...`` are scored as visual
     odometry, ``tracking...`` as tracking by the network, ``permanence...`` as what the network
     finds by itself, ``translation...`` as images made by the row's translator if it has one,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
@@ -13,6 +10,7 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
+from sim_perception.files import mapping, parse_json
 from sim_perception.geometry.lidar import project_cloud
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera
@@ -58,10 +56,9 @@ def describe(bag: BagReader) -> list[str]:
     lines = [f'{(end - start) / 1e9:.2f} s from {start / 1e9:.3f}']
     scenario = bag.custom.get('sim_perception.scenario')
     if scenario:
-        facts: dict[str, Any] = json.loads(scenario)
-        lines.append(
-            f'simulated: scenario {facts["name"]}, domain {facts["domain"]}, seed {facts["seed"]}'
-        )
+        facts = mapping(parse_json(scenario, bag.path), bag.path)
+        name, domain, seed = (facts.get(key) for key in ('name', 'domain', 'seed'))
+        lines.append(f'simulated: scenario {name}, domain {domain}, seed {seed}')
     return lines
 
 

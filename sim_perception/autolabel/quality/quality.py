@@ -11,6 +11,7 @@ from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit.posed_shape import POSE, SHAPE, Space, View, silhouette
 from sim_perception.autolabel.fit.refine import ShapeFit, covariance
 from sim_perception.autolabel.quality.kernels import point_shares
+from sim_perception.files import typed
 from sim_perception.geometry.boxes import iou_2d
 from sim_perception.types import Camera
 
@@ -78,8 +79,7 @@ class ConfidenceModel:
         Raises:
             ValueError: for values that do not fit each other.
         """
-        parts = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        model = cls(**parts)  # type: ignore[arg-type]
+        model = typed(cls, values, 'confidence of labels')
         if {len(model.mean), len(model.scale), len(model.weights)} != {len(model.names)}:
             raise ValueError(f'the confidence needs {len(model.names)} weights: {model.names}')
         return model

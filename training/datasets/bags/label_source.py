@@ -14,6 +14,7 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
+from sim_perception.files import safe_name
 from sim_perception.geometry.cameras import undistort_boxes
 from sim_perception.geometry.deskew import still_points
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
@@ -107,7 +108,7 @@ class LabelBag:
         points: bool = True,
     ) -> None:
         self.reader = self._bag = bag = BagReader(path)
-        self._name = path.name
+        self._name = safe_name(path.name)
         self._taxonomy = load_taxonomy()
         self._class_id = self._taxonomy.id_of(category)
         self._min_visibility = min_visibility
