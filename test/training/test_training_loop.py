@@ -28,7 +28,7 @@ from toy_task import (
     toy_config,
 )
 
-from training.engine.config import ScheduleConfig
+from training.engine.config import ConfigError, ScheduleConfig
 from training.engine.ema import Ema
 from training.engine.loop import fit
 from training.engine.sampler import StreamSampler
@@ -127,6 +127,41 @@ def test_it_learns_and_logs(tmp_path):
     assert np.mean(losses[-5:]) < 0.3 * np.mean(losses[:5])
     assert list((config.output / 'tensorboard').glob('events*'))
     assert (folder / 'weights.pt').exists()
+
+
+class ScoredTask(ToyTask):
+    """Scores best at its second validation."""
+
+    scores = iter(())
+
+    def validate(self, data, limit):
+        return {'near/error': next(self.scores), 'near/hits': 0.0}
+
+
+def test_the_best_weights_are_kept_and_a_resumed_run_knows_them(tmp_path):
+    validation = {'every_steps': 3, 'data': {'near': 'sim:clean'}, 'best': {'near/error': -1.0}}
+    config = toy_config(tmp_path / 'run', steps=12, validation=validation, ema_decay=0.0)
+    task = ScoredTask()
+    task.scores = iter([0.5, 0.2])
+    fit(config.model_copy(update={'steps': 6}), task)
+    second = torch.load(tmp_path / 'run' / 'best' / 'weights.pt')
+    resumed = ScoredTask()
+    resumed.scores = iter([0.4, 0.3])
+    fit(config, resumed, resume=True)
+    kept = torch.load(tmp_path / 'run' / 'best' / 'weights.pt')
+    last = torch.load(tmp_path / 'run' / 'checkpoint' / 'weights.pt')
+    assert all(torch.equal(kept[name], second[name]) for name in kept)
+    assert any(not torch.equal(kept[name], last[name]) for name in kept)
+    note = json.loads((tmp_path / 'run' / 'best.json').read_text())
+    assert (note['step'], note['value']) == (6, -0.2)
+
+
+def test_a_best_score_that_does_not_exist_is_an_error(tmp_path):
+    validation = {'every_steps': 1, 'data': {'near': 'sim:clean'}, 'best': {'near/eror': -1.0}}
+    task = ScoredTask()
+    task.scores = iter([0.5])
+    with pytest.raises(ConfigError, match="no score 'near/eror'; there are near/error, near/hits"):
+        fit(toy_config(tmp_path / 'run', validation=validation), task)
 
 
 def test_the_average_is_its_formula():

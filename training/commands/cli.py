@@ -19,6 +19,7 @@ from training.commands.demo import demo
 from training.commands.export import export
 from training.commands.inspect import inspect
 from training.commands.label import label
+from training.commands.recipe import recipe
 from training.commands.resimulate import resimulate
 from training.commands.shape import shape
 from training.commands.simulate import simulate
@@ -42,6 +43,7 @@ for verb in (
     simulate,
     inspect,
     train,
+    recipe,
     translate,
     export,
     calibrate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,3 +16,14 @@ def command_line() -> str:
     if program not in _PROGRAMS:
         program = _PROGRAMS[0]
     return f'python -m {program} {shlex.join(sys.argv[1:])}'
+
+
+def run_verb(*arguments: str) -> None:
+    """Run a verb of ``python -m training`` in its own process, so that every run begins alike.
+
+    Raises:
+        RuntimeError: if it fails; what it printed says why.
+    """
+    command = [sys.executable, '-m', 'training', *arguments]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise RuntimeError(f'failed: {shlex.join(command)}')

@@ -74,6 +74,9 @@ class ValidationConfig(Section):
     """Name -> evaluation SPEC, for example ``target: sim:target:100-101``."""
     limit: int = Field(default=20, ge=1)
     """Frames per data set."""
+    best: dict[str, float] = Field(default_factory=dict)
+    """``name/score`` -> weight, e.g. ``{drive/abs_rel: -1, camvid/miou: 0.5}``. The averaged
+    weights with the greatest weighted sum are kept in ``OUTPUT/best``."""
 
 
 class TrainConfig(Section):

@@ -17,8 +17,9 @@ from lightning_fabric.strategies import DDPStrategy
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 
+from sim_perception.files import mapping, read_json, write_json
 from sim_perception.inference.backend import has_fast_bfloat16
-from training.engine.config import TrainConfig
+from training.engine.config import ConfigError, TrainConfig
 from training.engine.detached import LossOnly
 from training.engine.ema import Ema
 from training.engine.run_log import RunLog
@@ -258,8 +259,28 @@ class _Run:
         settings = self.config.validation
         if settings.data and self.fabric.is_global_zero:
             with self.ema.applied(), torch.random.fork_rng(devices=[]):
-                log.scores(self.step, self.task.validate(settings.data, settings.limit))
+                scores = self.task.validate(settings.data, settings.limit)
+            log.scores(self.step, scores)
+            if settings.best:
+                self._keep_best(scores)
         self.fabric.barrier()
+
+    def _keep_best(self, scores: dict[str, float]) -> None:
+        """Write the weights to ``best/`` if no earlier ones scored as well."""
+        wanted = self.config.validation.best
+        absent = sorted(set(wanted) - set(scores))
+        if absent:
+            raise ConfigError(
+                f'validation.best: no score {absent[0]!r}; there are {", ".join(sorted(scores))}'
+            )
+        value = sum(weight * scores[name] for name, weight in wanted.items())
+        file = self.config.output / 'best.json'
+        # a run that was cut short comes by the same step again: its score is not its own rival
+        if file.exists() and mapping(read_json(file), file)['value'] >= value:
+            return
+        self._write_weights(self.config.output / 'best')
+        write_json(file, {'step': self.step, 'value': value, 'scores': scores})
+        logger.info('best so far: step %d, %.4f', self.step, value)
 
     def save(self) -> None:
         """Write the training state unless this step's is there already."""
@@ -290,8 +311,11 @@ class _Run:
         """
         folder = self.config.output / 'checkpoint'
         if self.fabric.is_global_zero:
-            record = {'command': self.command, 'step': self.step, 'samples': self.samples}
-            with self.ema.applied():
-                self.task.save_checkpoint(folder, self.config, record)
+            self._write_weights(folder)
         self.fabric.barrier()
         return folder
+
+    def _write_weights(self, folder: Path) -> None:
+        record = {'command': self.command, 'step': self.step, 'samples': self.samples}
+        with self.ema.applied():
+            self.task.save_checkpoint(folder, self.config, record)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +15,7 @@ from sim_perception.files import FileError, read_json, read_yaml, safe_name, wri
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings
 from training.datasets.bags.open_bags import expand
+from training.engine.command import run_verb
 from training.engine.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
 from training.simulation.translate import translate
 
@@ -146,7 +145,7 @@ def _train(ablation: Ablation, row: Row, folder: Path) -> Path:
             made = _translate(bags, folder.parent / row.translator / 'translator', folder)
             changes.append(f'data.bags=[{made}]')
         task = load_config(row.config).task
-        _run('train', task, '--config', row.config, '--resume', *changes)
+        run_verb('train', task, '--config', row.config, '--resume', *changes)
         finished.touch()
     return folder / 'checkpoint'
 
@@ -161,7 +160,7 @@ def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Pa
     file = folder / 'scenario.yaml'
     file.write_text(yaml.safe_dump(scenario, sort_keys=False))
     bags = folder / 'bags'
-    _run('simulate', '--scenario', str(file), '--out', str(bags), *ablation.simulate)
+    run_verb('simulate', '--scenario', str(file), '--out', str(bags), *ablation.simulate)
     return bags
 
 
@@ -194,14 +193,7 @@ def _evaluate(ablation: Ablation, checkpoint: Path, spec: str, file: Path) -> No
             options += ['--real', ablation.real] if ablation.real else []
         if kind == 'tracking':
             options += ['--source', 'network', '--classes', 'car,truck,pedestrian,cyclist']
-        _run('evaluate', kind, *options)
-
-
-def _run(*arguments: str) -> None:
-    """Run a verb in its own process, so that every row begins alike."""
-    command = [sys.executable, '-m', 'training', *arguments]
-    if subprocess.run(command, check=False).returncode != 0:
-        raise RuntimeError(f'failed: {" ".join(command)}')
+        run_verb('evaluate', kind, *options)
 
 
 def markdown(ablation: Ablation, results: Mapping[str, Mapping[str, Any]], command: str) -> str:

@@ -1,0 +1,26 @@
+"""The verb ``recipe``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def recipe(
+    name: Annotated[str, typer.Argument(help='Shipped recipe, e.g. depth, or a YAML file.')],
+    runs: Annotated[Path, typer.Option(help='Folder of the run folders.')] = Path('runs/recipe'),
+    max_minutes: Annotated[
+        float | None, typer.Option(help='Save and stop after this time.', min=0)
+    ] = None,
+) -> None:
+    """Train the stages of a recipe, one after the other. The same command again goes on.
+
+    Every stage starts from the best weights of the one before. What is finished is not done
+    again, a stage that dies is resumed, and at most five minutes are lost when the machine stops.
+    """
+    from training.tasks.recipe import run_recipe
+
+    found = run_recipe(name, runs, max_minutes)
+    typer.echo(f'checkpoint: {found}' if found else 'not finished; the same command goes on')
