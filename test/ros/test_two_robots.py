@@ -169,3 +169,20 @@ def test_the_users_file_wins_over_launch_arguments(ros, tmp_path):
         finally:
             node.destroy_node()
             own.shutdown()
+
+
+def test_the_camera_of_a_bag_is_looked_for_in_the_namespace(tmp_path):
+    pytest.importorskip('launch', reason='no launch installed')
+    from sim_perception.ros.launching import image_transport_of
+
+    topics = [
+        {'topic_metadata': {'name': name}}
+        for name in ('/robot1/camera/image_raw', '/camera/image_raw/compressed')
+    ]
+    information = {'topics_with_message_count': topics}
+    (tmp_path / 'metadata.yaml').write_text(
+        yaml.safe_dump({'rosbag2_bagfile_information': information})
+    )
+    for namespace in ('robot1', '/robot1', '/robot1/'):
+        assert image_transport_of(str(tmp_path), namespace) == 'raw'
+    assert image_transport_of(str(tmp_path)) == 'compressed'
