@@ -23,6 +23,7 @@ from sim_perception.inference.backend import (
     set_threads,
 )
 from sim_perception.inference.calibration import Calibration
+from sim_perception.inference.loading import load_network
 from sim_perception.inference.postprocess import (
     depth_confidence_image,
     depth_image,
@@ -30,7 +31,7 @@ from sim_perception.inference.postprocess import (
     label_image,
 )
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
-from sim_perception.models.checkpoint import ONNX, Checkpoint, CheckpointError, load_checkpoint
+from sim_perception.models.checkpoint import ONNX, Checkpoint, CheckpointError
 from sim_perception.models.depth_segmentation import DepthSegmentationNet, DepthSegmentationOutput
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, DepthSegmentation, FloatArray, Frame
@@ -136,12 +137,8 @@ class DepthSegmentationEngine:
         """
         if backend not in BACKENDS:
             raise ValueError(f'unknown backend {backend!r}; choose one of {", ".join(BACKENDS)}')
-        loaded = load_checkpoint(folder, network='depth_segmentation', taxonomy=taxonomy)
+        loaded, preprocess = load_network(folder, 'depth_segmentation', taxonomy)
         net = cast(DepthSegmentationNet, loaded.net)
-        try:
-            preprocess = PreprocessConfig.from_dict(loaded.preprocess)
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f'{folder}: bad preprocess settings: {error}') from error
         try:
             calibration = Calibration.from_dict(loaded.calibration)
         except (ValueError, TypeError) as error:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.backend import choose_device, set_threads
+from sim_perception.inference.loading import load_network
 from sim_perception.inference.object_peaks import apart, highest_cells
 from sim_perception.inference.plan import BOX_COLUMNS, plan_points
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.detector3d import (
     OUTPUT_STRIDE,
     Detector3dConfig,
@@ -94,11 +94,7 @@ class Detector3dEngine:
             CheckpointError: if the checkpoint is damaged or of another kind.
             ValueError: for an option that this machine does not have.
         """
-        loaded = load_checkpoint(folder, network='detector3d', taxonomy=taxonomy)
-        try:
-            settings = PreprocessConfig.from_dict(loaded.preprocess)
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f'{folder}: bad preprocess settings: {error}') from error
+        loaded, settings = load_network(folder, 'detector3d', taxonomy)
         net = cast(Detector3dNet, loaded.net)
         return cls(net, loaded.taxonomy, settings, metrics=loaded.metrics, **options)
 

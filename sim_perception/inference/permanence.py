@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sim_perception.inference.backend import choose_device, choose_precision, set_threads
+from sim_perception.inference.loading import load_network
 from sim_perception.inference.object_peaks import (
     Peaks,
     apart,
@@ -20,7 +21,6 @@ from sim_perception.inference.object_peaks import (
     with_apparent_size,
 )
 from sim_perception.inference.preprocess import PreprocessConfig, frame_camera, preprocess
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.permanence import PermanenceNet
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Detection, Frame
@@ -59,43 +59,6 @@ class PermanenceEngine:
 
     def __init__(
         self,
-        folder: Path | str,
-        device: str = 'auto',
-        precision: str = 'auto',
-        threads: int | None = None,
-        threshold: float = 0.3,
-        taxonomy: Taxonomy | None = None,
-    ) -> None:
-        """Load a checkpoint folder.
-
-        Args:
-            folder: the checkpoint.
-            device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-            precision: ``auto``, ``float32``, ``bfloat16`` or ``float16`` (GPU).
-            threads: CPU threads of PyTorch, one number for the whole process; None keeps it.
-            threshold: smallest score of a detection, 0 to 1.
-            taxonomy: the class list the caller needs, or None for any.
-
-        Raises:
-            CheckpointError: if the checkpoint is damaged or of another kind.
-            ValueError: for an option that this machine or program does not have.
-        """
-        loaded = load_checkpoint(folder, network='permanence', taxonomy=taxonomy)
-        try:
-            settings = PreprocessConfig.from_dict(loaded.preprocess)
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f'{folder}: bad preprocess settings: {error}') from error
-        self._setup(
-            cast(PermanenceNet, loaded.net),
-            loaded.taxonomy,
-            settings,
-            loaded.metrics,
-            *(device, precision, threads, threshold),
-        )
-
-    @classmethod
-    def of(
-        cls,
         net: PermanenceNet,
         taxonomy: Taxonomy,
         preprocess: PreprocessConfig,
@@ -104,35 +67,31 @@ class PermanenceEngine:
         precision: str = 'auto',
         threads: int | None = None,
         threshold: float = 0.3,
-    ) -> PermanenceEngine:
-        """Return an engine for a network in memory, which is copied; options as in ``__init__``.
+        metrics: dict[str, Any] | None = None,
+    ) -> None:
+        """Make an engine of a network in memory, which is copied; ``load`` is the usual way.
+
+        Args:
+            net: the network.
+            taxonomy: its class list.
+            preprocess: how images become network inputs.
+            device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``float16`` (GPU).
+            threads: CPU threads of PyTorch, one number for the whole process; None keeps it.
+            threshold: smallest score of a detection, 0 to 1.
+            metrics: results that came with it.
 
         Raises:
             ValueError: for an option that this machine or program does not have, or a network
                 with a class that the taxonomy lacks.
         """
-        engine = cls.__new__(cls)
-        engine._setup(net, taxonomy, preprocess, {}, device, precision, threads, threshold)
-        return engine
-
-    def _setup(
-        self,
-        net: PermanenceNet,
-        taxonomy: Taxonomy,
-        settings: PreprocessConfig,
-        metrics: dict[str, Any],
-        device: str,
-        precision: str,
-        threads: int | None,
-        threshold: float,
-    ) -> None:
         if not 0 <= threshold <= 1:
             raise ValueError(f'threshold must lie within 0 and 1, got {threshold}')
         set_threads(threads)
         unknown = [name for name in net.config.things if name not in taxonomy.names]
         if unknown:
             raise ValueError(f'the network detects {unknown}, which the taxonomy does not have')
-        self.taxonomy, self.preprocess, self.metrics = taxonomy, settings, metrics
+        self.taxonomy, self.preprocess, self.metrics = taxonomy, preprocess, metrics or {}
         self.threshold, self.things = threshold, net.config.things
         self._class_ids = [taxonomy.id_of(name) for name in net.config.things]
         self._limits = net.config.min_depth, net.config.max_depth
@@ -141,6 +100,20 @@ class PermanenceEngine:
         self._net = net.for_inference(self._dtype).to(self._device)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._memories: dict[str, _Memory] = {}
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, taxonomy: Taxonomy | None = None, **options: Any
+    ) -> PermanenceEngine:
+        """Read a checkpoint folder; ``options`` are those of ``__init__``.
+
+        Raises:
+            CheckpointError: if the checkpoint is damaged or of another kind.
+            ValueError: for an option that this machine or program does not have.
+        """
+        loaded, settings = load_network(folder, 'permanence', taxonomy)
+        net = cast(PermanenceNet, loaded.net)
+        return cls(net, loaded.taxonomy, settings, metrics=loaded.metrics, **options)
 
     def reset(self, frame_id: str | None = None) -> None:
         """Forget what one camera saw, or all of them."""

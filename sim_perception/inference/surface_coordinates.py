@@ -13,8 +13,8 @@ import torch
 
 from sim_perception.geometry.windows import cut_window, window_about
 from sim_perception.inference.backend import choose_device, choose_precision, set_threads
+from sim_perception.inference.loading import load_network
 from sim_perception.inference.preprocess import PreprocessConfig, check_image, normalize
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesNet,
     SurfaceCoordinatesOutput,
@@ -113,11 +113,7 @@ class SurfaceCoordinatesEngine:
             CheckpointError: if it is damaged or of another kind.
             ValueError: for an option that this machine or program does not have.
         """
-        loaded = load_checkpoint(folder, network='surface_coordinates')
-        try:
-            settings = PreprocessConfig.from_dict(loaded.preprocess)
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f'{folder}: bad preprocess settings: {error}') from error
+        loaded, settings = load_network(folder, 'surface_coordinates')
         return cls(
             cast(SurfaceCoordinatesNet, loaded.net),
             loaded.taxonomy,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from sim_perception.models.decoders import NORM_GROUPS, Decoder, predict, upsample
 from sim_perception.models.ego_motion import EgoMotionConfig, EgoMotionHead
 from sim_perception.models.encoders import build_encoder
+from sim_perception.models.encoders.base import EncoderNet
 from sim_perception.models.inference_copy import inference_copy
 
 COARSEST_STRIDE = 32
@@ -110,7 +111,7 @@ class DepthSegmentationOutput(NamedTuple):
         )
 
 
-class DepthSegmentationNet(nn.Module):
+class DepthSegmentationNet(EncoderNet):
     """A shared encoder with a depth decoder and a semantic decoder.
 
     The depth head predicts the logarithm of depth as seen by a camera of the canonical focal
@@ -146,13 +147,6 @@ class DepthSegmentationNet(nn.Module):
             else None
         )
         self.encoder.freeze(config.frozen_stages)
-
-    def train(self, mode: bool = True) -> DepthSegmentationNet:
-        """Switch modes; the encoder's BatchNorm stays in evaluation mode if so configured."""
-        super().train(mode)
-        if self.config.freeze_encoder_norm:
-            self.encoder.hold_norms()
-        return self
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> DepthSegmentationNet:
         """Return a faster copy that computes the same: norms folded, body in ``dtype``.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sim_perception.models.decoders import NORM_GROUPS, DecoderBlock, conv_norm_relu, predict
 from sim_perception.models.encoders import build_encoder
+from sim_perception.models.encoders.base import EncoderNet
 from sim_perception.models.inference_copy import inference_copy
 
 COARSEST_STRIDE = 32
@@ -154,7 +155,7 @@ class ConvGRU(nn.Module):
         return state + update * (candidate - state)
 
 
-class PermanenceNet(nn.Module):
+class PermanenceNet(EncoderNet):
     """Encoder, decoder with a memory at stride 8, and heads at stride 4.
 
     ``forward`` takes one image and the state that the last call returned; ``clip`` takes whole
@@ -180,13 +181,6 @@ class PermanenceNet(nn.Module):
         self.geometry_head = nn.Conv2d(width, sum(_GEOMETRY.values()), 1)
         self._start_heads()
         self.encoder.freeze(config.frozen_stages)
-
-    def train(self, mode: bool = True) -> PermanenceNet:
-        """Switch modes; the encoder's BatchNorm stays in evaluation mode if so configured."""
-        super().train(mode)
-        if self.config.freeze_encoder_norm:
-            self.encoder.hold_norms()
-        return self
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> PermanenceNet:
         """Return a faster copy that computes the same: norms folded, body in ``dtype``.

@@ -24,6 +24,7 @@ from sim_perception.models.decoders import (
     upsample,
 )
 from sim_perception.models.encoders import build_encoder
+from sim_perception.models.encoders.base import EncoderNet
 from sim_perception.models.inference_copy import inference_copy
 
 COORDINATE_REACH = 0.6
@@ -117,7 +118,7 @@ class SurfaceCoordinatesOutput(NamedTuple):
     log_distance_error: Tensor
 
 
-class SurfaceCoordinatesNet(nn.Module):
+class SurfaceCoordinatesNet(EncoderNet):
     """Encoder to stride 16, a decoder for the maps, a head for the whole crop."""
 
     def __init__(self, config: SurfaceCoordinatesConfig, pretrained: bool = False) -> None:
@@ -151,13 +152,6 @@ class SurfaceCoordinatesNet(nn.Module):
         self.facts = nn.Linear(config.head_channels, 2 * config.bins + 5 + config.components)
         self._start_heads()
         self.encoder.freeze(config.frozen_stages)
-
-    def train(self, mode: bool = True) -> SurfaceCoordinatesNet:
-        """Switch modes; the encoder's BatchNorm stays in evaluation mode if so configured."""
-        super().train(mode)
-        if self.config.freeze_encoder_norm:
-            self.encoder.hold_norms()
-        return self
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> SurfaceCoordinatesNet:
         """Return a faster copy that computes the same: norms folded, body in ``dtype``.

@@ -190,7 +190,7 @@ class NetworkInput:
         self._parameters = parameters
         self.topic, self.message_type = IMAGE_TOPICS[parameters.image_transport]
         chosen = parameters.network
-        self._engine = PermanenceEngine(
+        self._engine = PermanenceEngine.load(
             Path(chosen) if chosen else share_path('models', 'permanence'),
             device=parameters.device,
             precision=parameters.precision,

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def engine(folder) -> PermanenceEngine:
-    return PermanenceEngine(folder, device='cpu', precision='float32', threshold=0.0)
+    return PermanenceEngine.load(folder, device='cpu', precision='float32', threshold=0.0)
 
 
 def frame(number: int, stamp: float, frame_id: str = 'camera') -> Frame:
@@ -230,17 +230,17 @@ def test_warming_up_leaves_no_memory(engine):
 
 def test_bad_options_and_images_are_refused(folder, engine, small_checkpoint):
     with pytest.raises(ValueError, match='threshold'):
-        PermanenceEngine(folder, threshold=1.5)
+        PermanenceEngine.load(folder, threshold=1.5)
     with pytest.raises(ValueError, match='threads'):
-        PermanenceEngine(folder, threads=0)
+        PermanenceEngine.load(folder, threads=0)
     with pytest.raises(CheckpointError, match="need 'permanence'"):
-        PermanenceEngine(small_checkpoint)
+        PermanenceEngine.load(small_checkpoint)
     with pytest.raises(ValueError, match='need uint8'):
         engine.update(Frame(1, np.zeros((64, 64, 3)), None))
     classes = load_taxonomy().to_dict()
     classes['classes'] = [c for c in classes['classes'] if c['name'] != 'cyclist']
     config = PermanenceConfig(channels=(8, 8, 8, 8), memory_channels=8, head_channels=8)
     with pytest.raises(ValueError, match='cyclist'):
-        PermanenceEngine.of(
+        PermanenceEngine(
             PermanenceNet(config), Taxonomy.from_dict(classes), PreprocessConfig(), device='cpu'
         )

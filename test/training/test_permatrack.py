@@ -456,7 +456,7 @@ def test_training_resumes_bit_for_bit_and_ships_an_engine(bag, tmp_path):
         for name, value in states[0][part].items():
             assert torch.equal(value, states[1][part][name]), name
     assert (tmp_path / 'whole/pictures/clips_00000002.png').exists()
-    engine = PermanenceEngine(tmp_path / 'whole/checkpoint', device='cpu', threshold=0.0)
+    engine = PermanenceEngine.load(tmp_path / 'whole/checkpoint', device='cpu', threshold=0.0)
     scores = score_bags(engine, [bag], RuleConfig(min_area=20), limit=1)
     assert scores['seen'] > 20
     assert 0 <= scores['recall_seen'] <= 1

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 STAGE_COUNT = 5
 
@@ -51,3 +56,22 @@ class Encoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
+
+
+class EncoderNet(nn.Module):
+    """A network whose encoder's BatchNorm may be held while the rest is trained.
+
+    Attributes:
+        encoder: the encoder.
+        config: its ``freeze_encoder_norm`` says whether to hold.
+    """
+
+    encoder: Encoder
+    config: Any
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch modes; the encoder's BatchNorm stays in evaluation mode if so configured."""
+        super().train(mode)
+        if self.config.freeze_encoder_norm:
+            self.encoder.hold_norms()
+        return self

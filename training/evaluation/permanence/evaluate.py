@@ -34,7 +34,7 @@ def evaluate_permanence(
     """
     if not data.startswith('bag:'):
         raise DatasetError(f'permanence is scored on bag:DIR, not {data!r}')
-    engine = PermanenceEngine(checkpoint, device=device)
+    engine = PermanenceEngine.load(checkpoint, device=device)
     scores = score_bags(engine, [data.removeprefix('bag:')], RuleConfig())
     require_truth(scores['seen'] + scores['hidden'] > 0, data)
     frames = int(scores.pop('frames'))

@@ -141,7 +141,7 @@ def network(checkpoint: Path, device: str = 'auto') -> tuple[Detector, Taxonomy]
     """
     from sim_perception.inference.permanence import PermanenceEngine
 
-    engine = PermanenceEngine(checkpoint, device=device)
+    engine = PermanenceEngine.load(checkpoint, device=device)
     return (lambda now: engine.update(now.frame)), engine.taxonomy
 
 

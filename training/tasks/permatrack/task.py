@@ -179,7 +179,7 @@ class PermaTrackTask(NetworkTask):
         """Return an inference engine with a copy of the present weights."""
         device = str(next(self.model.parameters()).device)
         net = copy.deepcopy(self.model)
-        return PermanenceEngine.of(net, self.taxonomy, self.preprocess, device=device)
+        return PermanenceEngine(net, self.taxonomy, self.preprocess, device=device)
 
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on bags; keys are ``name/score``.
