@@ -11,6 +11,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from training.commands import cli, evaluate
+from training.engine.config import CONFIG_FOLDER, ConfigError, load_config
+from training.tasks import task_class, task_names
 
 FOLDER = Path(cli.__file__).parent
 
@@ -40,3 +42,13 @@ def test_every_file_is_a_verb_with_help(app, folder: Path, beside: set[str]) -> 
         result = CliRunner().invoke(app, [verb, '--help'])
         assert result.exit_code == 0
         assert verbs[verb].help
+
+
+def test_every_method_has_its_task_and_every_config_a_task() -> None:
+    assert {name: task_class(name).name for name in task_names()} == {
+        name: name for name in task_names()
+    }
+    configs = {load_config(path.stem).task for path in CONFIG_FOLDER.glob('*.yaml')}
+    assert configs == set(task_names())
+    with pytest.raises(ConfigError, match=r'unknown task .*known: depth_segmentation, detector3d'):
+        task_class('shape_pca')

@@ -9,31 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from sim_perception.files import FileError, mapping, read_json, write_json
 from sim_perception.models.checkpoint import MANIFEST, load_checkpoint
 from sim_perception.models.shape import ShapePca
 from sim_perception.simulator.simulation import Simulation
 from training.datasets.objects.crops import SETTINGS, SUFFIX, write_crops
-from training.datasets.sample import DatasetError
 from training.datasets.simulated.rendered import parse_seeds, scenarios_of
-from training.engine.command import command_line
+from training.engine.jobs import claim, in_processes, job_bar
 from training.labelling.crop_labels import crops_of_labels
 from training.labelling.crop_scenes import SceneCrops
 
@@ -104,20 +92,16 @@ def crops(job: CropJob, *, workers: int = 1, console: Console | None = None) -> 
     """
     for name in job.scenarios:
         scenarios_of(name, '0')
-    _claim(job)
+    claim(Path(job.out) / SETTINGS, job, 'crops')
     parts = job.parts()
     todo = [part for part in parts if not job.path(part).exists()]
-    columns = (
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-        TextColumn('{task.fields[crops]} crops'), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
     total = 0
-    with Progress(*columns, console=console or Console(stderr=True)) as bar:
+    with job_bar(console) as bar:
         done = len(parts) - len(todo)
-        task = bar.add_task('scenes', total=len(parts), completed=done, crops=0)
-        for count in _run(job, todo, workers):
+        task = bar.add_task('scenes', total=len(parts), completed=done, note='')
+        for _, count in in_processes(partial(crop_part, job), todo, workers):
             total += count
-            bar.update(task, advance=1, crops=total)
+            bar.update(task, advance=1, note=f'{total} crops')
     return {'files': len(parts), 'crops': total, 'skipped': len(parts) - len(todo)}
 
 
@@ -137,37 +121,3 @@ def crop_part(job: CropJob, part: tuple[str, str]) -> int:
     about = {'source': f'{scenario.name} {name}', 'domain': str(scenario.domain)}
     write_crops(job.path(part), found, about)
     return len(found)
-
-
-def _run(job: CropJob, parts: Sequence[tuple[str, str]], workers: int) -> Iterator[int]:
-    if workers <= 1 or len(parts) <= 1:
-        for part in parts:
-            yield crop_part(job, part)
-        return
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(min(workers, len(parts)), context) as pool:
-        running = [pool.submit(crop_part, job, part) for part in parts]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _claim(job: CropJob) -> None:
-    """Note in the output folder what it is for."""
-    path = Path(job.out) / SETTINGS
-    if path.exists():
-        try:
-            known = mapping(read_json(path), path)
-        except FileError as error:
-            raise DatasetError(f'{error}; remove the folder') from error
-        if known.get('fingerprint') != job.fingerprint:
-            raise FileExistsError(
-                f'{job.out} holds crops that were made with other settings or another shape '
-                'space; choose another --out or remove it'
-            )
-        return
-    facts = {'fingerprint': job.fingerprint, 'command': command_line(), **asdict(job)}
-    write_json(path, facts)

@@ -6,30 +6,21 @@ and the same command goes on from there.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 from rich.table import Table
 
 from sim_perception.autolabel.export import EXPORTS, finish_export
 from sim_perception.autolabel.records import LabelledFrame, read_frame
-from sim_perception.files import mapping, read_json, write_json
+from sim_perception.files import write_json
 from sim_perception.taxonomy import load_taxonomy
-from training.engine.command import command_line
+from training.engine.jobs import claim, in_processes, job_bar
 from training.labelling.frames import LabelJob, label_part, open_job
 from training.labelling.tracks import changed_frames, clean, finish_part, has_tracks, label_tracks
 
@@ -60,23 +51,17 @@ def label(
         BagError, DatasetError, CheckpointError: for unusable inputs.
         ImportError: if Ray is asked for and not installed.
     """
-    console = console or Console(stderr=True)
     bag, _ = open_job(job)
-    claim(job)
+    claim(Path(job.out) / _SETTINGS, job, 'labels')
     names = [bag.name(number) for number in range(len(bag))]
     todo = [k for k, name in enumerate(names) if not job.record(name).exists()]
     parts = [tuple(todo[k : k + _PART]) for k in range(0, len(todo), _PART)]
-    columns = (
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-        TextColumn('{task.fields[accepted]} accepted'), TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
+    with job_bar(console) as bar:
         done, accepted = len(names) - len(todo), 0
-        task = bar.add_task('frames', total=len(names), completed=done, accepted=0)
+        task = bar.add_task('frames', total=len(names), completed=done, note='')
         for count, found in run_parts(job, parts, workers, ray):
             done, accepted = done + count, accepted + found
-            bar.update(task, completed=done, accepted=accepted)
+            bar.update(task, completed=done, note=f'{accepted} accepted')
         if job.shares_shapes:
             share_shapes(job, names, workers, ray, bar)
     frames = [read_frame(job.record(name)) for name in names]
@@ -87,24 +72,6 @@ def label(
     return summary
 
 
-def claim(job: LabelJob) -> None:
-    """Note in the output folder what it is for.
-
-    Raises:
-        FileExistsError: if it is for something else.
-    """
-    path = Path(job.out) / _SETTINGS
-    if path.exists():
-        if mapping(read_json(path), path).get('fingerprint') != job.fingerprint:
-            raise FileExistsError(
-                f'{job.out} holds labels that were made with other settings or networks; choose '
-                'another --out or remove it'
-            )
-        return
-    facts = {'fingerprint': job.fingerprint, 'command': command_line(), **asdict(job)}
-    write_json(path, facts)
-
-
 def share_shapes(
     job: LabelJob, names: Sequence[str], workers: int, ray: str | None, bar: Progress
 ) -> None:
@@ -113,11 +80,11 @@ def share_shapes(
         label_tracks(job, names)
     todo = changed_frames(job, names)
     parts = [tuple(todo[k : k + _PART]) for k in range(0, len(todo), _PART)]
-    task = bar.add_task('tracks', total=len(todo), accepted=0)
+    task = bar.add_task('tracks', total=len(todo), note='')
     done, accepted = 0, 0
     for count, found in run_parts(job, parts, workers, ray, finish_part):
         done, accepted = done + count, accepted + found
-        bar.update(task, completed=done, accepted=accepted)
+        bar.update(task, completed=done, note=f'{accepted} accepted')
     clean(job)
 
 
@@ -136,15 +103,8 @@ def run_parts(
         for number in (number for part in parts for number in part):
             yield 1, work(job, (number,))
     else:
-        context = multiprocessing.get_context('spawn')
-        with ProcessPoolExecutor(min(workers, len(parts)), context) as pool:
-            running = {pool.submit(work, job, part): len(part) for part in parts}
-            try:
-                for future in as_completed(running):
-                    yield running[future], future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        for part, accepted in in_processes(partial(work, job), parts, workers):
+            yield len(part), accepted
 
 
 def _run_ray(

@@ -19,14 +19,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import BagError
@@ -35,6 +27,7 @@ from sim_perception.bags.messages import START_STAMP, simulation_messages, stati
 from sim_perception.bags.writer import BagWriter
 from sim_perception.files import parse_yaml
 from sim_perception.simulator.scenario import Scenario, load_scenario, parse_scenario
+from training.engine.jobs import job_bar
 from training.simulation.layers import ALL_LAYERS, parse_layers
 
 _POSE_RATE_HZ = 50.0
@@ -282,22 +275,13 @@ def run(plans: Sequence[BagPlan], workers: int, console: Console | None = None) 
     """
     todo = [plan for plan in plans if not is_done(plan)]
     frames = sum(len(plan.frame_times) for plan in todo)
-    console = console or Console(stderr=True)
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn('{task.fields[rate]}'),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     start = time.perf_counter()
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task('frames', total=frames, rate='')
+    with job_bar(console) as bar:
+        task = bar.add_task('frames', total=frames, note='')
 
         def show(done: int) -> None:
             rate = done / max(time.perf_counter() - start, 1e-9)
-            bar.update(task, completed=done, rate=f'{rate:.1f}/s')
+            bar.update(task, completed=done, note=f'{rate:.1f}/s')
 
         if workers <= 1 or len(todo) <= 1:
             size = _run_here(todo, workers, show)

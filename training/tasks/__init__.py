@@ -1,31 +1,33 @@
-"""One task per method; ``build_task`` finds it by name."""
+"""The methods to train: each a folder whose ``task.py`` has the task of the folder's name."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 from training.engine.config import ConfigError, TrainConfig
 from training.engine.task import Task
-from training.tasks.depth_segmentation.task import DepthSegmentationTask
-from training.tasks.detector3d.task import Detector3dTask
-from training.tasks.guda.task import GudaTask
-from training.tasks.permatrack.task import PermaTrackTask
-from training.tasks.self_supervised_depth.task import SelfSupervisedDepthTask
-from training.tasks.shape_sdf.task import ShapeSdfTask
-from training.tasks.spigan.task import SpiganTask
-from training.tasks.surface_coordinates.task import SurfaceCoordinatesTask
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task
-    for task in (
-        DepthSegmentationTask,
-        Detector3dTask,
-        GudaTask,
-        PermaTrackTask,
-        SelfSupervisedDepthTask,
-        ShapeSdfTask,
-        SpiganTask,
-        SurfaceCoordinatesTask,
+
+def task_names() -> list[str]:
+    """Return the names of all tasks."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob('*/task.py'))
+
+
+def task_class(name: str) -> type[Task]:
+    """Return the task of a name.
+
+    Raises:
+        ConfigError: for an unknown one.
+    """
+    if name not in task_names():
+        raise ConfigError(f'unknown task {name!r}; known: {", ".join(task_names())}')
+    module = import_module(f'{__name__}.{name}.task')
+    kinds = (value for value in vars(module).values() if isinstance(value, type))
+    (found,) = (
+        kind for kind in kinds if issubclass(kind, Task) and vars(kind).get('name') == name
     )
-}
+    return found
 
 
 def build_task(config: TrainConfig) -> Task:
@@ -34,6 +36,4 @@ def build_task(config: TrainConfig) -> Task:
     Raises:
         ConfigError: for an unknown task or settings it does not take.
     """
-    if config.task not in TASKS:
-        raise ConfigError(f'unknown task {config.task!r}; known: {", ".join(TASKS)}')
-    return TASKS[config.task](config)
+    return task_class(config.task)(config)

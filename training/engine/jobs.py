@@ -1,0 +1,102 @@
+"""Jobs that fill a folder part by part: what it is for, processes, a bar."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from sim_perception.files import FileError, mapping, read_json, write_json
+from training.engine.command import command_line
+
+Part = TypeVar('Part')
+Done = TypeVar('Done')
+
+
+class Job(Protocol):
+    """What a data set is made from: a dataclass of plain values."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that determines the data set."""
+        ...
+
+
+def claim(path: Path, job: Job, holds: str) -> None:
+    """Note in a data set's folder what it is for, for the next run of the same job.
+
+    Args:
+        path: the file of the note.
+        job: what is going to be done.
+        holds: for messages, such as ``labels``.
+
+    Raises:
+        FileExistsError: if the folder is for something else.
+        FileError: if the note is damaged.
+    """
+    if path.exists():
+        try:
+            known = mapping(read_json(path), path).get('fingerprint')
+        except FileError as error:
+            raise FileError(f'{error}; remove the folder') from error
+        if known != job.fingerprint:
+            raise FileExistsError(
+                f'{path.parent} holds {holds} that were made with other settings or networks; '
+                'choose another --out or remove it'
+            )
+        return
+    facts = {'fingerprint': job.fingerprint, 'command': command_line(), **asdict(job)}
+    write_json(path, facts)
+
+
+def in_processes(
+    work: Callable[[Part], Done], parts: Sequence[Part], workers: int
+) -> Iterator[tuple[Part, Done]]:
+    """Do parts in several processes, in any order; yield each with what it gave.
+
+    Args:
+        work: a function of a module, or a partial of one, so that processes find it.
+        parts: plain values.
+        workers: processes; with one, or for one part, this one does it.
+    """
+    if workers <= 1 or len(parts) <= 1:
+        for part in parts:
+            yield part, work(part)
+        return
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(min(workers, len(parts)), context) as pool:
+        running = {pool.submit(work, part): part for part in parts}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def job_bar(console: Console | None) -> Progress:
+    """Return a bar of parts done; its tasks have a ``note``."""
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[note]}'),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console or Console(stderr=True),
+    )
