@@ -7,7 +7,8 @@ that maps points given in frame ``b`` to frame ``a``. Pixel centres lie on integ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +18,18 @@ FloatArray = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera with optional Brown-Conrady (``plumb_bob``) distortion.
+    """A camera: a pinhole, one with lens distortion, or a fisheye.
 
     Attributes:
         width: image width in pixels.
         height: image height in pixels.
         fx, fy: focal lengths in pixels.
         cx, cy: principal point in pixels; the centre of the first pixel is (0, 0).
-        distortion: coefficients k1 k2 p1 p2 k3; empty for an ideal pinhole.
+        distortion: empty for an ideal pinhole; of a pinhole with a lens k1 k2 p1 p2 k3
+            (``plumb_bob``) and, as OpenCV orders them, k4 k5 k6 (``rational_polynomial``), s1 to
+            s4 and the tilt; of a fisheye k1 k2 k3 k4.
+        fisheye: whether it is one (``equidistant``): the angle to the axis, not its tangent,
+            tells how far from the middle a point is seen.
     """
 
     width: int
@@ -34,6 +39,7 @@ class Camera:
     cx: float
     cy: float
     distortion: tuple[float, ...] = ()
+    fisheye: bool = False
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
@@ -43,11 +49,31 @@ class Camera:
                 f'camera focal lengths must be positive, got fx={self.fx} fy={self.fy}; '
                 'is the camera calibrated?'
             )
+        for name in ('fx', 'fy', 'cx', 'cy', 'distortion'):
+            values = getattr(self, name)
+            if not all(map(math.isfinite, values if name == 'distortion' else [values])):
+                raise ValueError(f'camera {name} must be finite, got {values}; calibrate it anew')
+        most = 4 if self.fisheye else 14
+        if len(self.distortion) > most:
+            raise ValueError(
+                f'camera has {len(self.distortion)} distortion coefficients, at most {most} are '
+                'known'
+            )
 
     @property
     def matrix(self) -> FloatArray:
         """The 3x3 intrinsic matrix, float64."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether it is a pinhole without distortion."""
+        return not self.fisheye and not any(self.distortion)
+
+    @property
+    def ideal(self) -> Camera:
+        """The pinhole without distortion of the same matrix: what rectified images are of."""
+        return replace(self, distortion=(), fisheye=False)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def render(
     Raises:
         ValueError: for a distorted camera or pixels of another shape.
     """
-    if any(camera.distortion):
+    if not camera.is_ideal:
         raise ValueError('rendering needs an undistorted camera; rectify the image first')
     count = len(shapes.rotation)
     if pixels.ndim != 4 or pixels.shape[0] != count or pixels.shape[3] != 2:

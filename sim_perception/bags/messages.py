@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.bags import topics as t_
+from sim_perception.bags.calibration import info_fields
 from sim_perception.bags.typestore import message_class, serialize
 from sim_perception.geometry.transforms import to_quaternion
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
@@ -105,20 +106,10 @@ def compressed_image_message(image: Array, stamp: int, frame_id: str, quality: i
 
 
 def camera_info_message(camera: Camera, stamp: int, frame_id: str) -> Any:
-    """Return ``sensor_msgs/CameraInfo`` (``plumb_bob``) of a camera."""
-    distortion = np.zeros(max(5, len(camera.distortion)))
-    distortion[: len(camera.distortion)] = camera.distortion
-    projection = np.zeros((3, 4))
-    projection[:, :3] = camera.matrix
+    """Return ``sensor_msgs/CameraInfo`` of a camera."""
     return message_class('sensor_msgs/msg/CameraInfo')(
         header=header(stamp, frame_id),
-        height=camera.height,
-        width=camera.width,
-        distortion_model='plumb_bob',
-        d=distortion,
-        k=camera.matrix.reshape(-1),
-        r=np.eye(3).reshape(-1),
-        p=projection.reshape(-1),
+        **info_fields(camera),
         binning_x=0,
         binning_y=0,
         roi=message_class('sensor_msgs/msg/RegionOfInterest')(

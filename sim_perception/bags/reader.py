@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from sim_perception.bags import decode
 from sim_perception.bags.bag_files import BagFiles, TopicIndex
+from sim_perception.bags.calibration import camera_of, is_rectified
 from sim_perception.bags.clouds import cloud_array
 from sim_perception.bags.errors import (
     BagError,
@@ -27,9 +28,10 @@ from sim_perception.bags.errors import (
     MessageError,
     MissingTopicError,
 )
+from sim_perception.bags.images import plain_image, rgb_image
 from sim_perception.bags.storage import I64
 from sim_perception.bags.topics import TF, TF_STATIC
-from sim_perception.bags.transforms import TransformTree
+from sim_perception.bags.transforms import TransformTree, frame_name
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera, Detection, Frame
 
@@ -234,17 +236,25 @@ class BagReader:
         Raises:
             MessageError: if the message contradicts itself or its encoding is unknown.
         """
-        return decode.plain_image(self.message(topic, number))
+        return plain_image(self.message(topic, number))
 
     def frame(self, topic: str, number: int, camera_info: str | None = None) -> Frame:
-        """Return a camera image as RGB with its stamp and, if asked for, its calibration."""
+        """Return a camera image as RGB with its stamp and, if asked for, its calibration.
+
+        Of a topic like ``image_rect`` the calibration is that of rectified images.
+        """
         message = self.message(topic, number)
         stamp = int(self.stamps(topic)[number])
-        camera = self.camera(camera_info, stamp) if camera_info else None
-        return Frame(stamp, decode.rgb_image(message), camera, message.header.frame_id)
+        camera = self.camera(camera_info, stamp, is_rectified(topic)) if camera_info else None
+        return Frame(stamp, rgb_image(message), camera, frame_name(message.header.frame_id))
 
-    def camera(self, topic: str, stamp: int | None = None) -> Camera:
+    def camera(self, topic: str, stamp: int | None = None, rectified: bool = False) -> Camera:
         """Return the calibration valid at a time: the last one before it, or else the first.
+
+        Args:
+            topic: of CameraInfo.
+            stamp: nanoseconds.
+            rectified: whether the images are; see ``calibration.camera_of``.
 
         Raises:
             MissingTopicError: if there is none.
@@ -252,10 +262,10 @@ class BagReader:
         """
         self.require(topic)
         number = None if stamp is None else self.at_or_before(topic, stamp)
-        return self._camera(topic, number or 0)
+        return self._camera(topic, number or 0, rectified)
 
-    def _decode_camera(self, topic: str, number: int) -> Camera:
-        return decode.camera_of(self.message(topic, number))
+    def _decode_camera(self, topic: str, number: int, rectified: bool) -> Camera:
+        return camera_of(self.message(topic, number), rectified)
 
     def cloud(self, topic: str, number: int, needs: tuple[str, ...] = ('x', 'y', 'z')) -> Array:
         """Return a cloud as a 1-D structured array with the columns of the message.

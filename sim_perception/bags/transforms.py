@@ -21,6 +21,11 @@ from sim_perception.geometry.transforms import (
 Array = npt.NDArray[np.floating]
 
 
+def frame_name(frame_id: str) -> str:
+    """Return a frame's name without the leading slash that ROS 1 had and TF 2 has not."""
+    return frame_id.lstrip('/')
+
+
 @dataclass
 class _Edge:
     """The poses of one frame in its parent, sorted by stamp; a single one if static.
@@ -60,7 +65,7 @@ class TransformTree:
                     f'transform of {stamped.child_frame_id!r} is not finite or has no rotation'
                 )
             child, parent = (
-                name.lstrip('/') for name in (stamped.child_frame_id, stamped.header.frame_id)
+                frame_name(name) for name in (stamped.child_frame_id, stamped.header.frame_id)
             )
             self._insert(child, parent, pose, stamp.sec * 10**9 + stamp.nanosec, static)
 
@@ -69,7 +74,8 @@ class TransformTree:
     ) -> None:
         """Take one 4x4 transform; stamps may come in any order."""
         values = (*parent_T_child[:3, 3], *to_quaternion(parent_T_child))
-        self._insert(child, parent, tuple(float(v) for v in values), stamp, static)
+        pose = tuple(float(v) for v in values)
+        self._insert(frame_name(child), frame_name(parent), pose, stamp, static)
 
     def _insert(
         self, child: str, parent: str, pose: tuple[float, ...], stamp: int, static: bool
@@ -94,6 +100,7 @@ class TransformTree:
             TransformError: for an unknown frame, unconnected frames or a stamp outside what
                 was recorded.
         """
+        target, source = frame_name(target), frame_name(source)
         for frame in (target, source):
             if frame not in self.frames:
                 known = ', '.join(self.frames) or 'none'

@@ -1,13 +1,13 @@
-"""Pinhole cameras: resizing, cropping, rays, projection. Pixel centres lie on integers."""
+"""Cameras: resizing, cropping, rays, projection, boxes. Pixel centres lie on integers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.geometry.lenses import pixels_of, slopes_of, within_reach
 from sim_perception.types import Camera
 
 Array = npt.NDArray[np.floating]
@@ -47,24 +47,30 @@ def crop_camera(camera: Camera, x: int, y: int, width: int, height: int) -> Came
     return replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - y)
 
 
+def bin_camera(camera: Camera, x: int, y: int) -> Camera:
+    """Return the camera of an image whose pixels are each x columns and y rows of another's.
+
+    What is left over at the right and at the bottom is lost.
+    """
+    return replace(
+        camera,
+        width=camera.width // x,
+        height=camera.height // y,
+        fx=camera.fx / x,
+        fy=camera.fy / y,
+        cx=(camera.cx + 0.5) / x - 0.5,
+        cy=(camera.cy + 0.5) / y - 0.5,
+    )
+
+
 def pixel_rays(camera: Camera) -> Array:
-    """Return (H, W, 3) float64 viewing rays in the optical frame with z = 1, undistorted."""
+    """Return (H, W, 3) float64 viewing rays in the optical frame with z = 1, undistorted.
+
+    NaN where the lens sees nothing that z = 1 can be told of: beyond a fisheye's 90 degrees.
+    """
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    pixels = np.stack([u, v], -1).astype(np.float64)
-    if camera.distortion:
-        # OpenCV's default of five iterations leaves errors of a pixel in wide images.
-        flat = cv2.undistortPointsIter(
-            pixels.reshape(-1, 1, 2),
-            camera.matrix,
-            np.asarray(camera.distortion),
-            np.eye(3),
-            np.eye(3),
-            (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9),
-        )
-        xy = flat.reshape(camera.height, camera.width, 2)
-    else:
-        xy = (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
-    return np.concatenate([xy, np.ones((*xy.shape[:2], 1))], -1)
+    slopes = slopes_of(camera, np.stack([u, v], -1).astype(np.float64))
+    return np.concatenate([slopes, np.ones((*slopes.shape[:2], 1))], -1)
 
 
 def project(camera: Camera, points: Array) -> tuple[Array, Array]:
@@ -75,25 +81,13 @@ def project(camera: Camera, points: Array) -> tuple[Array, Array]:
         points: (..., 3) in the optical frame.
 
     Returns:
-        (..., 2) pixels, NaN for points not in front of the camera, and (...) depths z.
+        (..., 2) pixels, NaN for points not in front of the camera or beyond what its lens model
+        can tell, and (...) depths z.
     """
     points = np.asarray(points, float)
     depth = points[..., 2]
     safe = np.where(depth > 1e-9, depth, np.nan)
-    xy = points[..., :2] / safe[..., None]
-    if camera.distortion:
-        k1, k2, p1, p2, k3 = (*camera.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
-        x, y = xy[..., 0], xy[..., 1]
-        r2 = x * x + y * y
-        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        xy = np.stack(
-            [
-                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-                y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-            ],
-            -1,
-        )
-    return xy * [camera.fx, camera.fy] + [camera.cx, camera.cy], depth
+    return pixels_of(camera, points[..., :2] / safe[..., None]), depth
 
 
 def unproject(camera: Camera, depth: Array) -> Array:
@@ -111,11 +105,30 @@ def unproject(camera: Camera, depth: Array) -> Array:
 
 
 def undistort_boxes(camera: Camera, boxes: Array) -> Array:
-    """Return (N, 4) image boxes, by their corners, as the camera without distortion has them."""
+    """Return (N, 4) image boxes as the camera without distortion has them.
+
+    A box becomes the one through the middles of its sides. Sides that no line of sight leads to
+    are NaN.
+    """
+    return boxes_between(camera, camera.ideal, boxes)
+
+
+def distort_boxes(camera: Camera, boxes: Array) -> Array:
+    """Return (N, 4) image boxes of the camera without distortion as the camera has them.
+
+    The inverse of ``undistort_boxes`` as far as one box can tell. Sides beyond what the lens
+    shows are put to its edge.
+    """
+    return boxes_between(camera.ideal, camera, boxes)
+
+
+def boxes_between(source: Camera, target: Camera, boxes: Array) -> Array:
+    """Return (N, 4) image boxes of one camera in pixels of another at the same place."""
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    if not len(boxes) or not any(camera.distortion):
+    if source == target:
         return boxes
-    coefficients = np.array(camera.distortion)
-    corners = boxes.reshape(-1, 1, 2)
-    moved = cv2.undistortPoints(corners, camera.matrix, coefficients, P=camera.matrix)
-    return np.asarray(moved, float).reshape(-1, 4)
+    x1, y1, x2, y2 = boxes.T
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    middles = np.stack([x1, y, x, y1, x2, y, x, y2], 1).reshape(-1, 4, 2)
+    moved = pixels_of(target, within_reach(target, slopes_of(source, middles)))
+    return np.stack([moved[:, 0, 0], moved[:, 1, 1], moved[:, 2, 0], moved[:, 3, 1]], 1)

@@ -42,7 +42,7 @@ class LidarFrame:
     sensor: npt.NDArray[np.floating]
 
     def __post_init__(self) -> None:
-        if self.camera.distortion and any(self.camera.distortion):
+        if not self.camera.is_ideal:
             raise FrameError('need an undistorted camera; rectify the image first')
         if self.points.ndim != 2 or self.points.shape[1] != 3:
             raise FrameError(f'points must be (N, 3), got {self.points.shape}')

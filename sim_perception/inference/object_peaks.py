@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sim_perception.geometry.lenses import slopes_of
 from sim_perception.geometry.transforms import make_transform
 from sim_perception.models.permanence import BOX_UNIT, OUTPUT_STRIDE, PermanenceOutput
 from sim_perception.types import Box3D, Camera
@@ -136,7 +136,7 @@ def with_apparent_size(peaks: Peaks, camera: Camera) -> Peaks:
 
 def _apparent_height(peaks: Peaks, depth: Array, camera: Camera) -> Array:
     """Return the (K,) pixels from the highest to the lowest corner of boxes at these depths."""
-    slopes = rays_at(camera, peaks.centre)
+    slopes = slopes_of(camera, peaks.centre)
     azimuth = peaks.heading + np.arctan(slopes[:, 0])
     length, width, height = peaks.size.T
     # from the box's middle to its nearest and to its farthest corner
@@ -148,19 +148,6 @@ def _apparent_height(peaks: Peaks, depth: Array, camera: Camera) -> Array:
     return np.asarray(camera.fy * (lowest - highest))
 
 
-def rays_at(camera: Camera, pixels: Array) -> Array:
-    """Return the (K, 2) slopes x / z, y / z of the lines of sight at (K, 2) pixels."""
-    if camera.distortion and len(pixels):
-        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
-        flat = cv2.undistortPointsIter(
-            np.asarray(pixels, np.float64).reshape(-1, 1, 2),
-            *(camera.matrix, np.asarray(camera.distortion), np.eye(3), np.eye(3)),
-            criteria,
-        )
-        return np.asarray(flat.reshape(-1, 2))
-    return np.asarray((pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy])
-
-
 def boxes_3d(peaks: Peaks, camera: Camera) -> list[Box3D]:
     """Return the boxes in the optical frame of the camera whose pixels the peaks are in.
 
@@ -168,7 +155,7 @@ def boxes_3d(peaks: Peaks, camera: Camera) -> list[Box3D]:
     observation angle turned by the line of sight's own (Mousavian et al., "3D bounding box
     estimation using deep learning and geometry", CVPR 2017, section 3).
     """
-    slopes = rays_at(camera, peaks.centre)
+    slopes = slopes_of(camera, peaks.centre)
     points = np.concatenate([slopes, np.ones((len(slopes), 1))], 1) * peaks.depth[:, None]
     azimuth = peaks.heading + np.arctan2(points[:, 0], points[:, 2])
     return [

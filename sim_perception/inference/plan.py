@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -156,5 +156,5 @@ def depth_frame(
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(len(u))], 1)
     level_T_camera = invert(np.asarray(camera_T_level, np.float64))
     points = transform_points(level_T_camera, rays * z[:, None])
-    ideal = replace(camera, distortion=())
+    ideal = camera.ideal
     return LidarFrame(ideal, np.asarray(camera_T_level), points, level_T_camera[:3, 3])

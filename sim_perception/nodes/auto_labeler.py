@@ -23,12 +23,15 @@ from sim_perception.autolabel.export import export_frames
 from sim_perception.autolabel.labeler import ShapeLabeler, load_labeler
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.autolabel.surfaces import surface_of
+from sim_perception.bags.calibration import camera_of
+from sim_perception.bags.images import rgb_image
+from sim_perception.geometry.rectification import rectify
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
-from sim_perception.ros.conversions import stamp_to_ns, to_camera
+from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
 from sim_perception.ros.diagnostics import describe_error
-from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC, message_rgb
-from sim_perception.ros.label_inputs import read_input, rectified
+from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC
+from sim_perception.ros.label_inputs import read_input
 from sim_perception.ros.labels import mesh_markers, to_label_array
 from sim_perception.ros.lifecycle import WorkerNode, node_main
 from sim_perception.ros.parameters import AutoLabelerParameters
@@ -166,7 +169,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         """Label one frame and publish what was accepted."""
         detections, *others = item
         cloud = next((one for one in others if isinstance(one, PointCloud2)), None)
-        images = [message_rgb(one) for one in others if one is not cloud]
+        images = [rgb_image(one) for one in others if one is not cloud]
         self.check_stamp(detections.header)
         labeler, transforms = self._labeler, self._transforms
         assert labeler is not None
@@ -174,13 +177,16 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         if self._info is None:
             topic = self.resolve_topic_name(INFO_TOPIC)
             raise ValueError(f'no camera calibration on {topic} yet; is the camera running?')
-        camera = to_camera(self._info)
+        camera = camera_of(self._info)
         begin = time.perf_counter()
         seen = read_input(
             *(detections, cloud, camera, self._class_ids, labeler.class_id, self.parameters),
             transforms.lookup,
         )
-        image = rectified(camera, images[0]) if images else None
+        image = None
+        if images:
+            check_camera_fits(camera, images[0])
+            image = rectify(camera, images[0])
         if seen.invalid:
             self.report(
                 f'{seen.invalid} image boxes were not used: a place, size or score is not a '

@@ -13,6 +13,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
+from sim_perception.bags.calibration import camera_of
+from sim_perception.bags.images import rgb_image
 from sim_perception.geometry.cameras import pixel_rays
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.resources import share_path
@@ -21,12 +23,11 @@ from sim_perception.ros.clouds import colored_points, to_cloud
 from sim_perception.ros.conversions import (
     check_camera_fits,
     stamp_to_ns,
-    to_camera,
     to_camera_info,
     to_image,
 )
 from sim_perception.ros.detections import to_label_info
-from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC, message_rgb
+from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC
 from sim_perception.ros.lifecycle import WorkerNode, node_main
 from sim_perception.ros.odometry import OdometryOutput
 from sim_perception.ros.parameters import DepthSegmentationParameters
@@ -162,8 +163,8 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
                 'publish it or remap camera/camera_info'
             )
         self.check_stamp(item.header)
-        image = message_rgb(item)
-        camera = to_camera(info)
+        image = rgb_image(item)
+        camera = camera_of(info)
         check_camera_fits(camera, image)
         stamp = stamp_to_ns(item.header.stamp)
         begin = time.perf_counter()

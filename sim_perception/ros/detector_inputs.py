@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 
+from sim_perception.bags.calibration import camera_of
+from sim_perception.bags.images import depth_image, rgb_image
 from sim_perception.geometry.lidar_frame import LidarFrame
+from sim_perception.geometry.rectification import rectify
 from sim_perception.inference.plan import depth_frame
 from sim_perception.ros.conversions import (
     check_camera_fits,
     stamp_to_ns,
-    to_camera,
-    to_depth,
 )
-from sim_perception.ros.images import message_rgb
 from sim_perception.ros.label_inputs import level_cloud
 from sim_perception.ros.parameters import Detector3dParameters
 from sim_perception.ros.placement import Lookup
-from sim_perception.types import Camera
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def read_detector_input(
         ValueError: for unusable messages, or a calibration that does not fit them.
         TransformError: if the sensors' mounting is not known.
     """
-    camera = to_camera(info)
+    camera = camera_of(info)
     moment = place.header.stamp if image is None else image.header.stamp
     stamp = stamp_to_ns(moment)
     camera_frame = info.header.frame_id if image is None else image.header.frame_id
@@ -73,22 +71,12 @@ def read_detector_input(
     camera_T_level = np.asarray(lookup(camera_frame, level, stamp), float)
     rgb = None
     if image is not None:
-        rgb = message_rgb(image)
+        rgb = rgb_image(image)
         check_camera_fits(camera, rgb)
-        rgb = _straight(rgb, camera)
-    ideal = replace(camera, distortion=())
+        rgb = rectify(camera, rgb)
+    ideal = camera.ideal
     if isinstance(place, Image):
-        depth = to_depth(place)
-        if any(camera.distortion):
-            raise ValueError('depth of a camera with lens distortion; rectify both images first')
+        depth = rectify(camera, depth_image(place), np.nan)
         return DetectorInput(depth_frame(depth, ideal, camera_T_level), rgb, moment)
     points, sensor, _ = level_cloud(place, stamp, lookup, level, parameters.fixed_frame)
     return DetectorInput(LidarFrame(ideal, camera_T_level, points, sensor), rgb, moment)
-
-
-def _straight(image: npt.NDArray[np.uint8], camera: Camera) -> npt.NDArray[np.uint8]:
-    """Return an image as the pinhole of the same matrix sees it."""
-    if not any(camera.distortion):
-        return image
-    found = cv2.undistort(image, camera.matrix, np.asarray(camera.distortion))
-    return np.asarray(found, np.uint8)

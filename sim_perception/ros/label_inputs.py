@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2
@@ -15,7 +14,7 @@ from sim_perception.geometry.deskew import still_points
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.ros.clouds import cloud_points
-from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
+from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.parameters import AutoLabelerParameters
 from sim_perception.ros.placement import Lookup
 from sim_perception.ros.tf import TransformError
@@ -66,6 +65,9 @@ def chosen_boxes(
     own = rows.class_id == class_id
     chosen = np.flatnonzero(own & valid & (rows.score >= parameters.min_score))
     places = undistort_boxes(camera, rows.boxes[chosen])
+    # boxes at a fisheye's rim may be beyond what is fitted
+    seen = np.isfinite(places).all(1)
+    places, chosen = places[seen], chosen[seen]
     limit = np.array([camera.width, camera.height] * 2) - 1.0
     places = np.clip(places, 0, limit)
     order = np.argsort(-(places[:, 2:] - places[:, :2]).prod(1), kind='stable')
@@ -125,18 +127,6 @@ def fixed_pose(lookup: Lookup, fixed_frame: str, level_frame: str, stamp: int) -
         return None
 
 
-def rectified(camera: Camera, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return an image without its lens's distortion, same intrinsics.
-
-    Raises:
-        ValueError: if the camera is of another image size.
-    """
-    check_camera_fits(camera, image)
-    if not any(camera.distortion):
-        return image
-    return np.asarray(cv2.undistort(image, camera.matrix, np.array(camera.distortion)), np.uint8)
-
-
 def read_input(
     array: Detection2DArray,
     cloud: PointCloud2 | None,
@@ -176,6 +166,6 @@ def read_input(
         points, sensor, world_T_level = level_cloud(
             cloud, stamp, lookup, level, parameters.fixed_frame
         )
-    ideal = replace(camera, distortion=())
+    ideal = camera.ideal
     lidar = LidarFrame(ideal, camera_T_level, points, sensor)
     return LabelInput(lidar, boxes, ids, world_T_level, invalid)

@@ -15,10 +15,13 @@ import numpy.typing as npt
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from sim_perception.bags.calibration import camera_of
+from sim_perception.bags.images import depth_image
+from sim_perception.geometry.rectification import rectify
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points
-from sim_perception.ros.conversions import stamp_to_ns, to_camera, to_depth
+from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.placement import Place, Placement
 from sim_perception.tracking.camera import shown_boxes
 from sim_perception.tracking.occlusion import BoxView, View
@@ -133,7 +136,9 @@ class Occluders:
             xyz = np.column_stack([points[name] for name in 'xyz']).astype(float)
             return LidarView(transform_points(level_T_sensor, xyz), level_T_sensor[:3, 3])
         camera_T_level = np.asarray(invert(level_T_sensor), float)
-        return DepthView(self.camera(), camera_T_level, to_depth(message))
+        camera = self.camera()
+        depth = rectify(camera, depth_image(message), np.nan)
+        return DepthView(camera.ideal, camera_T_level, depth)
 
     def image_boxes(
         self,
@@ -164,7 +169,7 @@ class Occluders:
         level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
         camera_T_level = np.asarray(invert(level_T_camera), float)
         tracks = frame.tracks[frame.reported]
-        camera = to_camera(info)
+        camera = camera_of(info)
         boxes = shown_boxes(tracks, detections, camera, camera_T_level, frame.tracking_T_sensor)
         return boxes, info.header.frame_id
 
@@ -172,7 +177,7 @@ class Occluders:
         camera, info = self.camera(), self._info
         assert info is not None
         level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
-        return BoxView(camera, np.asarray(invert(level_T_camera), float))
+        return BoxView(camera.ideal, np.asarray(invert(level_T_camera), float))
 
     def camera(self) -> Camera:
         """Return the camera's newest calibration.
@@ -185,4 +190,4 @@ class Occluders:
                 f'no CameraInfo on {self._node.resolve_topic_name(self._topic)}: occlusion by '
                 f"{self._kind!r} needs the camera's calibration; publish it or remap {self._topic}"
             )
-        return to_camera(self._info)
+        return camera_of(self._info)

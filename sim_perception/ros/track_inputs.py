@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
+from sim_perception.bags.images import rgb_image
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
-from sim_perception.ros.images import IMAGE_TOPICS, message_rgb
+from sim_perception.ros.images import IMAGE_TOPICS
 from sim_perception.ros.parameters import TrackerParameters
 from sim_perception.ros.tracks import from_detections_2d, from_detections_3d, parse_class_map
 from sim_perception.ros.wire import from_wire
@@ -220,7 +221,7 @@ class NetworkInput:
     ) -> Seen:
         """See ``TrackInput``."""
         assert camera is not None
-        calibration, image = camera(), message_rgb(message)
+        calibration, image = camera(), rgb_image(message)
         check_camera_fits(calibration, image)
         stamp = stamp_to_ns(message.header.stamp)
         frame = Frame(stamp, image, calibration, message.header.frame_id)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.geometry.cameras import distort_boxes
 from sim_perception.geometry.transforms import make_transform
 from sim_perception.tracking.occlusion import image_boxes
 from sim_perception.tracking.tables import Rows, track_boxes
@@ -46,11 +47,14 @@ def shown_boxes(
     Args:
         tracks: rows of ``tables.track_dtype``.
         detections: of the frame that the tracks were just updated with; None projects all.
-        camera: of the image boxes; an ideal pinhole is assumed.
+        camera: of the image boxes.
         camera_T_level: (4, 4), maps the sensor's level frame to the optical frame.
         tracking_T_level: (4, 4) pose of the level frame in the tracking frame.
     """
-    boxes = image_boxes(camera, camera_T_level, in_sensor(track_boxes(tracks), tracking_T_level))
+    places = in_sensor(track_boxes(tracks), tracking_T_level)
+    boxes = np.asarray(
+        distort_boxes(camera, image_boxes(camera.ideal, camera_T_level, places)), np.float64
+    )
     for box, index in zip(boxes, tracks['detection'].tolist(), strict=True):
         if detections is None or index < 0:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from sim_perception.bags import decode, messages
 from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import cloud_array, xyz
 from sim_perception.bags.errors import MessageError
+from sim_perception.bags.images import image_array
 from sim_perception.bags.typestore import message_class, serialize, typestore
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.simulator.truth.annotations import ObjectTruth
@@ -40,108 +40,22 @@ IMAGES = st.one_of(
 @given(IMAGES)
 def test_images_survive(image: np.ndarray) -> None:
     message = round_trip(messages.image_message(image, STAMP, 'camera'))
-    decoded = decode.image_array(message)
+    decoded = image_array(message)
     assert decoded.dtype == image.dtype
     np.testing.assert_array_equal(decoded, image)
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == divmod(STAMP, 10**9)
     assert message.header.frame_id == 'camera'
 
 
-@given(IMAGES, st.integers(0, 7), st.booleans())
-def test_step_and_byte_order_are_honoured(image: np.ndarray, padding: int, big: bool) -> None:
-    message = messages.image_message(image, STAMP, 'camera')
-    order = image.dtype.newbyteorder('>' if big else '<')
-    rows = image.astype(order).view(np.uint8).reshape(image.shape[0], -1)
-    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
-    message.step, message.data, message.is_bigendian = (
-        padded.shape[1],
-        padded.reshape(-1),
-        int(big),
-    )
-    decoded = decode.image_array(round_trip(message))
-    assert decoded.dtype == image.dtype
-    np.testing.assert_array_equal(decoded, image)
-
-
 def test_non_contiguous_image_is_stored_as_seen() -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[:, ::-1]
-    decoded = decode.image_array(round_trip(messages.image_message(image, STAMP, 'c')))
+    decoded = image_array(round_trip(messages.image_message(image, STAMP, 'c')))
     np.testing.assert_array_equal(decoded, image)
 
 
 def test_unknown_array_is_refused() -> None:
     with pytest.raises(ValueError, match='no image encoding for float64'):
         messages.image_message(np.zeros((2, 2)), STAMP, 'c')
-
-
-@pytest.mark.parametrize(
-    ('changes', 'words'),
-    [
-        ({'encoding': 'purple'}, 'unknown image encoding'),
-        ({'width': 0}, 'size 0x4'),
-        ({'height': 0}, 'size 5x0'),
-        ({'step': 14}, 'step 14 is shorter'),
-        ({'height': 5}, 'truncated'),
-    ],
-)
-def test_contradicting_images_are_refused(changes: dict[str, Any], words: str) -> None:
-    message = messages.image_message(np.zeros((4, 5, 3), np.uint8), STAMP, 'c')
-    for name, value in changes.items():
-        setattr(message, name, value)
-    with pytest.raises(MessageError, match=words):
-        decode.plain_image(message)
-
-
-@pytest.mark.parametrize('encoding', ['bgr8', 'rgba8', 'bgra8', 'mono8', '8UC3'])
-def test_colour_encodings_become_rgb(encoding: str) -> None:
-    rgb = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
-    made = {
-        'bgr8': rgb[..., ::-1],
-        '8UC3': rgb[..., ::-1],
-        'rgba8': np.dstack([rgb, rgb[..., 0]]),
-        'bgra8': np.dstack([rgb[..., ::-1], rgb[..., 0]]),
-        'mono8': rgb[..., 0],
-    }[encoding]
-    data = np.ascontiguousarray(made)
-    message = messages.image_message(rgb, STAMP, 'c')
-    message.encoding, message.step, message.data = encoding, data.strides[0], data.reshape(-1)
-    expected = np.repeat(rgb[..., :1], 3, 2) if encoding == 'mono8' else rgb
-    np.testing.assert_array_equal(decode.rgb_image(message), expected)
-
-
-@pytest.mark.parametrize('encoding', ['bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8', 'bayer_grbg8'])
-def test_bayer_patterns_give_back_a_flat_colour(encoding: str) -> None:
-    color = {'r': 200, 'g': 120, 'b': 40}
-    tile = np.array([color[c] for c in encoding[6:10]], np.uint8).reshape(2, 2)
-    message = messages.image_message(np.tile(tile, (6, 6)), STAMP, 'c')
-    message.encoding = encoding
-    rgb = decode.rgb_image(message)
-    assert (rgb[4:8, 4:8] == [200, 120, 40]).all()
-
-
-def test_depth_is_no_colour_image() -> None:
-    message = messages.image_message(np.ones((2, 2), np.float32), STAMP, 'c')
-    with pytest.raises(MessageError, match='32FC1 image is not a colour image'):
-        decode.rgb_image(message)
-
-
-def test_jpeg_comes_close_and_png_exactly() -> None:
-    y, x = np.mgrid[:48, :64]
-    image = np.dstack([x * 3, y * 4, (x + y) * 2]).astype(np.uint8)
-    message = round_trip(messages.compressed_image_message(image, STAMP, 'c', 95))
-    assert np.abs(decode.rgb_image(message).astype(int) - image).mean() < 3
-    depth = (x * 700).astype(np.uint16)
-    message.format = '16UC1; png compressed'
-    message.data = cv2.imencode('.png', depth)[1].reshape(-1)
-    np.testing.assert_array_equal(decode.plain_image(message), depth)
-
-
-def test_truncated_compressed_image_is_refused() -> None:
-    message = messages.compressed_image_message(np.zeros((8, 8, 3), np.uint8), STAMP, 'c')
-    for data in (message.data[:20], message.data[:0]):
-        message.data = data
-        with pytest.raises(MessageError, match='cannot be decoded'):
-            decode.rgb_image(message)
 
 
 @st.composite
@@ -214,24 +128,6 @@ def test_contradicting_clouds_are_refused() -> None:
         cloud_array(message, needs=('x', 'y'))
     with pytest.raises(ValueError, match='named columns'):
         messages.cloud_message(np.zeros((3, 3)), STAMP, 'lidar')
-
-
-@pytest.mark.parametrize('distortion', [(), (0.1, -0.2, 0.001, 0.002, 0.03)])
-def test_cameras_survive(distortion: tuple[float, ...]) -> None:
-    camera = Camera(640, 192, 500.5, 501.25, 320.5, 96.25, distortion)
-    message = round_trip(messages.camera_info_message(camera, STAMP, 'c'))
-    assert decode.camera_of(message) == camera
-    np.testing.assert_array_equal(message.p.reshape(3, 4)[:, :3], camera.matrix)
-
-
-def test_uncalibrated_and_fisheye_cameras_are_refused() -> None:
-    message = messages.camera_info_message(Camera(4, 3, 5, 5, 2, 1), STAMP, 'c')
-    message.k = np.zeros(9)
-    with pytest.raises(MessageError, match='calibrated'):
-        decode.camera_of(message)
-    message.distortion_model, message.d = 'equidistant', np.full(4, 0.1)
-    with pytest.raises(MessageError, match="'equidistant' is not supported"):
-        decode.camera_of(message)
 
 
 def some_truth() -> ObjectTruth:

@@ -13,7 +13,6 @@ from sim_perception.inference.object_peaks import (
     apart,
     boxes_3d,
     find_peaks,
-    rays_at,
     upright,
     with_apparent_size,
 )
@@ -160,10 +159,11 @@ def test_nothing_stands_where_something_surer_stands():
 def test_lines_of_sight_heed_distortion():
     bent = replace(CAMERA, distortion=(-0.2, 0.05, 0.001, -0.002, 0.0))
     from sim_perception.geometry.cameras import project
+    from sim_perception.geometry.lenses import slopes_of
 
     points = np.array([[0.4, -0.2, 1.0], [-0.5, 0.3, 1.0]])
     pixels, _ = project(bent, points)
-    np.testing.assert_allclose(rays_at(bent, pixels), points[:, :2], atol=1e-6)
+    np.testing.assert_allclose(slopes_of(bent, pixels), points[:, :2], atol=1e-6)
 
 
 def test_detections_are_in_pixels_of_the_original_image(engine):

@@ -16,10 +16,11 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from vision_msgs.msg import LabelInfo
 
+from sim_perception.bags.images import image_array
 from sim_perception.nodes.depth_segmentation import DepthSegmentationNode
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points
-from sim_perception.ros.conversions import image_view, to_camera_info, to_image
+from sim_perception.ros.conversions import to_camera_info, to_image
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 
@@ -103,11 +104,11 @@ def test_outputs_carry_the_header_of_their_image(bench):
     depth = bench.expect_good()
     assert depth.encoding == '32FC1'
     assert depth.header.frame_id == 'camera_optical_frame'
-    values = image_view(depth)
+    values = image_array(depth)
     assert values.shape == (HEIGHT, WIDTH)
     assert np.nanmin(values) > 0
     same = lambda m: m.header == depth.header  # noqa: E731
-    labels = image_view(bench.labels.wait(same, 'segmentation'))
+    labels = image_array(bench.labels.wait(same, 'segmentation'))
     assert labels.dtype == np.uint8
     assert labels.max() < len(load_taxonomy())
     assert bench.depth_info.wait(same, 'calibration of the depth image').k[0] == CAMERA.fx
@@ -127,11 +128,11 @@ def test_points_and_colours_are_made_on_demand(ros, bench):
     for name in ('segmentation/color', 'points'):
         ros.matched(bench.node._publishers_by_name[name])
     depth = bench.expect_good()
-    labels = image_view(bench.labels.wait(lambda m: m.header == depth.header))
+    labels = image_array(bench.labels.wait(lambda m: m.header == depth.header))
     colored = color.wait(lambda m: m.header == depth.header, 'coloured segmentation')
-    np.testing.assert_array_equal(image_view(colored), load_taxonomy().palette()[labels])
+    np.testing.assert_array_equal(image_array(colored), load_taxonomy().palette()[labels])
     cloud = cloud_points(points.wait(lambda m: m.header == depth.header, 'points'))
-    z = image_view(depth)[::2, ::2]
+    z = image_array(depth)[::2, ::2]
     near = np.isfinite(z) & (z <= 60)
     np.testing.assert_allclose(cloud['z'], z[near])
     u = np.broadcast_to(np.arange(0, WIDTH, 2), z.shape)[near]

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
+from sim_perception.bags.images import image_array
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, make_transform, to_quaternion
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import save_checkpoint
@@ -26,7 +27,7 @@ from sim_perception.models.depth_segmentation import (
 )
 from sim_perception.nodes.depth_segmentation import DepthSegmentationNode
 from sim_perception.ros import qos
-from sim_perception.ros.conversions import image_view, to_camera_info, to_image
+from sim_perception.ros.conversions import to_camera_info, to_image
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 
@@ -152,7 +153,7 @@ def test_confidence_is_made_while_someone_looks(bench, calls, name):
     assert calls == [('infer', False), ('infer', True)]
     message = images.wait(lambda m: m.header == header, name)
     assert message.encoding == '32FC1'
-    values = image_view(message)
+    values = image_array(message)
     assert values.shape == (HEIGHT, WIDTH)
     assert 0 <= values.min() <= values.max() <= 1
     assert values.max() > 0

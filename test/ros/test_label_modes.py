@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
 from sim_perception.nodes.auto_labeler import input_streams
-from sim_perception.ros.label_inputs import read_input, rectified
+from sim_perception.ros.label_inputs import read_input
 from sim_perception.ros.parameters import AutoLabelerParameters
 from sim_perception.ros.tf import TransformError
 from sim_perception.types import Camera
@@ -40,12 +39,3 @@ def test_a_frame_without_a_scan_has_no_points() -> None:
     assert seen.frame.points.shape == (0, 3)
     np.testing.assert_allclose(seen.frame.sensor, [0.3, 0, 1.6], atol=1e-9)
     assert seen.world_T_level is None
-
-
-def test_images_lose_their_distortion() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
-    assert rectified(CAMERA, image) is image
-    bent = Camera(64, 48, 50.0, 50.0, 32.0, 24.0, (-0.2, 0.02, 0.0, 0.0, 0.0))
-    assert not np.array_equal(rectified(bent, image), image)
-    with pytest.raises(ValueError, match='64x48'):
-        rectified(CAMERA, image[:40])

@@ -7,7 +7,7 @@ ground under ``base_link``, or under the camera, taken as level, where there is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -269,7 +269,7 @@ def _shot(recording: Recording, number: int) -> Shot:
         semantic = seen.segmentation
     return Shot(
         image=sample.image,
-        camera=replace(sample.camera, distortion=()),
+        camera=sample.camera.ideal,
         depth=np.asarray(depth, np.float32),
         semantic=semantic,
         lidar=lidar,

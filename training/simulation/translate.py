@@ -12,7 +12,7 @@ from rich.progress import track
 from torch.nn import functional
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.decode import rgb_image
+from sim_perception.bags.images import rgb_image
 from sim_perception.bags.messages import (
     StampedMessage,
     compressed_image_message,

@@ -111,7 +111,7 @@ def read_objects(bag: BagReader, taxonomy: Taxonomy, things: Sequence[str]) -> O
     rows = bag.synchronized(topics)
     stamps = bag.stamps(image)[rows[:, 0]]
     camera = bag.camera(t_.CAMERA_INFO.name)
-    if camera.distortion:
+    if not camera.is_ideal:
         raise DatasetError(f'{bag.path}: images with lens distortion; rectify them first')
     frame = bag.message(t_.CAMERA_INFO.name, 0).header.frame_id
     poses = [bag.transforms.lookup(t_.ODOM_FRAME, frame, int(stamp)) for stamp in stamps]

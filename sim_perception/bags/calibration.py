@@ -1,0 +1,138 @@
+"""``sensor_msgs/CameraInfo`` to cameras and back, for bags and nodes alike.
+
+Works on any object with the fields of the ROS message, those of rosbags and of rclpy.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_perception.bags.errors import MessageError
+from sim_perception.geometry.cameras import bin_camera, crop_camera
+from sim_perception.geometry.lenses import coefficients
+from sim_perception.types import Camera
+
+Array = npt.NDArray[np.float64]
+
+_PINHOLES = ('', 'plumb_bob', 'rational_polynomial', 'pinhole', 'thin_prism', 'radtan', 'none')
+_FISHEYES = ('equidistant', 'fisheye', 'kannala_brandt')
+"""Names of distortion models; the first are those of ``sensor_msgs/distortion_models``."""
+_RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)')
+_MOST_PIXELS = 2**28
+
+
+def is_rectified(topic: str) -> bool:
+    """Return whether an image topic's name says that its images are rectified: ``image_rect``."""
+    return bool(_RECTIFIED.search(topic))
+
+
+def camera_of(info: Any, rectified: bool = False) -> Camera:
+    """Return the camera of a CameraInfo; region of interest and binning are applied.
+
+    A raw image is of K and D. Of a rectified one P is the whole truth, also where the message
+    still has the D of the raw image; so it is where D is zero, as nothing is left to rectify.
+    P's last column is not used: ``header.frame_id`` names the camera's own frame, not that of
+    the first camera of a pair. Where P is zero K stands for it.
+
+    Args:
+        info: the message.
+        rectified: whether its images are.
+
+    Raises:
+        MessageError: for an uncalibrated camera, an unknown distortion model, numbers that are
+            not finite or sizes that contradict each other.
+    """
+    k, p = _numbers(info, 'k', 9), _numbers(info, 'p', 12)
+    d = np.trim_zeros(_numbers(info, 'd', None), 'b')
+    fisheye = False
+    distortion: tuple[float, ...] = ()
+    matrix = k[[0, 4, 2, 5]]
+    if rectified or not len(d):
+        if p[0] > 0 and p[5] > 0:
+            matrix = p[[0, 5, 2, 6]]
+    else:
+        fisheye, distortion = _distortion(info.distortion_model, d)
+    fx, fy, cx, cy = matrix.tolist()
+    try:
+        camera = Camera(int(info.width), int(info.height), fx, fy, cx, cy, distortion, fisheye)
+    except ValueError as error:
+        raise MessageError(f'unusable CameraInfo: {error}') from error
+    return _seen(info, camera)
+
+
+def _numbers(info: Any, name: str, count: int | None) -> Array:
+    """Return the finite numbers of a field, zeros for an empty one."""
+    values = np.asarray(getattr(info, name), np.float64).reshape(-1)
+    if count is not None and len(values) != count:
+        if len(values):
+            raise MessageError(f'CameraInfo has {len(values)} numbers in {name}, not {count}')
+        return np.zeros(count)
+    if not np.isfinite(values).all():
+        raise MessageError(
+            f'CameraInfo has NaN or infinite numbers in {name.upper()}; calibrate the camera anew'
+        )
+    return values
+
+
+def _distortion(model: str, d: Array) -> tuple[bool, tuple[float, ...]]:
+    """Return whether a model is a fisheye's, and its coefficients, filled up."""
+    fisheye = model in _FISHEYES
+    if not fisheye and model not in _PINHOLES:
+        raise MessageError(
+            f'distortion model {model!r} is not known; use plumb_bob, rational_polynomial or '
+            'equidistant, or rectify the images and set the parameter rectified'
+        )
+    most = 4 if fisheye else 14
+    if len(d) > most:
+        raise MessageError(
+            f'CameraInfo has {len(d)} distortion coefficients; {model or "plumb_bob"} has at '
+            f'most {most}'
+        )
+    filled = coefficients(Camera(1, 1, 1.0, 1.0, 0.0, 0.0, tuple(d.tolist()), fisheye))
+    return fisheye, tuple(filled.tolist())
+
+
+def _seen(info: Any, camera: Camera) -> Camera:
+    """Return the part of the sensor that images are of, with their number of pixels."""
+    if camera.width * camera.height > _MOST_PIXELS:
+        raise MessageError(
+            f'CameraInfo is of {camera.width}x{camera.height} pixels; is the message damaged?'
+        )
+    roi = info.roi
+    if roi.width and roi.height:
+        x, y, width, height = (int(v) for v in (roi.x_offset, roi.y_offset, roi.width, roi.height))
+        if x + width > camera.width or y + height > camera.height:
+            raise MessageError(
+                f'region of interest {width}x{height} at ({x}, {y}) of a CameraInfo is not '
+                f'within its {camera.width}x{camera.height} pixels'
+            )
+        camera = crop_camera(camera, x, y, width, height)
+    binning = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+    if binning == (1, 1):
+        return camera
+    if binning[0] > camera.width or binning[1] > camera.height:
+        raise MessageError(
+            f'binning {binning[0]}x{binning[1]} of a CameraInfo leaves nothing of its '
+            f'{camera.width}x{camera.height} pixels'
+        )
+    return bin_camera(camera, *binning)
+
+
+def info_fields(camera: Camera) -> dict[str, Any]:
+    """Return the fields of a CameraInfo of a camera, without header, binning and region."""
+    model = 'rational_polynomial' if len(camera.distortion) > 5 else 'plumb_bob'
+    projection = np.zeros((3, 4))
+    projection[:, :3] = camera.matrix
+    return {
+        'width': camera.width,
+        'height': camera.height,
+        'distortion_model': 'equidistant' if camera.fisheye else model,
+        'd': coefficients(camera),
+        'k': camera.matrix.reshape(-1),
+        'r': np.eye(3).reshape(-1),
+        'p': projection.reshape(-1),
+    }
