@@ -29,9 +29,11 @@ from sim_perception.bags.errors import (
     MissingTopicError,
 )
 from sim_perception.bags.images import plain_image, rgb_image
+from sim_perception.bags.sensors import ANY, Sensors
 from sim_perception.bags.storage import I64
 from sim_perception.bags.topics import TF, TF_STATIC
-from sim_perception.bags.transforms import TransformTree, frame_name
+from sim_perception.bags.transforms import TransformTree
+from sim_perception.geometry.frames import frame_name
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera, Detection, Frame
 
@@ -55,9 +57,10 @@ class BagReader:
 
     Args:
         path: bag folder, or a single ``.mcap`` or ``.db3`` file.
+        sensors: which camera and LiDAR of several the user means.
 
     Attributes:
-        path: the same.
+        path, sensors: the same.
         topics: what there is, by name.
         problems: what could not be read so far, in words; empty for a healthy bag.
         custom: facts that the writer put into the metadata.
@@ -66,8 +69,8 @@ class BagReader:
         BagError: if there is no readable bag at ``path``.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, sensors: Sensors = ANY) -> None:
+        self.path, self.sensors = Path(path), sensors
         self._files = BagFiles(self.path)
         self.problems = self._files.problems
         self.custom = self._files.custom

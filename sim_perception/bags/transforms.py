@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.bags.errors import MessageError, TransformError
+from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.transforms import (
     from_quaternion,
     interpolate,
@@ -19,11 +20,6 @@ from sim_perception.geometry.transforms import (
 )
 
 Array = npt.NDArray[np.floating]
-
-
-def frame_name(frame_id: str) -> str:
-    """Return a frame's name without the leading slash that ROS 1 had and TF 2 has not."""
-    return frame_id.lstrip('/')
 
 
 @dataclass

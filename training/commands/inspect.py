@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.datasets.spec import HELP, parse_spec
+from training.commands.options import Camera, Lidar
+from training.datasets.spec import HELP, choose_sensors, parse_spec
 
 
 def inspect(
@@ -28,6 +29,8 @@ def inspect(
         float | None, typer.Option(help='Images per second of a folder of images.')
     ] = None,
     gap: Annotated[float, typer.Option(help='Seconds between the frames of a clip.')] = 0.1,
+    camera: Camera = '',
+    lidar: Lidar = '',
 ) -> None:
     """Print what a source holds and is usable for, and draw a sheet of its frames."""
     import cv2
@@ -37,7 +40,11 @@ def inspect(
 
     console = Console()
     config = SourceConfig(
-        spec=guess_spec(source), focal_ratio=focal_ratio, speed=speed, rate=rate, gap_s=gap
+        spec=choose_sensors(guess_spec(source), camera, lidar),
+        focal_ratio=focal_ratio,
+        speed=speed,
+        rate=rate,
+        gap_s=gap,
     )
     sheet = run(config, frames, verify, console)
     out = out or Path(f'{Path(parse_spec(config.spec).path).stem}.png')

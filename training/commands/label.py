@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.commands.options import Refine
+from training.commands.options import Camera, Lidar, Refine
 
 
 def label(
@@ -58,6 +58,8 @@ def label(
     formats: Annotated[
         str, typer.Option(help='Comma-separated: kitti, coco, nuscenes, meshes, bag, pictures.')
     ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
+    camera: Camera = '',
+    lidar: Lidar = '',
 ) -> None:
     """Label the cars of a recording in 3D: boxes, shapes, masks. Resumable, also after kill -9."""
     from training.labelling.frames import LabelJob
@@ -77,6 +79,8 @@ def label(
         min_visibility=min_visibility,
         mirrors=mirrors,
         tracks=tracks,
+        camera=camera,
+        lidar=lidar,
         formats=tuple(name.strip() for name in formats.split(',') if name.strip()),
     )
     print_summary(run(job, workers=workers, ray=ray), str(out), Console())

@@ -22,3 +22,14 @@ Refine = Annotated[
         'last two render and take seconds per object.'
     ),
 ]
+Camera = Annotated[
+    str,
+    typer.Option(
+        '--camera',
+        help='Of a recording with several cameras: an image topic, or parts of its name such as '
+        'left or front/left.',
+    ),
+]
+Lidar = Annotated[
+    str, typer.Option('--lidar', help='Of a recording with several LiDARs: a cloud topic.')
+]

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from training.commands.options import Camera, Lidar
+
 
 def resimulate(
     bag: Annotated[Path, typer.Argument(help='Recording with camera, and LiDAR or truth.')],
@@ -33,6 +35,8 @@ def resimulate(
         bool,
         typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.'),
     ] = False,
+    camera: Camera = '',
+    lidar: Lidar = '',
 ) -> None:
     """Re-create a recording as a scenario, to simulate it in other weather, light or traffic.
 
@@ -53,5 +57,7 @@ def resimulate(
         spacing,
         use_truth=not sensors_only,
         unsure=unsure,
+        camera=camera,
+        lidar=lidar,
     )
     print_summary(run(job), Console())

@@ -12,6 +12,7 @@ from pydantic import Field
 from sim_perception.bags import topics as t_
 from sim_perception.bags.layout import bags_at
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import split_sensors
 from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.open_bags import expand
 from training.datasets.clips import (
@@ -41,7 +42,7 @@ class SourceConfig(Section):
     """One source of unlabelled images or clips."""
 
     spec: str
-    """``KIND:PATH`` or ``KIND:PATH#FRAMES``, see ``HELP``."""
+    """``KIND:PATH``, ``KIND:PATH#FRAMES`` or ``bag:PATH,camera=NAME,lidar=NAME#FRAMES``."""
     frames: str = ''
     """Which frames of each sequence, like ``0-27`` or ``0-9,20-29``; empty is all."""
     focal_ratio: float | None = Field(default=None, gt=0)
@@ -69,6 +70,7 @@ def guess_spec(text: str) -> str:
     if text.partition(':')[0] in KINDS:
         return text
     place, frames = split_frames(text)
+    place, _ = split_sensors(place)
     path, suffix = Path(place), f'#{frames}' if frames else ''
     if path.suffix.lower() in _VIDEOS:
         return f'video:{text}'
@@ -77,7 +79,7 @@ def guess_spec(text: str) -> str:
     if (path / 'left').is_dir() or any(path.glob('*/left')):
         kind = 'kitti_stereo'
     elif bags_at(path):
-        kind = 'bag'
+        return f'bag:{text}'
     elif path.with_name(f'{path.name}annot').is_dir():
         kind = 'camvid'
     elif path.is_dir():
@@ -165,7 +167,8 @@ def open_source(spec: str, truth: bool = True, rate: float | None = None) -> Ope
     parsed = parse_spec(spec)
     if parsed.kind == 'bag':
         bags = [parsed.path]
-        samples = SimulatedBags(bags) if truth and has_truth(bags) else CameraBags(bags)
+        exact = truth and has_truth(bags)
+        samples = SimulatedBags(bags) if exact else CameraBags(bags, parsed.sensors)
         return OpenSource(parsed, samples, samples.timeline(), samples.motion())
     if parsed.kind == 'kitti_stereo':
         pairs = KittiStereo(parsed.path, depth=False)

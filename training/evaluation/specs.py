@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.bags import topics
+from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import Sensors, split_sensors
 from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bags.lidar import CameraLidarBag
 from training.datasets.images.files import split_frames
@@ -141,7 +144,8 @@ def open_spec(spec: str, limit: int | None = None, crop: float = 1.0) -> Evaluat
         scenario, _, seeds = rest.partition(':')
         samples = RenderedScenarios(scenario, seeds or DEFAULT_SEEDS)
     elif kind == 'bag':
-        samples, garg = _open_bag(Path(rest))
+        path, sensors = split_sensors(rest)
+        samples, garg = _open_bag(Path(path), sensors)
     elif kind == 'camvid':
         samples = camvid(rest)
         if samples.labels is None:
@@ -158,13 +162,10 @@ def open_spec(spec: str, limit: int | None = None, crop: float = 1.0) -> Evaluat
     return EvaluationData(samples, tuple(picked), garg, crop)
 
 
-def _open_bag(path: Path) -> tuple[Samples, bool]:
+def _open_bag(path: Path, sensors: Sensors) -> tuple[Samples, bool]:
     """Return a bag's samples, and whether their depth is LiDAR's."""
-    from sim_perception.bags import topics
-    from sim_perception.bags.reader import BagReader
-
     with BagReader(path) as bag:
         simulated = topics.DEPTH.name in bag.topics and bag.count(topics.DEPTH.name) > 0
     if simulated:
         return SimulatedBags([path]), False
-    return CameraLidarBag(path), True
+    return CameraLidarBag(path, sensors), True

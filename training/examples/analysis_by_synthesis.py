@@ -27,6 +27,7 @@ from rich.console import Console
 from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import choose_camera
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
 from sim_perception.models.checkpoint import load_checkpoint
@@ -37,8 +38,6 @@ from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
 from sim_perception.visualization import caption
-from training.datasets.bags.camera import info_topic
-from training.datasets.bags.lidar import image_topic
 from training.examples.synthesis_fit import Descent, Synthesis, Target, descend
 from training.resimulation.ground import to_srgb
 
@@ -104,8 +103,8 @@ def recorded_target(bag: Path, frame: int, box: Array) -> Target:
         ValueError: for a camera that is not calibrated.
     """
     with BagReader(bag) as reader:
-        topic = image_topic(reader)
-        shot = reader.frame(topic, frame, info_topic(reader, topic))
+        camera = choose_camera(reader)
+        shot = reader.frame(camera.image, frame, camera.info)
         if shot.camera is None:
             raise ValueError(f'{bag} has no calibration: depth and size cannot be told')
         try:

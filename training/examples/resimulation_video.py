@@ -20,10 +20,10 @@ import typer
 from PIL import Image as Picture
 
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import choose_camera
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.visualization import caption, grid
-from training.datasets.bags.lidar import image_topic
 
 Image = npt.NDArray[np.uint8]
 
@@ -55,7 +55,7 @@ def recorded_frames(bag: Path, times: npt.NDArray[np.floating], width: int) -> l
     """Return a recording's images at times since its first, in another size."""
     frames = []
     with BagReader(bag) as reader:
-        topic = image_topic(reader)
+        topic = choose_camera(reader).image
         stamps = reader.stamps(topic)
         for time in times:
             row = int(np.abs((stamps - stamps[0]) * 1e-9 - time).argmin())

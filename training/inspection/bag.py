@@ -7,11 +7,22 @@ import numpy.typing as npt
 from rich.table import Table
 
 from sim_perception.bags import topics as t_
+from sim_perception.bags.calibration import is_rectified
 from sim_perception.bags.clouds import xyz
-from sim_perception.bags.errors import TransformError
+from sim_perception.bags.errors import MessageError, MissingTopicError, TransformError
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import (
+    AmbiguousSensorError,
+    CameraTopics,
+    Sensors,
+    cameras,
+    choose_camera,
+    choose_lidar,
+    lidars,
+)
 from sim_perception.files import mapping, parse_json
 from sim_perception.geometry.lidar import project_cloud
+from sim_perception.geometry.rectification import lens_text
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera
 from sim_perception.visualization import (
@@ -29,7 +40,6 @@ from training.pictures.images import color_sparse_depth
 
 Image = npt.NDArray[np.uint8]
 
-_CAMERA_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 _TOLERANCE_NS = 50_000_000
 
 
@@ -62,6 +72,46 @@ def describe(bag: BagReader) -> list[str]:
     return lines
 
 
+def describe_sensors(bag: BagReader) -> list[str]:
+    """Return a line for every camera and LiDAR, and one for each kind of which several remain."""
+    lines = []
+    for camera in cameras(bag):
+        lens = 'without calibration'
+        if camera.info is not None:
+            try:
+                found = bag.camera(camera.info, rectified=is_rectified(camera.image))
+                lens = f'{camera.info}: {found.width}x{found.height}, lens: {lens_text(found)}'
+            except MessageError as error:
+                lens = f'{camera.info}: {error}'
+        lines.append(f'camera {camera.image}, {lens}')
+    lines += [f'LiDAR {topic}' for topic in lidars(bag)]
+    for choose in (choose_camera, choose_lidar):
+        try:
+            choose(bag)
+        except AmbiguousSensorError as error:
+            lines.append(f'the first is shown: {error}')
+        except MissingTopicError:
+            continue
+    return lines
+
+
+def shown_sensors(bag: BagReader) -> Sensors:
+    """Return the chosen sensors, of several the first."""
+    camera, lidar = bag.sensors.camera, bag.sensors.lidar
+    try:
+        choose_camera(bag)
+    except AmbiguousSensorError:
+        camera = cameras(bag)[0].image
+    try:
+        choose_lidar(bag)
+    except AmbiguousSensorError:
+        lidar = lidars(bag)[0]
+    except MissingTopicError:
+        if lidar:
+            raise
+    return Sensors(camera, lidar)
+
+
 def contact_sheet(bag: BagReader, frames: int = 6) -> Image:
     """Return one row of pictures per frame, or two if there are many; frames are spread evenly.
 
@@ -71,21 +121,18 @@ def contact_sheet(bag: BagReader, frames: int = 6) -> Image:
     Raises:
         BagError: if there is no camera image.
     """
-    images = [name for name in bag.of_type(*_CAMERA_TYPES) if 'ground_truth' not in name]
-    if not images:
-        bag.require(t_.IMAGE.name)
-    count = bag.count(images[0])
+    camera = choose_camera(bag)
+    count = bag.count(camera.image)
     taxonomy = load_taxonomy()
     picked = sorted({round(i) for i in np.linspace(0, count - 1, min(frames, count))})
-    rows = [_row(bag, images[0], number, taxonomy) for number in picked]
+    rows = [_row(bag, camera, number, taxonomy) for number in picked]
     wide = len(rows[0])
     return grid([panel for row in rows for panel in row], wide if wide <= 4 else -(-wide // 2))
 
 
-def _row(bag: BagReader, topic: str, number: int, taxonomy: Taxonomy) -> list[Image]:
+def _row(bag: BagReader, camera: CameraTopics, number: int, taxonomy: Taxonomy) -> list[Image]:
     """Return the panels of one frame."""
-    infos = bag.of_type('sensor_msgs/msg/CameraInfo')
-    frame = bag.frame(topic, number, infos[0] if infos else None)
+    frame = bag.frame(camera.image, number, camera.info)
     seconds = (frame.stamp - bag.time_range[0]) / 1e9
     image = np.ascontiguousarray(frame.image).copy()
     if frame.camera is not None:
@@ -127,13 +174,15 @@ def _lidar_depth(
     bag: BagReader, camera: Camera, frame_id: str, stamp: int
 ) -> npt.NDArray[np.float32] | None:
     """Return the projected scan nearest in time, or None without scan or mounting."""
-    clouds = [n for n in bag.of_type('sensor_msgs/msg/PointCloud2') if 'ground_truth' not in n]
-    found = bag.nearest(clouds[0], stamp, _TOLERANCE_NS) if clouds else None
+    if not lidars(bag):
+        return None
+    cloud = choose_lidar(bag)
+    found = bag.nearest(cloud, stamp, _TOLERANCE_NS)
     if found is None:
         return None
-    lidar_frame = bag.message(clouds[0], found).header.frame_id
+    lidar_frame = bag.message(cloud, found).header.frame_id
     try:
         camera_T_lidar = bag.transforms.lookup(frame_id, lidar_frame, stamp)
     except TransformError:
         return None
-    return project_cloud(camera, camera_T_lidar, xyz(bag.cloud(clouds[0], found)))
+    return project_cloud(camera, camera_T_lidar, xyz(bag.cloud(cloud, found)))

@@ -9,7 +9,14 @@ from sim_perception.bags.reader import BagReader
 from training.datasets.bags.open_bags import expand
 from training.datasets.sources import SourceConfig
 from training.datasets.spec import parse_spec
-from training.inspection.bag import Image, contact_sheet, describe, topic_table
+from training.inspection.bag import (
+    Image,
+    contact_sheet,
+    describe,
+    describe_sensors,
+    shown_sensors,
+    topic_table,
+)
 from training.inspection.source import (
     facts_table,
     inspect_source,
@@ -26,11 +33,13 @@ def inspect(config: SourceConfig, rows: int, verify: bool, console: Console) -> 
     sheet = None
     for path in bags:
         if verify or len(bags) == 1:
-            with BagReader(path) as bag:
+            with BagReader(path, spec.sensors) as bag:
                 if len(bags) == 1:
                     console.print(topic_table(bag))
-                    for line in describe(bag):
-                        console.print(line, highlight=False)
+                    for line in (*describe(bag), *describe_sensors(bag)):
+                        console.print(escape(line), highlight=False)
+                    bag.sensors = shown_sensors(bag)
+                    config = config.model_copy(update={'spec': spec.of(bag.sensors)})
                     sheet = contact_sheet(bag, rows)
                 _problems(bag, verify, console)
     found = inspect_source(config)

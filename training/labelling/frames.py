@@ -22,6 +22,7 @@ from sim_perception.autolabel.labeler import (
     write_evidence,
 )
 from sim_perception.autolabel.records import LabelledFrame, write_frame
+from sim_perception.bags.sensors import Sensors
 from sim_perception.files import write_atomically
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapeModel
@@ -53,6 +54,7 @@ class LabelJob:
         mirrors: whether boxes are as wide as a car with its mirrors.
         tracks: whether what was seen in several frames gets one shape and smooth motion; needs
             points, and to know where the robot was.
+        camera, lidar: see ``bags.sensors.Sensors``.
         formats: of ``FORMATS``, what to write besides the frames.
     """
 
@@ -68,6 +70,8 @@ class LabelJob:
     min_visibility: float = 0.3
     mirrors: bool = False
     tracks: bool = True
+    camera: str = ''
+    lidar: str = ''
     formats: tuple[str, ...] = FORMATS
 
     def __post_init__(self) -> None:
@@ -80,6 +84,8 @@ class LabelJob:
     def fingerprint(self) -> str:
         """A hash of all that determines the labels, the networks included."""
         facts = {**asdict(self), 'out': '', 'bag': str(Path(self.bag).resolve())}
+        # labels made before there was a choice go on
+        facts = {k: v for k, v in facts.items() if v or k not in ('camera', 'lidar')}
         for name in ('shape', 'segmentation', 'coordinates'):
             manifest = Path(getattr(self, name)) / MANIFEST
             facts[name] = manifest.read_text() if manifest.is_file() else ''
@@ -108,6 +114,7 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
         level_frame=job.level_frame,
         min_visibility=job.min_visibility,
         points=needs_points(job.mode),
+        sensors=Sensors(job.camera, job.lidar),
     )
     if bag.detections == SEGMENTATION:
         config = replace(

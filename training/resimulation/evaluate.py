@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.bags.sensors import ANY, Sensors
 from sim_perception.geometry.boxes import iou_2d, project_box
 from sim_perception.geometry.transforms import invert
 from sim_perception.simulator.drive import read_drive
@@ -36,6 +37,7 @@ def evaluate_resimulation(
     use_truth: bool = True,
     unsure: bool = False,
     limit: int | None = None,
+    sensors: Sensors = ANY,
 ) -> dict[str, Any]:
     """Render a re-simulation at its recording's moments and compare the two.
 
@@ -46,6 +48,7 @@ def evaluate_resimulation(
         checkpoint, use_truth: see ``Recording``.
         unsure: see ``sightings_of_labels``.
         limit: at most so many frames, spread evenly.
+        sensors: see ``Recording``.
 
     Returns:
         ``boxes`` compared; ``iou_median`` and ``iou_above_0.7`` of the labels' 3D boxes in the
@@ -60,7 +63,7 @@ def evaluate_resimulation(
         raise ValueError(f'{scenario} replays no drive; make one with the verb resimulate')
     ego = read_drive(Path(simulation.scenario.replay.drive)).ego
     known = simulation.base_T_camera, ego.poses
-    recording = Recording(bag, checkpoint, use_truth, known)
+    recording = Recording(bag, checkpoint, use_truth, known, sensors)
     found = (
         sightings_of_truth(recording)
         if labels is None

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
-from sim_perception.bags.errors import BagError, TransformError
+from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_lidar, lidars
 from sim_perception.geometry.cameras import project, unproject
 from sim_perception.geometry.lidar import project_cloud
 from sim_perception.geometry.lidar_frame import fit_ground
@@ -31,8 +32,6 @@ from sim_perception.geometry.transforms import (
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
-from training.datasets.bags.camera import info_topic
-from training.datasets.bags.lidar import image_topic
 from training.datasets.bags.motion import bag_motion
 from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
@@ -79,6 +78,7 @@ class Recording:
         use_truth: take depth and classes from ``/ground_truth`` where the bag has them.
         known: ``base_T_camera`` and the (N, 4, 4) poses of the base at the images, where they
             have been told before.
+        sensors: which camera and LiDAR of several are meant.
 
     Attributes:
         stamps: (N,) of the frames, nanoseconds.
@@ -97,14 +97,11 @@ class Recording:
         checkpoint: Path = Path('models/depth_segmentation'),
         use_truth: bool = True,
         known: tuple[Array, Array] | None = None,
+        sensors: Sensors = ANY,
     ) -> None:
         self.path, self._checkpoint = path, checkpoint
-        self.bag = bag = BagReader(path)
-        self.image = image_topic(bag)
-        info = info_topic(bag, self.image)
-        if info is None:
-            raise BagError(f'{path} has no calibration on any CameraInfo topic; add one')
-        self._info = info
+        self.bag = bag = BagReader(path, sensors)
+        self.image, self._info = calibrated_camera(bag)
         layers = bag.count(t_.DEPTH.name) and bag.count(t_.SEMANTIC.name)
         self.has_truth = bool(use_truth and layers)
         stamps = bag.stamps(self.image)
@@ -147,8 +144,7 @@ class Recording:
     @cached_property
     def cloud_topic(self) -> str | None:
         """The LiDAR's topic, if there is one."""
-        found = [n for n in self.bag.of_type('sensor_msgs/msg/PointCloud2') if 'truth' not in n]
-        return found[0] if found else None
+        return choose_lidar(self.bag) if lidars(self.bag) else None
 
     def sample(self, stamp: int) -> Sample:
         """Return the undistorted image nearest to a stamp, with truth where it is used."""

@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from sim_perception.autolabel.surfaces import silhouette_mask
 from sim_perception.bags import topics as t_
+from sim_perception.bags.sensors import Sensors
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.cameras import unproject
 from sim_perception.geometry.trajectory import Trajectory
@@ -73,6 +74,7 @@ class ResimulateJob:
         spacing: way between them, metres.
         use_truth: take depth and classes from ``/ground_truth`` where the bag has them.
         unsure: see ``sightings_of_labels``.
+        camera, lidar: see ``bags.sensors.Sensors``.
     """
 
     bag: Path
@@ -84,6 +86,8 @@ class ResimulateJob:
     spacing: float = 6.0
     use_truth: bool = True
     unsure: bool = False
+    camera: str = ''
+    lidar: str = ''
 
     def __post_init__(self) -> None:
         if self.out.suffix not in ('.yaml', '.yml'):
@@ -108,7 +112,8 @@ def resimulate(job: ResimulateJob, console: Console | None = None) -> dict[str, 
     """
     console = console or Console(stderr=True)
     console.print(f'reading {job.bag}')
-    recording = Recording(job.bag, job.segmentation, job.use_truth)
+    sensors = Sensors(job.camera, job.lidar)
+    recording = Recording(job.bag, job.segmentation, job.use_truth, sensors=sensors)
     model = load_checkpoint(job.shape, network='shape_pca').net
     assert isinstance(model, ShapePca)
     found = gather_sightings(job, recording)

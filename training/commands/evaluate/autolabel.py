@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Json, Limit, Pictures, Refine
+from training.commands.options import Camera, Json, Lidar, Limit, Pictures, Refine
+from training.datasets.spec import choose_sensors
 
 
 def autolabel(
@@ -34,12 +35,15 @@ def autolabel(
         typer.Option(help='Coordinates network of mono and fused; default: the shipped one.'),
     ] = None,
     refine: Refine = 'fit',
+    camera: Camera = '',
+    lidar: Lidar = '',
 ) -> None:
     """Score automatic 3D labels against true boxes."""
     from sim_perception.autolabel.labeler import COORDINATES
     from training.evaluation.autolabel.evaluate import CHECKPOINT, evaluate_autolabel
     from training.evaluation.report import frames_of, report
 
+    data = choose_sensors(data, camera, lidar)
     scores = evaluate_autolabel(
         data,
         checkpoint=checkpoint or CHECKPOINT,

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Checkpoint, Device, Json, Limit, Pictures, Record
+from training.commands.options import (
+    Camera,
+    Checkpoint,
+    Device,
+    Json,
+    Lidar,
+    Limit,
+    Pictures,
+    Record,
+)
+from training.datasets.spec import choose_sensors
 
 
 def depth_segmentation(
@@ -38,11 +48,14 @@ def depth_segmentation(
         Path | None,
         typer.Option(help='With --record: a checkpoint whose kept scores the card shows as well.'),
     ] = None,
+    camera: Camera = '',
+    lidar: Lidar = '',
 ) -> None:
     """Score depth, classes and their confidence, beside naive priors."""
     from training.evaluation.depth_segmentation.evaluate import evaluate_depth_segmentation
     from training.evaluation.report import report
 
+    data = choose_sensors(data, camera, lidar)
     scores = evaluate_depth_segmentation(
         checkpoint, data, pictures=pictures, limit=limit, device=device, crop=crop, prior=prior
     )

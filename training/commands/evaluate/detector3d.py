@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Checkpoint, Device, Json, Limit, Record
+from training.commands.options import Camera, Checkpoint, Device, Json, Lidar, Limit, Record
+from training.datasets.spec import choose_sensors
 
 
 def detector3d(
@@ -26,11 +27,14 @@ def detector3d(
     limit: Limit = None,
     device: Device = 'auto',
     record: Record = False,
+    camera: Camera = '',
+    lidar: Lidar = '',
 ) -> None:
     """Score a 3D detector by average precision in plan view and in space."""
     from training.evaluation.detector3d.evaluate import evaluate_detector3d
     from training.evaluation.report import report
 
+    data = choose_sensors(data, camera, lidar)
     scores = evaluate_detector3d(
         checkpoint, data, points=points, blind=blind, limit=limit, device=device
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Checkpoint, Json, Limit
+from training.commands.options import Camera, Checkpoint, Json, Lidar, Limit
 
 
 def resimulation(
@@ -26,8 +26,11 @@ def resimulation(
         bool,
         typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.'),
     ] = False,
+    camera: Camera = '',
+    lidar: Lidar = '',
 ) -> None:
     """Compare a re-simulation with its recording: boxes in the image, depth."""
+    from sim_perception.bags.sensors import Sensors
     from training.evaluation.report import report
     from training.resimulation.evaluate import evaluate_resimulation
 
@@ -39,5 +42,6 @@ def resimulation(
         use_truth=not sensors_only,
         unsure=unsure,
         limit=limit,
+        sensors=Sensors(camera, lidar),
     )
     report(scores, json_file=json_file)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Device, Json, Pictures
+from training.commands.options import Camera, Device, Json, Pictures
+from training.datasets.spec import choose_sensors
 
 
 def tracking(
@@ -47,11 +48,13 @@ def tracking(
     video: Annotated[Path | None, typer.Option(help='Draw tracks in images as an MP4.')] = None,
     pictures: Pictures = None,
     device: Device = 'auto',
+    camera: Camera = '',
 ) -> None:
     """Score the tracker by TrackEval, and by what becomes of hidden objects."""
     from training.evaluation.report import report
     from training.evaluation.tracking.evaluate import evaluate_tracking
 
+    data = choose_sensors(data, camera)
     scores = evaluate_tracking(
         data,
         classes.split(','),

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from sim_perception.bags.errors import MessageError
 from sim_perception.bags.reader import BagReader
-from training.datasets.bags.lidar import image_topic
+from sim_perception.bags.sensors import ANY, Sensors, choose_camera
 from training.datasets.bags.motion import bags_motion
 from training.datasets.bags.open_bags import OpenBags, expand
 from training.datasets.clips import Motion, Timeline
@@ -20,28 +19,32 @@ from training.datasets.sample import DatasetError, LabelSpace, Sample
 class CameraBags(Dataset[Sample]):
     """Every camera image of many bags, by index, without truth.
 
-    The image topic is found by its type, the calibration by the image's namespace. An
-    uncalibrated or absent ``CameraInfo`` leaves the intrinsics unknown.
+    An uncalibrated or absent ``CameraInfo`` leaves the intrinsics unknown.
 
     Args:
         bags: bag folders, folders of bags or glob patterns.
+        sensors: which camera of several is meant.
 
     Raises:
-        DatasetError: if there is no bag, or a bag has several cameras.
+        DatasetError: if there is no bag.
+        AmbiguousSensorError: if a bag has several cameras and none is chosen.
+        MessageError: if a calibration is there but not usable.
         MissingTopicError: if a bag has no camera; the message lists what it has.
     """
 
     label_space: LabelSpace = 'taxonomy'
 
-    def __init__(self, bags: Sequence[Path | str]) -> None:
-        self._bags = OpenBags(expand(bags))
+    def __init__(self, bags: Sequence[Path | str], sensors: Sensors = ANY) -> None:
+        self._bags = OpenBags(expand(bags), sensors)
         self._topics: list[tuple[str, str | None]] = []
         numbers, stamps = [], []
         for number, path in enumerate(self._bags.paths):
-            with BagReader(path) as bag:
-                image = image_topic(bag)
-                self._topics.append((image, info_topic(bag, image)))
-                stamps.append(bag.stamps(image))
+            with BagReader(path, sensors) as bag:
+                camera = choose_camera(bag)
+                if camera.info is not None:
+                    bag.camera(camera.info)
+                self._topics.append((camera.image, camera.info))
+                stamps.append(bag.stamps(camera.image))
             numbers.append(np.full(len(stamps[-1]), number, np.int64))
         self._time = Timeline(np.concatenate(numbers), np.concatenate(stamps))
         self._place = self._time.place
@@ -79,24 +82,4 @@ class CameraBags(Dataset[Sample]):
 
     def motion(self) -> Motion:
         """Return what odometry, transforms or speeds in the bags tell of the camera."""
-        return bags_motion(self._bags.paths, self._time, image_topic)
-
-
-def info_topic(bag: BagReader, image: str) -> str | None:
-    """Return the usable calibration topic of an image topic, or None.
-
-    Of several the one with the longest namespace in common is taken.
-    """
-    found = [n for n in bag.of_type('sensor_msgs/msg/CameraInfo') if 'ground_truth' not in n]
-    parents = {name: f'{name.rpartition("/")[0]}/' for name in found}
-    matching = [name for name in found if image.startswith(parents[name])]
-    if not matching and len(found) == 1:
-        matching = found
-    if not matching:
-        return None
-    best = max(matching, key=lambda name: len(parents[name]))
-    try:
-        bag.camera(best)
-    except MessageError:
-        return None
-    return best
+        return bags_motion(self._bags.paths, self._time, [image for image, _ in self._topics])

@@ -14,6 +14,7 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_lidar
 from sim_perception.files import safe_name
 from sim_perception.geometry.cameras import undistort_boxes
 from sim_perception.geometry.deskew import still_points
@@ -22,7 +23,6 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Frame
-from training.datasets.bags.lidar import image_topic, only_topic
 from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
 
@@ -86,14 +86,16 @@ class LabelBag:
             have it the camera is taken as level.
         min_visibility: detections that say they are less visible are left out.
         points: whether frames need a scan; without, their clouds are empty.
+        sensors: which camera and LiDAR of several are meant.
 
     Attributes:
         reader: of the bag.
         detections: as given, or what was chosen.
 
     Raises:
-        BagError: if there is no readable bag, or a topic or transform is missing.
-        DatasetError: if topics are ambiguous or nothing belongs together in time.
+        BagError: if there is no readable bag, a topic or transform is missing, or of several
+            sensors none is chosen.
+        DatasetError: if nothing belongs together in time.
     """
 
     def __init__(
@@ -106,16 +108,15 @@ class LabelBag:
         level_frame: str = t_.BASE_FRAME,
         min_visibility: float = 0.3,
         points: bool = True,
+        sensors: Sensors = ANY,
     ) -> None:
-        self.reader = self._bag = bag = BagReader(path)
+        self.reader = self._bag = bag = BagReader(path, sensors)
         self._name = safe_name(path.name)
         self._taxonomy = load_taxonomy()
         self._class_id = self._taxonomy.id_of(category)
         self._min_visibility = min_visibility
-        self._image = image_topic(bag)
-        self._points = only_topic(bag, 'points', 'sensor_msgs/msg/PointCloud2') if points else None
-        self._info = only_topic(bag, 'camera_info', 'sensor_msgs/msg/CameraInfo')
-        bag.require(self._info)
+        self._image, self._info = calibrated_camera(bag)
+        self._points = choose_lidar(bag) if points else None
         self.detections = detections or (
             t_.OBJECTS_2D.name if bag.count(t_.OBJECTS_2D.name) else SEGMENTATION
         )

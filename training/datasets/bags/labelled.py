@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.layout import bags_at
+from sim_perception.bags.sensors import ANY, Sensors
 from sim_perception.geometry.transforms import invert
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
@@ -18,14 +19,14 @@ from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_b
 from training.datasets.sample import DatasetError
 
 
-def bag_scenes(path: Path | str) -> Iterator[LabelScene]:
+def bag_scenes(path: Path | str, sensors: Sensors = ANY) -> Iterator[LabelScene]:
     """Yield the frames of a recording in order, with all of its true objects that can be seen.
 
     Raises:
         BagError: if there is no readable bag, or a topic or transform is missing.
         DatasetError: if the bag has no true objects or does not say where the robot was.
     """
-    bag = _open(path)
+    bag = _open(path, sensors)
     if not bag.reader.count(t_.OBJECTS.name):
         raise DatasetError(
             f'{path} has no {t_.OBJECTS.name}; simulate it with --layers rgb,objects,lidar'
@@ -47,13 +48,19 @@ def bag_scenes(path: Path | str) -> Iterator[LabelScene]:
         )
 
 
-def bag_length(path: Path) -> int:
+def bag_length(path: Path, sensors: Sensors = ANY) -> int:
     """Return how many frames ``bag_scenes`` yields."""
-    return len(_open(path))
+    return len(_open(path, sensors))
 
 
-def _open(path: Path | str) -> LabelBag:
-    return LabelBag(Path(path), 'car', detections=t_.OBJECTS_2D.name, min_visibility=0.0)
+def _open(path: Path | str, sensors: Sensors) -> LabelBag:
+    return LabelBag(
+        Path(path),
+        'car',
+        detections=t_.OBJECTS_2D.name,
+        min_visibility=0.0,
+        sensors=sensors,
+    )
 
 
 def bag_folders(folder: Path | str) -> list[Path]:

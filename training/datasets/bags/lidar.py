@@ -10,11 +10,10 @@ from torch.utils.data import Dataset
 
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_lidar
 from sim_perception.geometry.lidar import project_cloud
 from training.datasets.bags.open_bags import OpenBags
 from training.datasets.sample import DatasetError, LabelSpace, Sample
-
-_IMAGES = ('sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/Image')
 
 
 class CameraLidarBag(Dataset[Sample]):
@@ -25,14 +24,13 @@ class CameraLidarBag(Dataset[Sample]):
 
     Args:
         path: the bag.
-        image: image topic; needed only if there are several.
-        camera_info: calibration topic; likewise.
-        points: cloud topic; likewise.
+        sensors: which camera and LiDAR of several are meant.
         tolerance_s: greatest distance in time between image and scan.
 
     Raises:
-        BagError: if there is no readable bag, or a topic or transform is missing.
-        DatasetError: if topics are ambiguous or nothing is close enough in time.
+        BagError: if there is no readable bag, a topic or transform is missing, or of several
+            sensors none is chosen.
+        DatasetError: if nothing is close enough in time.
     """
 
     label_space: LabelSpace = 'taxonomy'
@@ -40,19 +38,14 @@ class CameraLidarBag(Dataset[Sample]):
     def __init__(
         self,
         path: Path | str,
-        image: str | None = None,
-        camera_info: str | None = None,
-        points: str | None = None,
+        sensors: Sensors = ANY,
         tolerance_s: float = 0.05,
     ) -> None:
-        self._bags = OpenBags([Path(path)])
+        self._bags = OpenBags([Path(path)], sensors)
         bag = self._bags[0]
-        self.image = image or image_topic(bag)
-        self.points = points or only_topic(bag, 'points', 'sensor_msgs/msg/PointCloud2')
-        self.camera_info = camera_info or only_topic(
-            bag, 'camera_info', 'sensor_msgs/msg/CameraInfo'
-        )
-        bag.require(self.camera_info)
+        self.image, self.camera_info = calibrated_camera(bag)
+        self.points = choose_lidar(bag)
+        bag.camera(self.camera_info)
         self._rows = bag.synchronized([self.image, self.points], int(tolerance_s * 1e9))
         if not len(self._rows):
             raise DatasetError(
@@ -92,23 +85,3 @@ class CameraLidarBag(Dataset[Sample]):
             index=image,
             stamp=frame.stamp,
         )
-
-
-def image_topic(bag: BagReader) -> str:
-    """Return the colour camera's topic; ground truth images are no camera."""
-    found = [name for name in bag.of_type(*_IMAGES) if 'ground_truth' not in name]
-    if not found:
-        bag.require('/camera/image_raw or /camera/image_raw/compressed')
-    if len(found) > 1:
-        raise DatasetError(f'{bag.path} has images on {", ".join(found)}; name one')
-    return found[0]
-
-
-def only_topic(bag: BagReader, what: str, kind: str) -> str:
-    """Return the one topic of a type."""
-    found = [name for name in bag.of_type(kind) if 'ground_truth' not in name]
-    if not found:
-        bag.require(f'any {kind}')
-    if len(found) > 1:
-        raise DatasetError(f'{bag.path} has {kind} on {", ".join(found)}; name one as {what}')
-    return found[0]

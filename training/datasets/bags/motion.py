@@ -49,15 +49,13 @@ def bag_motion(bag: BagReader, camera_frame: str, stamps: Stamps) -> Motion:
     return Motion()
 
 
-def bags_motion(
-    paths: Sequence[Path], time: Timeline, headers: Callable[[BagReader], str]
-) -> Motion:
+def bags_motion(paths: Sequence[Path], time: Timeline, headers: Sequence[str]) -> Motion:
     """Return the motion of the frames of several bags.
 
     Args:
         paths: the bags.
         time: of the frames; sequence numbers are places in ``paths``.
-        headers: returns the topic whose headers name the camera's frame.
+        headers: of every bag the topic whose headers name the camera's frame.
     """
     poses = np.full((len(time.stamp), 4, 4), np.nan)
     way = np.full(len(time.stamp), np.nan)
@@ -67,7 +65,7 @@ def bags_motion(
         if not len(rows):
             continue
         with BagReader(path) as bag:
-            frame = bag.message(headers(bag), 0).header.frame_id
+            frame = bag.message(headers[number], 0).header.frame_id
             motion = bag_motion(bag, frame, time.stamp[rows])
         if motion.poses is not None:
             poses[rows] = motion.poses

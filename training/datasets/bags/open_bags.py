@@ -10,6 +10,7 @@ from typing import Any
 
 from sim_perception.bags.layout import bags_at, find_files
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import ANY, Sensors
 from training.datasets.sample import DatasetError
 
 _MAX_OPEN = 32
@@ -20,10 +21,14 @@ class OpenBags:
 
     Loader workers, forked or spawned, open their own: readers hold files and must not be
     shared. At most ``_MAX_OPEN`` stay open.
+
+    Args:
+        paths: the bags.
+        sensors: which camera and LiDAR of several the user means.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = tuple(paths)
+    def __init__(self, paths: Sequence[Path], sensors: Sensors = ANY) -> None:
+        self.paths, self.sensors = tuple(paths), sensors
         self._readers: OrderedDict[int, BagReader] = OrderedDict()
         self._process = os.getpid()
 
@@ -31,7 +36,7 @@ class OpenBags:
         """Return the reader of one bag."""
         if self._process != os.getpid():
             self._readers, self._process = OrderedDict(), os.getpid()
-        reader = self._readers.pop(number, None) or BagReader(self.paths[number])
+        reader = self._readers.pop(number, None) or BagReader(self.paths[number], self.sensors)
         self._readers[number] = reader
         if len(self._readers) > _MAX_OPEN:
             self._readers.popitem(last=False)[1].close()
@@ -39,7 +44,8 @@ class OpenBags:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open readers behind when sent to another process."""
-        return {'paths': self.paths, '_readers': OrderedDict(), '_process': -1}
+        kept = {'paths': self.paths, 'sensors': self.sensors}
+        return {**kept, '_readers': OrderedDict(), '_process': -1}
 
 
 def expand(patterns: Sequence[Path | str]) -> list[Path]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, split_sensors
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.simulation import ObjectTruth, Simulation
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
@@ -130,6 +131,7 @@ class BagRecording:
     Args:
         path: the bag.
         taxonomy: names the classes of its truth.
+        sensors: which camera of several is meant; one with truth is the simulated one.
 
     Raises:
         BagError: for a bag that cannot be read.
@@ -137,20 +139,21 @@ class BagRecording:
         DatasetError: if it has truth and its images are distorted.
     """
 
-    def __init__(self, path: Path, taxonomy: Taxonomy) -> None:
+    def __init__(self, path: Path, taxonomy: Taxonomy, sensors: Sensors = ANY) -> None:
         self.path = path
         self._things = tuple(taxonomy.names[i] for i in taxonomy.thing_ids)
         self._ids = np.array(taxonomy.thing_ids, np.int64)
         self._table: ObjectTable | None = None
-        with BagReader(path) as bag:
-            topic = image_topic(bag)
-            bag.require(topic, t_.CAMERA_INFO.name)
+        with BagReader(path, sensors) as bag:
             if bag.count(t_.OBJECTS.name) and bag.count(t_.OBJECTS_2D.name):
+                self._image, self._info = image_topic(bag), t_.CAMERA_INFO.name
                 self._table = read_objects(bag, taxonomy, self._things)
                 stamps = self._table.stamps
-                self._messages = [bag.nearest(topic, int(stamp)) for stamp in stamps]
+                self._messages = [bag.nearest(self._image, int(stamp)) for stamp in stamps]
             else:
-                self._messages = list(range(bag.count(topic)))
+                self._image, self._info = calibrated_camera(bag)
+                bag.camera(self._info)
+                self._messages = list(range(bag.count(self._image)))
 
     @property
     def name(self) -> str:
@@ -164,10 +167,9 @@ class BagRecording:
     def __iter__(self) -> Iterator[TrueFrame]:
         """Read the frames."""
         with BagReader(self.path) as bag:
-            topic = image_topic(bag)
             for row, message in enumerate(self._messages):
                 assert message is not None
-                frame = bag.frame(topic, message, t_.CAMERA_INFO.name)
+                frame = bag.frame(self._image, message, self._info)
                 if self._table is None:
                     yield TrueFrame(frame, None, None)
                     continue
@@ -214,7 +216,9 @@ def open_recordings(spec: str, taxonomy: Taxonomy | None = None) -> list[Recordi
     """
     kind, _, rest = spec.partition(':')
     if kind == 'bag' and rest:
-        return [BagRecording(path, taxonomy or load_taxonomy()) for path in expand([rest])]
+        rest, sensors = split_sensors(rest)
+        known = taxonomy or load_taxonomy()
+        return [BagRecording(path, known, sensors) for path in expand([rest])]
     if kind != 'sim' or not rest:
         raise DatasetError(f'data SPEC {spec!r} is none of: {HELP}')
     scenario, _, rest = rest.partition(':')

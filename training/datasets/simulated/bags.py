@@ -72,7 +72,8 @@ class SimulatedBags(Dataset[Sample]):
 
     def motion(self) -> Motion:
         """Return the true poses of the camera, from ``/tf``."""
-        return bags_motion(self._bags.paths, self.timeline(), lambda _: t_.CAMERA_INFO.name)
+        paths = self._bags.paths
+        return bags_motion(paths, self.timeline(), [t_.CAMERA_INFO.name] * len(paths))
 
     def __getitem__(self, index: int) -> Sample:
         """Return one frame; its arrays may be read-only views of the bag.

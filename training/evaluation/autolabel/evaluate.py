@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
 from sim_perception.autolabel.labeler import COORDINATES, DEPTH, ShapeLabeler, load_labeler
+from sim_perception.bags.sensors import split_sensors
 from training.datasets.bags.labelled import bag_folders, bag_length, bag_scenes
 from training.datasets.kitti.like import kitti_like
 from training.datasets.kitti.object import frame_names, object_scenes
@@ -110,9 +111,10 @@ def open_scenes(spec: str, limit: int | None = None) -> tuple[Iterator[LabelScen
         made = simulated_scenes(scenario, seeds, frames)
         return (map(kitti_like, made) if kind == 'kitti_like' else made), count * frames
     if kind == 'bag' and rest:
+        rest, sensors = split_sensors(rest)
         folders = bag_folders(rest)[:limit]
-        counts = [bag_length(folder) for folder in folders]
-        return (scene for folder in folders for scene in bag_scenes(folder)), sum(counts)
+        counts = [bag_length(folder, sensors) for folder in folders]
+        return (scene for folder in folders for scene in bag_scenes(folder, sensors)), sum(counts)
     if kind == 'kitti_object' and rest:
         names = frame_names(rest)
         if limit is not None and limit < len(names):

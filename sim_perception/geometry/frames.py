@@ -1,0 +1,8 @@
+"""Names of frames."""
+
+from __future__ import annotations
+
+
+def frame_name(frame_id: str) -> str:
+    """Return a frame's name without the leading slash that ROS 1 had and TF 2 has not."""
+    return frame_id.lstrip('/')
