@@ -106,8 +106,9 @@ def choose_camera(bag: BagReader, wanted: str | None = None) -> CameraTopics:
             bag.require(f'camera {wanted!r}')
     elif not found:
         bag.require('/camera/image_raw or /camera/image_raw/compressed')
-    for keeps in (lambda c: c.info is not None, lambda c: c.colour):
-        found = [camera for camera in found if keeps(camera)] or found
+    keeps = (lambda c: _is_near(c.info, c.image), lambda c: c.info, lambda c: c.colour)
+    for keep in keeps:
+        found = [camera for camera in found if keep(camera)] or found
     if len(found) > 1:
         raise AmbiguousSensorError(
             f'{bag.path} has several cameras: {", ".join(c.image for c in found)}; choose one: '
@@ -128,7 +129,8 @@ def choose_lidar(bag: BagReader, wanted: str | None = None) -> str:
     if wanted:
         if f'/{wanted.strip("/")}' in bag.of_type(POINTS):
             return f'/{wanted.strip("/")}'
-        found = [topic for topic in found if _means(wanted, topic)]
+        every = [name for name in bag.of_type(POINTS) if 'ground_truth' not in name]
+        found = [topic for topic in every if _means(wanted, topic)]
     if not found:
         bag.require(f'LiDAR {wanted!r}' if wanted else f'any {POINTS}')
     if len(found) > 1:
@@ -214,11 +216,10 @@ def info_topic(bag: BagReader, image: str) -> str | None:
         MessageError: for a calibration that is there but not usable.
     """
     found = [name for name in bag.of_type(INFO) if 'ground_truth' not in name]
-    parents = {name: f'{name.rpartition("/")[0]}/' for name in found}
-    near = [name for name in found if image.startswith(parents[name])]
+    near = [name for name in found if _is_near(name, image)]
     if near:
-        longest = max(len(parents[name]) for name in near)
-        near = [name for name in near if len(parents[name]) == longest]
+        longest = max(len(_namespace(name)) for name in near)
+        near = [name for name in near if len(_namespace(name)) == longest]
     if len(near) != 1 and len(found) > 1:
         frame = _frame(bag, image)
         near = [name for name in near or found if _frame(bag, name) == frame] or near
@@ -228,6 +229,20 @@ def info_topic(bag: BagReader, image: str) -> str | None:
         return None
     best = min(near, key=lambda name: (len(name), name))
     return best if _is_calibrated(bag, best) else None
+
+
+def _namespace(topic: str) -> str:
+    return f'{topic.rpartition("/")[0]}/'
+
+
+def _is_near(info: str | None, image: str) -> bool:
+    """Return whether a calibration's namespace says that it is an image's; the root says so only
+    of images in it.
+    """
+    if info is None:
+        return False
+    space = _namespace(info)
+    return image.startswith(space) and (space != '/' or _namespace(_plain(image)) == '/')
 
 
 def _frame(bag: BagReader, topic: str) -> str:

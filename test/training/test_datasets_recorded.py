@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from sim_perception.bags import messages as m
 from sim_perception.bags import topics as t_
-from sim_perception.bags.errors import MissingTopicError, TransformError
+from sim_perception.bags.errors import BagError, MissingTopicError, TransformError
 from sim_perception.bags.topics import Topic
 from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
@@ -243,7 +243,7 @@ def test_lidar_becomes_sparse_depth(tmp_path: Path) -> None:
 def test_bad_lidar_bags(tmp_path: Path) -> None:
     for skip, error, words in (
         (t_.IMAGE.name, MissingTopicError, r'/camera/image_raw.*; it has /camera/camera_info \(3'),
-        (t_.CAMERA_INFO.name, MissingTopicError, 'any sensor_msgs/msg/CameraInfo; it has'),
+        (t_.CAMERA_INFO.name, BagError, 'no calibration of /camera/image_raw .*none'),
         (t_.POINTS.name, MissingTopicError, 'any sensor_msgs/msg/PointCloud2; it has'),
         ('tf', TransformError, "'eye' is not in /tf or /tf_static; known: none"),
     ):
@@ -261,7 +261,7 @@ def test_ambiguous_topics_must_be_named(tmp_path: Path) -> None:
             bag.add_topic(Topic(name, 'sensor_msgs/msg/Image'))
             image = m.image_message(np.zeros((2, 2), np.uint8), m.START_STAMP, 'c')
             bag.write(m.StampedMessage(name, m.START_STAMP, serialize(image)))
-    with pytest.raises(DatasetError, match='images on /left, /right; name one'):
+    with pytest.raises(BagError, match='cameras: /left, /right; choose one: --camera /left'):
         CameraLidarBag(tmp_path / 'bag')
 
 
