@@ -7,13 +7,13 @@ on of one are one camera, whose calibration is the ``camera_info`` beside them. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim_perception.bags.calibration import is_rectified
 from sim_perception.bags.errors import BagError, CorruptBagError, MessageError
 from sim_perception.geometry.frames import frame_name
 
@@ -228,7 +228,7 @@ def info_topic(bag: BagReader, image: str) -> str | None:
     if not near:
         return None
     best = min(near, key=lambda name: (len(name), name))
-    return best if _is_calibrated(bag, best) else None
+    return best if _is_calibrated(bag, best, is_rectified(image)) else None
 
 
 def _namespace(topic: str) -> str:
@@ -249,11 +249,10 @@ def _frame(bag: BagReader, topic: str) -> str:
     return frame_name(str(bag.message(topic, 0).header.frame_id))
 
 
-def _is_calibrated(bag: BagReader, topic: str) -> bool:
+def _is_calibrated(bag: BagReader, topic: str, rectified: bool) -> bool:
     """Return whether a CameraInfo has numbers: drivers send zeros before a calibration."""
     message: Any = bag.message(topic, 0)
-    numbers: Sequence[Any] = (message.k, message.p)
-    return any(np.any(values) for values in numbers)
+    return bool(np.any(message.k) or (rectified and np.any(message.p)))
 
 
 def with_sensors(text: str, sensors: Sensors) -> str:

@@ -86,6 +86,8 @@ def test_of_rectified_images_p_is_the_truth() -> None:
     # the right camera of a pair: its frame is its own
     right = (*P[:3], -40.0, *P[4:])
     assert camera_of(info(p=right), rectified=True) == rectified
+    # drivers of cameras that rectify themselves and leave K empty
+    assert camera_of(info(p=P, k=(0.0,) * 9), rectified=True) == rectified
     # drivers that leave P empty
     unset = info(**BENT, p=(0.0,) * 12)
     assert camera_of(unset, rectified=True) == Camera(160, 96, 93.0, 94.0, 79.5, 47.5)
@@ -141,8 +143,9 @@ NAN = float('nan')
 @pytest.mark.parametrize(
     ('changes', 'words'),
     [
-        ({'k': (0.0,) * 9, 'p': (0.0,) * 12}, 'is the camera calibrated'),
-        ({'k': (-5.0, 0, 79, 0, 94, 47, 0, 0, 1), 'p': (0.0,) * 12}, 'must be positive'),
+        ({'k': (0.0,) * 9}, r'no focal length \(K is zero\); is the camera calibrated'),
+        ({'k': (-5.0, 0, 79, 0, 94, 47, 0, 0, 1)}, 'no focal length'),
+        ({'k': (5.0, 0, 79, 0, -94, 47, 0, 0, 1), 'p': (0.0,) * 12}, 'must be positive'),
         ({'width': 0}, 'size must be positive'),
         ({'k': (NAN, 0, 79, 0, 94, 47, 0, 0, 1)}, 'numbers in K; calibrate'),
         ({'k': (93, 0, NAN, 0, 94, 47, 0, 0, 1)}, 'numbers in K; calibrate'),

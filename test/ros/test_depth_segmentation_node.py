@@ -155,7 +155,7 @@ def unknown_encoding(bench):
 
 def colourless_encoding(bench):
     message = bench.image()
-    message.encoding = '8UC3'
+    message.encoding = '8UC2'
     return message
 
 
@@ -191,7 +191,7 @@ def jump_back(bench):
     [
         (zero_size, r'zero size \(0x0\); is the camera running'),
         (unknown_encoding, r"unknown image encoding 'fancy12'.*use rgb8"),
-        (colourless_encoding, r"'8UC3' does not say its colours"),
+        (colourless_encoding, r'8UC2 image is not a colour image'),
         (wrong_step, r'step 64 does not match its width'),
         (truncated, r'data are truncated'),
         (zero_stamp, r'zero stamp; set header.stamp'),

@@ -35,7 +35,8 @@ from training.commands.cli import app
 from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.lidar import CameraLidarBag
 from training.datasets.sample import DatasetError
-from training.datasets.sources import choose_sensors, guess_spec, parse_spec
+from training.datasets.sources import guess_spec
+from training.datasets.spec import choose_sensors, parse_spec
 from training.evaluation.specs import open_spec
 
 IMAGE, PACKED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
