@@ -27,6 +27,8 @@ QUERIES = {
     'parameters': ('param', 'list', '/demo/talker'),
     'parameter': ('param', 'get', 'demo/talker', 'gain'),
     'array parameter': ('param', 'get', '/demo/talker', 'names'),
+    'all parameters': ('param', 'list', '--spin-time', '8'),
+    'all states': ('lifecycle', 'get', '--spin-time', '8'),
     'state': ('lifecycle', 'get', '/demo/talker'),
     'services': ('service', 'list', '-t', '--spin-time', '8'),
     'service type': ('service', 'type', '/demo/talker/get_parameters', '--spin-time', '8'),
@@ -115,6 +117,9 @@ def test_parameters_and_states_are_printed(answers):
     assert answers['parameter'] == (0, 'Double value is: 1.5\n')
     assert answers['array parameter'] == (0, "String array value is: ['a', 'b']\n")
     assert answers['state'] == (0, 'unconfigured [1]\n')
+    assert answers['all states'] == (0, '/demo/talker: unconfigured [1]\n')
+    names = answers['parameters'][1]
+    assert answers['all parameters'] == (0, f'/demo/talker:\n{names}')
 
 
 def test_services_are_listed_and_called(answers):

@@ -24,17 +24,26 @@ def add_to(commands: Any) -> None:
     verbs = group.add_subparsers(metavar='verb', required=True)
     info = verbs.add_parser('info', help='describe a bag')
     info.add_argument('bag', type=Path, help='folder of the bag, or its .mcap / .db3 file')
+    _add_storage(info)
     info.set_defaults(run=_info)
     _add_play(verbs)
     _add_record(verbs)
     again = verbs.add_parser('reindex', help='write the metadata of a bag anew')
     again.add_argument('bag', type=Path, help='folder of the bag')
+    _add_storage(again)
     again.set_defaults(run=_reindex)
+
+
+def _add_storage(parser: Any) -> None:
+    parser.add_argument(
+        '-s', '--storage', choices=['mcap', 'sqlite3'], help='need not be said: files tell it'
+    )
 
 
 def _add_play(verbs: Any) -> None:
     parser = verbs.add_parser('play', help='publish what is in a bag')
     parser.add_argument('bag', type=Path, help='folder of the bag, or its .mcap / .db3 file')
+    _add_storage(parser)
     parser.add_argument('-r', '--rate', type=_positive, default=1.0, help='speed (default: 1)')
     parser.add_argument('-l', '--loop', action='store_true', help='play again and again')
     parser.add_argument(

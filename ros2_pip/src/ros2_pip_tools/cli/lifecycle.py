@@ -35,30 +35,43 @@ def add_to(commands: Any) -> None:
     )
     add_spin_time(nodes)
     nodes.set_defaults(run=_nodes)
-    for parser in (get, change, transitions):
+    get.add_argument('node', nargs='?', help='by default all lifecycle nodes')
+    add_spin_time(get)
+    for parser in (change, transitions):
         parser.add_argument('node')
+    for parser in (get, change, transitions):
         parser.add_argument('--timeout', type=float, default=60.0, metavar='S')
     change.add_argument('transition', help='configure, activate, deactivate, cleanup, shutdown')
     get.set_defaults(run=_get)
     change.set_defaults(run=_set)
 
 
-def _call(node: Node, options: argparse.Namespace, service: str, request: Any = None) -> Any:
+def _call(
+    node: Node,
+    options: argparse.Namespace,
+    service: str,
+    request: Any = None,
+    target: str | None = None,
+) -> Any:
+    target = options.node if target is None else target
     name = service.replace('transition_graph', 'available_transitions')  # they share the type
     kind = get_interface(
         'lifecycle_msgs/' + ''.join(word.capitalize() for word in name.split('_')), 'srv'
     )
-    client = node.create_client(kind, f'{absolute(options.node)}/{service}')
+    client = node.create_client(kind, f'{absolute(target)}/{service}')
     if not client.wait_for_service(timeout_sec=min(options.timeout, 10.0)):
-        raise CommandError(f"no lifecycle node '{options.node}'; see `ros2 node list`")
+        raise CommandError(f"no lifecycle node '{target}'; see `ros2 lifecycle nodes`")
     future = client.call_async(kind.Request() if request is None else request)
-    return wait_for_result(node, future, options.node, options.timeout)
+    return wait_for_result(node, future, target, options.timeout)
 
 
 def _get(options: argparse.Namespace) -> None:
     with command_node() as node:
-        state = _call(node, options, 'get_state').current_state
-    print(f'{state.label} [{state.id}]')
+        names = [options.node] if options.node else _lifecycle_nodes(node, options)
+        for name in names:
+            state = _call(node, options, 'get_state', target=name).current_state
+            prefix = '' if options.node else f'{name}: '
+            print(f'{prefix}{state.label} [{state.id}]')
 
 
 def _set(options: argparse.Namespace) -> None:
@@ -90,15 +103,19 @@ def _transitions(options: argparse.Namespace) -> None:
         )
 
 
-def _nodes(options: argparse.Namespace) -> None:
+def _lifecycle_nodes(node: Node, options: argparse.Namespace, hidden: bool = False) -> list[str]:
     end, kind = '/get_state', 'lifecycle_msgs/srv/GetState'
-    with command_node() as node:
-        services = discovered(node, node.get_service_names_and_types, options.spin_time)
-    names = sorted(
+    services = discovered(node, node.get_service_names_and_types, options.spin_time)
+    return sorted(
         name.removesuffix(end)
         for name, types in services
-        if name.endswith(end) and kind in types and (options.all or '/_' not in name)
+        if name.endswith(end) and kind in types and (hidden or '/_' not in name)
     )
+
+
+def _nodes(options: argparse.Namespace) -> None:
+    with command_node() as node:
+        names = _lifecycle_nodes(node, options, options.all)
     if options.count_nodes:
         print(len(names))
     elif names:

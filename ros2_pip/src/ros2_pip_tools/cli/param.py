@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ros2_pip_tools.cli.errors import CommandError
-from ros2_pip_tools.cli.graph import absolute, command_node, wait_for_result
+from ros2_pip_tools.cli.graph import (
+    absolute,
+    add_spin_time,
+    command_node,
+    discovered,
+    wait_for_result,
+)
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -31,7 +37,11 @@ def add_to(commands: Any) -> None:
         ('load', _load, 'set what a parameter file says'),
     ):
         parser = verbs.add_parser(name, help=help_text)
-        parser.add_argument('node')
+        if name == 'list':
+            parser.add_argument('node', nargs='?', help='by default all nodes')
+            add_spin_time(parser)
+        else:
+            parser.add_argument('node')
         if name in ('get', 'set'):
             parser.add_argument('parameter')
         if name == 'set':
@@ -47,12 +57,15 @@ def add_to(commands: Any) -> None:
         parser.set_defaults(run=run)
 
 
-def _client(node: Node, options: argparse.Namespace) -> AsyncParameterClient:
+def _client(
+    node: Node, options: argparse.Namespace, target: str | None = None
+) -> AsyncParameterClient:
     from rclpy.parameter_client import AsyncParameterClient
 
-    client = AsyncParameterClient(node, absolute(options.node))
+    target = options.node if target is None else target
+    client = AsyncParameterClient(node, absolute(target))
     if not client.wait_for_services(timeout_sec=options.timeout):
-        raise CommandError(f"node '{options.node}' not found; see `ros2 node list`")
+        raise CommandError(f"node '{target}' not found; see `ros2 node list`")
     return client
 
 
@@ -62,9 +75,21 @@ def _names(node: Node, client: AsyncParameterClient, options: argparse.Namespace
 
 
 def _list(options: argparse.Namespace) -> None:
+    end, kind = '/list_parameters', 'rcl_interfaces/srv/ListParameters'
     with command_node() as node:
-        names = _names(node, _client(node, options), options)
-    print('\n'.join(f'  {name}' for name in names))
+        targets = [options.node]
+        if options.node is None:
+            services = discovered(node, node.get_service_names_and_types, options.spin_time)
+            targets = sorted(
+                name.removesuffix(end)
+                for name, types in services
+                if name.endswith(end) and kind in types and '/_' not in name
+            )
+        for target in targets:
+            if options.node is None:
+                print(f'{target}:')
+            for name in _names(node, _client(node, options, target), options):
+                print(f'  {name}')
 
 
 def _plain(message: Any) -> Any:

@@ -26,6 +26,9 @@ def add_to(commands: Any) -> None:
     verbs = group.add_subparsers(metavar='verb', required=True)
     listing = verbs.add_parser('list', help='print the topics')
     listing.add_argument('-t', '--show-types', action='store_true', help='print types too')
+    listing.add_argument(
+        '-c', '--count-topics', action='store_true', help='print only how many there are'
+    )
     add_spin_time(listing)
     listing.set_defaults(run=_list)
     info = verbs.add_parser('info', help='print who has a topic')
@@ -71,6 +74,9 @@ def _add_echo(verbs: Any) -> None:
 def _list(options: argparse.Namespace) -> None:
     with command_node() as node:
         topics = discovered(node, node.get_topic_names_and_types, options.spin_time)
+    if options.count_topics:
+        print(len(topics))
+        return
     for name, types in sorted(topics):
         print(f'{name} [{", ".join(types)}]' if options.show_types else name)
 
