@@ -53,9 +53,7 @@ def camera_of(info: Any, rectified: bool = False) -> Camera:
     matrix = k[[0, 4, 2, 5]]
     of_p = p[0] > 0 and p[5] > 0
     if not k[0] > 0 and not (rectified and of_p):
-        raise MessageError(
-            'CameraInfo has no focal length (K is zero); is the camera calibrated?'
-        )
+        raise MessageError('CameraInfo has no focal length (K is zero); is the camera calibrated?')
     if rectified or not len(d):
         if of_p:
             matrix = p[[0, 5, 2, 6]]

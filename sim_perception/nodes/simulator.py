@@ -20,7 +20,8 @@ from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.messages import START_STAMP, simulation_messages, static_messages
+from sim_perception.bags.messages import START_STAMP
+from sim_perception.bags.simulated import simulation_messages, static_messages
 from sim_perception.ros import qos
 from sim_perception.ros.diagnostics import describe_error
 from sim_perception.ros.lifecycle import ManagedNode, node_main

@@ -7,6 +7,7 @@ import numpy as np
 from lidar_scenes import CAMERA, CAMERA_T_LEVEL, SENSOR, car_state, made_scene
 
 from sim_perception.bags import messages as m
+from sim_perception.bags import simulated
 from sim_perception.bags import topics as t
 from sim_perception.bags.messages import StampedMessage
 from sim_perception.bags.typestore import serialize
@@ -67,7 +68,11 @@ def write_recording(path, frames=6, boxes=True, truth=False):
                     world_T_object=(place @ made.box.parent_T_box)[None],
                     size=np.array([made.box.size]),
                 )
-                write(t.OBJECTS, stamp, m.objects_message(real, taxonomy, stamp, t.ODOM_FRAME))
+                write(
+                    t.OBJECTS,
+                    stamp,
+                    simulated.objects_message(real, taxonomy, stamp, t.ODOM_FRAME),
+                )
     return path
 
 
@@ -80,4 +85,4 @@ def boxes_message(box, taxonomy, stamp):
         visibility=np.array([1.0, 0.05, 1.0]),
         box_amodal=np.stack([box, box + 30, sky]),
     )
-    return m.objects_2d_message(truth, taxonomy, stamp, t.CAMERA_FRAME)
+    return simulated.objects_2d_message(truth, taxonomy, stamp, t.CAMERA_FRAME)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sim_perception.bags import decode, messages
+from sim_perception.bags import decode, messages, simulated
 from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import cloud_array, xyz
 from sim_perception.bags.errors import MessageError
@@ -155,7 +155,7 @@ def some_truth() -> ObjectTruth:
 
 def test_objects_survive_hidden_ones_too() -> None:
     truth, taxonomy = some_truth(), load_taxonomy()
-    message = round_trip(messages.objects_message(truth, taxonomy, STAMP, 'odom'))
+    message = round_trip(simulated.objects_message(truth, taxonomy, STAMP, 'odom'))
     found = decode.detections_of(message, taxonomy)
     assert [d.id for d in found] == ['1', '7', '65535']
     for row, detection in enumerate(found):
@@ -171,7 +171,7 @@ def test_objects_survive_hidden_ones_too() -> None:
 
 def test_amodal_boxes_survive_without_those_behind() -> None:
     truth, taxonomy = some_truth(), load_taxonomy()
-    message = round_trip(messages.objects_2d_message(truth, taxonomy, STAMP, 'c'))
+    message = round_trip(simulated.objects_2d_message(truth, taxonomy, STAMP, 'c'))
     found = decode.detections_of(message, taxonomy)
     assert [d.id for d in found] == ['1', '7']
     np.testing.assert_allclose([d.box2d for d in found], truth.box_amodal[:2])
@@ -179,14 +179,14 @@ def test_amodal_boxes_survive_without_those_behind() -> None:
 
 def test_unknown_class_gets_the_ignore_id() -> None:
     taxonomy = load_taxonomy()
-    message = messages.objects_message(some_truth(), taxonomy, STAMP, 'odom')
+    message = simulated.objects_message(some_truth(), taxonomy, STAMP, 'odom')
     message.detections[0].results[0].hypothesis.class_id = 'dragon'
     assert decode.detections_of(message, taxonomy)[0].class_id == taxonomy.ignore_id
 
 
 def test_object_states_have_every_column() -> None:
     truth = some_truth()
-    cloud = messages.cloud_message(messages.object_states(truth), STAMP, 'odom')
+    cloud = messages.cloud_message(simulated.object_states(truth), STAMP, 'odom')
     rows = cloud_array(round_trip(cloud))
     np.testing.assert_array_equal(rows['id'], truth.id)
     np.testing.assert_array_equal(rows['class'], truth.class_id)
@@ -249,7 +249,7 @@ def test_only_what_is_asked_for_is_made(
 ) -> None:
     spy: Any = _Spy()
     names = [topic.name for topic in topics]
-    made = list(messages.simulation_messages(spy, 0.5, names))
+    made = list(simulated.simulation_messages(spy, 0.5, names))
     assert sorted(m.topic for m in made) == sorted(names)
     assert {m.stamp for m in made} == {messages.START_STAMP + 500_000_000}
     assert (spy.rendered, spy.scans) == (rendered, scans)
@@ -257,7 +257,7 @@ def test_only_what_is_asked_for_is_made(
 
 def test_abandoned_iterator_makes_nothing_more() -> None:
     spy: Any = _Spy()
-    made = messages.simulation_messages(spy, 0.0, [t_.CLOCK.name, t_.IMAGE.name, t_.POINTS.name])
+    made = simulated.simulation_messages(spy, 0.0, [t_.CLOCK.name, t_.IMAGE.name, t_.POINTS.name])
     assert next(made).topic == t_.CLOCK.name
     assert not spy.rendered
     assert next(made).topic == t_.IMAGE.name

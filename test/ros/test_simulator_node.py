@@ -22,7 +22,8 @@ from vision_msgs.msg import Detection3DArray, LabelInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.messages import START_STAMP, simulation_messages
+from sim_perception.bags.messages import START_STAMP
+from sim_perception.bags.simulated import simulation_messages
 from sim_perception.nodes.simulator import SimulatorNode
 from sim_perception.ros import qos
 from sim_perception.ros.clouds import cloud_points

@@ -28,7 +28,7 @@ from vision_msgs.msg import (
 from visualization_msgs.msg import MarkerArray
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.messages import simulation_messages
+from sim_perception.bags.simulated import simulation_messages
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, to_quaternion
 from sim_perception.nodes.tracker import TrackerNode
 from sim_perception.ros.clouds import cloud_points, to_cloud

@@ -13,7 +13,7 @@ from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray
 
 from sim_perception.bags import topics as t_
-from sim_perception.bags.messages import simulation_messages, static_messages
+from sim_perception.bags.simulated import simulation_messages, static_messages
 from sim_perception.bags.typestore import typestore
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.nodes.tracker import TrackerNode

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from sim_perception.bags import messages as m
+from sim_perception.bags import simulated
 from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import BagError
 from sim_perception.bags.reader import BagReader
@@ -69,7 +70,7 @@ def bag(tmp_path: Path) -> Path:
             write(t_.CAMERA_INFO, stamp, m.camera_info_message(CAMERA, stamp, 'c'))
             depth = np.full((60, 120), 10, np.float32)
             write(t_.DEPTH, stamp, m.image_message(depth, stamp, 'c'))
-            objects = m.objects_message(car(visibility), load_taxonomy(), stamp, 'odom')
+            objects = simulated.objects_message(car(visibility), load_taxonomy(), stamp, 'odom')
             write(t_.OBJECTS, stamp, objects)
     return path
 

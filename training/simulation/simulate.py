@@ -23,7 +23,8 @@ from rich.console import Console
 from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import BagError
 from sim_perception.bags.layout import find_files
-from sim_perception.bags.messages import START_STAMP, simulation_messages, static_messages
+from sim_perception.bags.messages import START_STAMP
+from sim_perception.bags.simulated import simulation_messages, static_messages
 from sim_perception.bags.writer import BagWriter
 from sim_perception.files import parse_yaml
 from sim_perception.simulator.scenario import Scenario, load_scenario, parse_scenario
