@@ -36,6 +36,19 @@ def test_a_scaled_prediction_is_perfect_after_median_scaling():
     assert scores['abs_rel'] == pytest.approx(0.7)
 
 
+def test_far_ratios_are_medians_of_the_range_and_means_of_images():
+    metrics = DepthMetrics()
+    truth = np.full((10, 20), 5.0)
+    truth[:5], truth[5, :10] = 30.0, 60.0  # 100 pixels and, too few, 10
+    prediction = truth * 0.9
+    prediction[0, 0] = 1.0  # an outlier moves no median
+    metrics.update(prediction, truth)
+    metrics.update(np.full((8, 8), 27.0 * 0.7), np.full((8, 8), 27.0))
+    scores = metrics.compute()
+    assert scores['ratio_20_40'] == pytest.approx((0.9 + 0.7) / 2)
+    assert 'ratio_40_80' not in scores
+
+
 def test_unknown_predictions_count_as_far_and_images_weigh_the_same():
     metrics = DepthMetrics(max_depth=80)
     metrics.update(np.full((2, 2), np.nan), np.full((2, 2), 40.0))

@@ -129,7 +129,7 @@ def test_evaluation_on_simulated_data(scenario, bag, checkpoint, tmp_path):
         assert json.loads((tmp_path / 'scores.json').read_text()) == scores
         assert scores['frames'] == 2
         assert {'abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled', 'miou'} <= scores.keys()
-        assert 0 < scores['prior_abs_rel'] <= scores['prior_constant_abs_rel']
+        assert 0 < scores['oracle_abs_rel'] <= scores['oracle_constant_abs_rel']
         assert 0 <= scores['iou_road'] <= 1
         assert f'| `{spec}` | 2 |' in (checkpoint / 'README.md').read_text()
         kept = load_checkpoint(checkpoint).metrics['evaluations'][spec]
@@ -169,7 +169,7 @@ def test_evaluation_on_stereo_pairs(checkpoint, tmp_path):
     (sample,) = open_spec(f'kitti_stereo:{tmp_path}')
     assert np.nanmedian(sample.depth) == pytest.approx(focal * baseline / 20, rel=0.01)
     scores = evaluate(checkpoint, f'kitti_stereo:{tmp_path}')
-    assert scores['prior_constant_abs_rel'] < 0.05
+    assert scores['oracle_constant_abs_rel'] < 0.05
     assert 'miou' not in scores
 
 

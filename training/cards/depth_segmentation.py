@@ -8,8 +8,8 @@ from typing import Any
 from training.cards.page import Page, runs_of
 
 DEPTH_KEYS = (
-    'abs_rel', 'prior_abs_rel', 'static_abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled',
-    'miou', 'ece_depth', 'ece_segmentation', 'ause_abs_rel',
+    'abs_rel', 'static_abs_rel', 'oracle_abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled',
+    'ratio_20_40', 'ratio_40_80', 'miou', 'ece_depth', 'ece_segmentation', 'ause_abs_rel',
 )  # fmt: skip
 MOTION_KEYS = (
     'translation_error_percent', 'rotation_error_deg', 'scale_ratio', 'speed_error_percent',
@@ -34,7 +34,7 @@ def _origin(runs: Sequence[Mapping[str, Any]]) -> str:
     real = [
         source['spec']
         for section in data
-        for key in ('real_clips', 'real_images')
+        for key in ('real_clips', 'real_stereo', 'taught', 'real_images')
         for source in section.get(key, [])
     ]
     if not real:
@@ -51,7 +51,7 @@ def _origin(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(metrics: Mapping[str, Any]) -> list[str]:
-    """Return Markdown tables of results; priors look at the truth, never at an image."""
+    """Return Markdown tables of results beside answers that look at no image."""
     evaluations: Mapping[str, Mapping[str, Any]] = metrics.get('evaluations', {})
     beside: Mapping[str, Mapping[str, Mapping[str, Any]]] = metrics.get('beside', {})
     depth: list[tuple[str, Mapping[str, Any]]] = []
@@ -67,9 +67,10 @@ def _table(metrics: Mapping[str, Any]) -> list[str]:
             '',
             *_rows(depth, DEPTH_KEYS, 'frames'),
             '',
-            '`prior_abs_rel` is the better of the best constant depth and a static grid of '
-            'medians, both fitted to the same truth; `static_abs_rel` is such a grid of other '
-            'frames of that camera. All results and their commands: `metrics.json`.',
+            'What to beat is `static_abs_rel`, a static grid of medians of other frames of that '
+            'camera; `oracle_abs_rel` is the better of the best constant and such a grid, fitted '
+            'to the very truth that is scored. `ratio_20_40` is predicted by true depth at 20 to '
+            '40 m. All results and their commands: `metrics.json`.',
             '',
         ]
     if motion:

@@ -3,6 +3,7 @@
 Definitions after Eigen et al. (2014): with prediction p and truth t over the valid pixels,
 ``abs_rel = mean(|p - t| / t)``, ``rmse = sqrt(mean((p - t)^2))`` and
 ``delta1 = mean(max(p / t, t / p) < 1.25)``. Predictions are clamped to the depth range.
+``ratio_20_40`` is the median of ``p / t`` where t is 20 to 40 m: below 1, far seems too near.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ DepthImage = npt.NDArray[np.floating]
 
 GARG_CROP = (0.40810811, 0.99189189, 0.03594771, 0.96405229)
 """Top, bottom, left, right as fractions of the image: Garg et al. (ECCV 2016), for KITTI."""
+
+
+RATIO_RANGES = ((20, 40), (40, 80))
+"""Ranges of true depth whose median ratio is told, metres."""
+RATIO_PIXELS = 50
+"""An image with fewer valid pixels in a range says nothing about it."""
 
 
 def garg_mask(height: int, width: int) -> npt.NDArray[np.bool_]:
@@ -43,11 +50,12 @@ def _scores(prediction: DepthImage, truth: DepthImage) -> tuple[float, float, fl
 
 
 class DepthMetrics:
-    """Running averages over images of abs_rel, rmse, delta1, and abs_rel_median_scaled."""
+    """Running averages over images of abs_rel, rmse, delta1, abs_rel_median_scaled and ratios."""
 
     def __init__(self, min_depth: float = 1e-3, max_depth: float = 80.0) -> None:
         self.min_depth, self.max_depth = min_depth, max_depth
         self._rows: list[tuple[float, float, float, float]] = []
+        self._ratios: dict[tuple[int, int], list[float]] = {r: [] for r in RATIO_RANGES}
 
     def update(self, prediction: DepthImage, truth: DepthImage) -> None:
         """Add one image; images without valid truth are skipped.
@@ -70,6 +78,10 @@ class DepthMetrics:
         scale = np.median(true) / max(float(np.median(raw)), self.min_depth)
         scaled = np.clip(raw * scale, self.min_depth, self.max_depth)
         self._rows.append((*_scores(clipped, true), _scores(scaled, true)[0]))
+        for (near, far), ratios in self._ratios.items():
+            inside = (true >= near) & (true < far)
+            if np.count_nonzero(inside) >= RATIO_PIXELS:
+                ratios.append(float(np.median(clipped[inside] / true[inside])))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -80,7 +92,11 @@ class DepthMetrics:
             return {}
         means = np.mean(self._rows, axis=0)
         names = ('abs_rel', 'rmse', 'delta1', 'abs_rel_median_scaled')
-        return {name: float(value) for name, value in zip(names, means, strict=True)}
+        scores = {name: float(value) for name, value in zip(names, means, strict=True)}
+        for (near, far), ratios in self._ratios.items():
+            if ratios:
+                scores[f'ratio_{near}_{far}'] = float(np.mean(ratios))
+        return scores
 
 
 def _abs_rel_median(values: npt.NDArray[np.float64]) -> float:

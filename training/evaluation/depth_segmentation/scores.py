@@ -33,9 +33,10 @@ def evaluate_engine(
 ) -> dict[str, float]:
     """Return the scores that the data has truth for.
 
-    Depth: ``abs_rel rmse delta1 abs_rel_median_scaled`` (means over images) and, of the same
-    truth, ``prior_constant_abs_rel``, ``prior_grid_abs_rel`` and their lesser ``prior_abs_rel``;
-    with ``prior`` also ``static_abs_rel``, that of a grid of other frames' truth.
+    Depth: ``abs_rel rmse delta1 abs_rel_median_scaled ratio_20_40 ratio_40_80`` (means over
+    images). What to beat is ``static_abs_rel``, given ``prior``: a grid of medians of other
+    frames' truth. ``oracle_constant_abs_rel``, ``oracle_grid_abs_rel`` and their lesser
+    ``oracle_abs_rel`` are fitted to the truth that is scored, which nobody knows beforehand.
     Classes: ``miou`` and ``iou_<class>`` in the data's label space. Confidence, where there is
     truth for it: ``ece_segmentation``, and from a network with uncertainty ``ece_depth``,
     ``ause_abs_rel`` and ``ause_abs_rel_chance`` (see ``evaluation.confidence``).
@@ -71,7 +72,7 @@ def evaluate_engine(
             cv2.imwrite(str(pictures / f'{frame.name}.png'), picture[..., ::-1])
     scores = depth_scores.compute()
     if scores:
-        scores.update(prior_scores(truths))
+        scores.update(oracle_scores(truths))
         if prior is not None:
             known = [frame.depth for frame in prior if frame.depth is not None]
             scores['static_abs_rel'] = static_abs_rel(truths, known)
@@ -88,7 +89,7 @@ def evaluate_engine(
     return scores
 
 
-def prior_scores(
+def oracle_scores(
     truths: list[npt.NDArray[np.float32]], max_depth: float = MAX_DEPTH
 ) -> dict[str, float]:
     """Return abs_rel of the best constant and of a static grid, both fitted to the truth itself.
@@ -101,9 +102,9 @@ def prior_scores(
         by_constant.update(np.full(truth.shape, constant), truth)
     first, second = by_constant.compute()['abs_rel'], static_abs_rel(truths, truths, max_depth)
     return {
-        'prior_constant_abs_rel': first,
-        'prior_grid_abs_rel': second,
-        'prior_abs_rel': min(first, second),
+        'oracle_constant_abs_rel': first,
+        'oracle_grid_abs_rel': second,
+        'oracle_abs_rel': min(first, second),
     }
 
 
