@@ -155,16 +155,18 @@ def test_rviz_shows_topics_that_exist(configured):
     shown = {d['Topic']['Value'] for d in displays if 'Topic' in d}
     publishers = configured.get_publisher_names_and_types_by_node('simulator', '/')
     others = {
-        '/depth_segmentation/': 'nodes/depth_segmentation.py',
-        '/tracker/': 'ros/track_outputs.py',
+        'depth_segmentation': 'nodes/depth_segmentation.py',
+        'tracker': 'ros/track_outputs.py',
+        'auto_labeler': 'nodes/auto_labeler.py',
+        'detector_3d': 'nodes/detector_3d.py',
     }
-    own = {name for name in shown if not name.startswith(tuple(others))}
+    own = {f'/{name}' for name in shown if name.split('/')[0] not in others}
     assert own <= {name for name, _ in publishers}
-    for prefix, file in others.items():
-        source = (ROOT / 'sim_perception' / file).read_text()
-        for name in shown:
-            if name.startswith(prefix):
-                assert f"'{name.removeprefix(prefix)}'" in source
+    for name in shown:
+        node, _, topic = name.partition('/')
+        if node in others:
+            source = (ROOT / 'sim_perception' / others[node]).read_text()
+            assert f"'{topic}'" in source or f"'~/{topic}'" in source, name
 
 
 def test_nothing_is_rendered_for_nobody(ros, configured, monkeypatch):
