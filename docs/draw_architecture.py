@@ -23,7 +23,7 @@ PACKAGES = ('sim_perception', 'training', 'benchmark')
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     'sim_perception': (
         ('files', 'kernels', 'resources', 'types'),
-        ('geometry', 'taxonomy'),
+        ('geometry', 'locks', 'taxonomy'),
         ('models', 'simulator', 'tracking', 'visualization'),
         ('bags', 'inference'),
         ('autolabel',),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -24,12 +25,15 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as Rosbag2Writer
 
+from sim_perception.bags.bag_files import BagFiles
+from sim_perception.bags.errors import BagError
 from sim_perception.bags.layout import STAMPED
 from sim_perception.bags.mcap_writer import McapWriter
 from sim_perception.bags.messages import StampedMessage
 from sim_perception.bags.topics import QosHint, Topic
 from sim_perception.bags.topics import topic as find_topic
 from sim_perception.bags.typestore import typestore
+from sim_perception.locks import locked
 
 _FOREVER = QosTime(9223372036, 854775807)
 
@@ -98,7 +102,8 @@ class BagWriter:
     """Writes one bag folder; a context manager.
 
     The bag grows in a hidden folder beside its final place and is renamed when it is
-    complete, so an existing bag is always whole. On an exception nothing is left.
+    complete, so an existing bag is always whole. On an exception nothing is left. One process
+    at a time may write a bag of a name.
 
     Args:
         path: the bag's folder; must not exist.
@@ -134,12 +139,28 @@ class BagWriter:
         if stamped:
             self._custom[STAMPED] = True
         self._connections: dict[str, Connection] = {}
+        self._written = 0
         self._writer: _Rosbag2Writer
+        self._lock = ExitStack()
 
     def __enter__(self) -> BagWriter:
-        """Create the hidden folder, in place of one that a killed run left."""
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
+        """Create the hidden folder, in place of one that a killed run left.
+
+        Raises:
+            BusyError: if another process writes a bag of this name.
+            FileExistsError: if one has written it since.
+        """
+        self._lock.enter_context(locked(self._partial))
+        try:
+            return self._begin()
+        except BaseException:
+            self._end()
+            raise
+
+    def _begin(self) -> BagWriter:
+        if self.path.exists():
+            raise FileExistsError(f'{self.path} exists already; choose another name or remove it')
+        shutil.rmtree(self._partial / self.path.name, ignore_errors=True)
         plugin = StoragePlugin.MCAP if self._storage == 'mcap' else StoragePlugin.SQLITE3
         # The files carry the bag's name, hence a folder of that name within the hidden one.
         self._writer = _Rosbag2Writer(
@@ -174,6 +195,7 @@ class BagWriter:
         if message.topic not in self._connections:
             self.add_topic(find_topic(message.topic))
         self._writer.write(self._connections[message.topic], message.stamp, message.data)
+        self._written += 1
 
     def __exit__(
         self,
@@ -181,12 +203,32 @@ class BagWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the bag and move it to its place, or remove it after an exception."""
+        """Finish the bag and move it to its place, or remove it after an exception.
+
+        Raises:
+            BagError: if not all that was written is there.
+        """
         try:
             if kind is None:
                 self._writer.close()
+                self._check_count()
                 (self._partial / self.path.name).rename(self.path)
             else:
                 self._writer.abort()
         finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._end()
+
+    def _end(self) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._lock.close()
+
+    def _check_count(self) -> None:
+        """Count the messages on the disk."""
+        files = BagFiles(self._partial / self.path.name)
+        there = sum(len(files.index(topic).stamps) for topic in files.types)
+        files.close()
+        if there != self._written:
+            raise BagError(
+                f'{self.path}: {there} of {self._written} messages were written; is the disk '
+                'full, or does something else write there?'
+            )

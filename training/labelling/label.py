@@ -19,7 +19,9 @@ from rich.table import Table
 from sim_perception.autolabel.export import EXPORTS, finish_export
 from sim_perception.autolabel.records import LabelledFrame, read_frame
 from sim_perception.files import write_json
+from sim_perception.locks import locked
 from sim_perception.taxonomy import load_taxonomy
+from training.datasets.bags.label_source import LabelBag
 from training.engine.jobs import claim, in_processes, job_bar
 from training.labelling.frames import LabelJob, label_part, open_job
 from training.labelling.tracks import changed_frames, clean, finish_part, has_tracks, label_tracks
@@ -50,8 +52,16 @@ def label(
         FileExistsError: if the folder has labels that were made with other settings.
         BagError, DatasetError, CheckpointError: for unusable inputs.
         ImportError: if Ray is asked for and not installed.
+        BusyError: if another process labels into the folder.
     """
     bag, _ = open_job(job)
+    with locked(Path(job.out)):
+        return _label(job, bag, workers, ray, console or Console(stderr=True))
+
+
+def _label(
+    job: LabelJob, bag: LabelBag, workers: int, ray: str | None, console: Console
+) -> dict[str, Any]:
     claim(Path(job.out) / _SETTINGS, job, 'labels')
     names = [bag.name(number) for number in range(len(bag))]
     todo = [k for k, name in enumerate(names) if not job.record(name).exists()]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.logging import RichHandler
 
 from sim_perception.files import mapping, read_json
+from sim_perception.locks import locked
 from training.engine.command import command_line
 from training.engine.config import ConfigError, TrainConfig, load_config
 from training.engine.loop import fit
@@ -36,6 +38,7 @@ def train(
     Raises:
         ConfigError: for a bad config.
         StateError: if the output folder cannot be used or resumed.
+        BusyError: if another training writes into it.
     """
     logger = logging.getLogger('training')
     if not logger.handlers and int(os.environ.get('RANK', '0')) == 0:
@@ -44,15 +47,17 @@ def train(
     settings = load_config(config, overrides)
     if settings.task != task:
         raise ConfigError(f'config {config!r} is for task {settings.task!r}, not {task!r}')
-    if resume:
-        check_same_run(settings)
-    folder = fit(
-        settings,
-        build_task(settings),
-        resume=resume,
-        max_minutes=max_minutes,
-        command=command_line(),
-    )
+    first = int(os.environ.get('RANK', '0')) == 0
+    with locked(settings.output) if first else nullcontext():
+        if resume:
+            check_same_run(settings)
+        folder = fit(
+            settings,
+            build_task(settings),
+            resume=resume,
+            max_minutes=max_minutes,
+            command=command_line(),
+        )
     logger.info('checkpoint: %s', folder)
     return folder
 
