@@ -28,7 +28,7 @@ from sim_perception.bags.images import rgb_image
 from sim_perception.geometry.rectification import rectify
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
-from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
+from sim_perception.ros.conversions import check_camera_fits, ns_to_stamp, stamp_to_ns
 from sim_perception.ros.diagnostics import describe_error
 from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC
 from sim_perception.ros.label_inputs import read_input
@@ -39,6 +39,7 @@ from sim_perception.ros.stamps import StampGuard
 from sim_perception.ros.sync import Synchronizer, SyncSettings
 from sim_perception.ros.tf import TransformLookup
 from sim_perception.ros.tracks import parse_class_map
+from sim_perception.ros.wire import Packed
 from sim_perception.taxonomy import load_taxonomy
 
 NAME = 'auto_labeler'
@@ -127,7 +128,15 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._topics = [self.resolve_topic_name(topic) for topic, _ in streams]
         lost, sensor = self.diagnostics.lost, qos.sensor_qos
         self._inputs = [
-            qos.subscribe(self, kind, topic, partial(self._on_input, k), sensor(), lost)
+            qos.subscribe(
+                self,
+                kind,
+                topic,
+                partial(self._on_input, k),
+                sensor(),
+                lost,
+                raw=topic == DETECTIONS_TOPIC,
+            )
             for k, (topic, kind) in enumerate(streams)
         ]
         self._inputs.append(qos.subscribe(self, CameraInfo, INFO_TOPIC, self._on_info, sensor()))
@@ -152,6 +161,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
     def _on_input(self, number: int, message: Any) -> None:
         if number == 0:
             self.diagnostics.received(self._topics[0])
+            message = Packed(message, Detection2DArray)
         else:
             self.diagnostics.heard(self._topics[number])
         self._sync.put(number, message)
@@ -167,7 +177,8 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
 
     def process(self, item: Any) -> None:
         """Label one frame and publish what was accepted."""
-        detections, *others = item
+        packed, *others = item
+        detections = packed.unpack()
         cloud = next((one for one in others if isinstance(one, PointCloud2)), None)
         images = [rgb_image(one) for one in others if one is not cloud]
         self.check_stamp(detections.header)
@@ -212,7 +223,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         with self._lock:
             self._kept.append(replace(frame, labels=fitted))
         self._explain(frame)
-        self._publish(frame, Header(stamp=detections.header.stamp, frame_id=frame.level_frame))
+        self._publish(frame, Header(stamp=ns_to_stamp(stamp), frame_id=frame.level_frame))
         self.diagnostics.published(self.age(stamp), work)
 
     def _explain(self, frame: LabelledFrame) -> None:

@@ -118,8 +118,9 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self.diagnostics.received(stream.topic)
         if self.submit((stream, message), stream.number) and self.inbox_size > 1:
             self.report(
-                'detections come faster than they are tracked: of more frames that wait than '
-                f'queue_size ({self.parameters.queue_size}), the oldest are dropped'
+                'detections come faster than they are tracked: more frames waited than '
+                f'queue_size ({self.parameters.queue_size}); only the newest is tracked until '
+                'they are caught up with'
             )
 
     def process(self, item: Any) -> None:
@@ -127,18 +128,22 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         assert self._tracker is not None
         assert self._input is not None
         assert self._streams is not None
+        begin = time.perf_counter()
         stream, data = item
-        message = self._input.unpack(data)
+        try:
+            message = self._input.unpack(data)
+        except ValueError as error:
+            raise ValueError(f'a message on {stream.topic} could not be used: {error}') from error
         self.check_stamp(message.header, stream.number)
         stamp = stamp_to_ns(message.header.stamp)
         occluders = stream.occluders
         if occluders is None:
             self._track_image_boxes(message, stamp)
+            self.diagnostics.published(self.age(stamp), time.perf_counter() - begin)
             return
         place = self._placement.locate(message.header.frame_id, stamp)
         if self._input.needs_camera:
             self._streams.check_frame(stream, message.header.frame_id)
-        begin = time.perf_counter()
         seen = self._input.read(message, place.level_T_source, occluders.camera)
         frame = self._tracker.step(
             stamp,
@@ -150,24 +155,20 @@ class TrackerNode(WorkerNode[TrackerParameters]):
             ),
             source=stream.number,
         )
-        work = time.perf_counter() - begin
         self._explain(frame, seen.strange)
         self._publish(message.header, place, frame, seen, stream)
-        self.diagnostics.published(self.age(stamp), work)
+        self.diagnostics.published(self.age(stamp), time.perf_counter() - begin)
 
     def _track_image_boxes(self, item: Any, stamp: int) -> None:
         assert self._tracker is not None
         assert self._outputs is not None
         assert self._input is not None
-        begin = time.perf_counter()
         seen = self._input.read(item)
         frame = self._tracker.step(stamp, seen.arrays)
-        work = time.perf_counter() - begin
         self._explain(frame, seen.strange)
         tracks = self._tracks(frame, frame.reported)
         boxes = np.array([track.box2d for track in tracks], float).reshape(-1, 4)
         self._outputs.publish_2d(tracks, boxes, item.header)
-        self.diagnostics.published(self.age(stamp), work)
 
     def _optional(self, consequence: str, make: Callable[[], T]) -> T | None:
         """Return what is made, or None and a report if other inputs do not allow it."""

@@ -158,6 +158,8 @@ class Diagnostics:
                 'state': self.state,
                 'rate in [Hz]': f'{counts["in"] / seconds:.2f}',
                 'rate out [Hz]': f'{counts["out"] / seconds:.2f}',
+                'received': str(self._totals['in']),
+                'published': str(self._totals['out']),
                 'dropped': str(self._totals['dropped']),
                 'lost in transport': str(self._totals['lost']),
                 **_percentiles('age', self._ages),

@@ -8,6 +8,7 @@ wrong becomes one throttled log line and a diagnostic with cause and remedy, and
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -234,15 +235,11 @@ class WorkerNode(ManagedNode[P]):
         """Forget the past after a jump back in time; runs on the worker thread."""
 
     def submit(self, item: Any, stream: int = 0) -> bool:
-        """Hand an input to the worker; True if it replaced one that still waited.
-
-        Where there are several streams, only one of the same stream is replaced.
-        """
+        """Hand an input to the worker; True if it replaced others of its stream that waited."""
         received = self.get_clock().now().nanoseconds, time.monotonic()
         replaced = self._inbox.put((item, *received), stream)
-        if replaced:
-            self.diagnostics.dropped()
-        return replaced
+        self.diagnostics.dropped(replaced)
+        return replaced > 0
 
     def age(self, stamp: int) -> float:
         """Return how old the data in process are, in seconds; for use within ``process``.
@@ -258,6 +255,7 @@ class WorkerNode(ManagedNode[P]):
         """Start the worker."""
         self._inbox = Newest(self.inbox_size)
         self.stamps.reset()
+        _spare_garbage_collection()
         self._worker = Worker(self.get_name(), self._inbox, self._work)
 
     def stop(self) -> None:
@@ -320,6 +318,17 @@ class WorkerNode(ManagedNode[P]):
             self.report(describe_error(error))
             return False
         return True
+
+
+def _spare_garbage_collection() -> None:
+    """Take what is there by now out of the garbage collector's rounds.
+
+    Libraries and networks are a million objects; looking at all of them takes a tenth of a
+    second again and again while messages come and go.
+    """
+    gc.unfreeze()  # what an earlier start spared may be garbage by now
+    gc.collect()
+    gc.freeze()
 
 
 def node_main(

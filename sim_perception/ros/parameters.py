@@ -214,7 +214,7 @@ class TrackerParameters:
     )
     queue_size: int = parameter(
         10,
-        'frames of detections that may wait; of more, the oldest are dropped and counted',
+        'frames of detections that may wait; of more, all but the newest are dropped and counted',
         low=1,
         high=1000,
     )

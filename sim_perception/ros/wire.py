@@ -7,7 +7,11 @@ with ``raw=True``, and give the bytes to ``publish``. Such messages have the fie
 
 from __future__ import annotations
 
+import struct
 from typing import Any
+
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
 
 from sim_perception.bags.typestore import serialize, typestore
 
@@ -31,6 +35,36 @@ def from_wire(data: bytes, message_type: type) -> Any:
             f'{len(data)} bytes are no {name} ({type(error).__name__}: {error}); were they cut '
             'short, or is it of another version?'
         ) from error
+
+
+class Packed:
+    """A message that begins with a header, as bytes; the rest is read when it is asked for.
+
+    Attributes:
+        header: of the message.
+
+    Raises:
+        ValueError: if the bytes are too few for a header.
+    """
+
+    def __init__(self, data: bytes, message_type: type) -> None:
+        self._data, self._type = data, message_type
+        try:
+            order = '<' if data[1] & 1 else '>'
+            seconds, nanoseconds, length = struct.unpack_from(f'{order}iII', data, 4)
+            frame_id = data[16 : 16 + length].rstrip(b'\0').decode()
+        except (IndexError, struct.error, UnicodeDecodeError) as error:
+            raise ValueError(f'{len(data)} bytes are no {message_type.__name__}') from error
+        # of rclpy, as message_filters wants it
+        self.header = Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=frame_id)
+
+    def unpack(self) -> Any:
+        """Return the message.
+
+        Raises:
+            ValueError: if the bytes are no such message.
+        """
+        return from_wire(self._data, self._type)
 
 
 def to_wire(message: Any) -> bytes:

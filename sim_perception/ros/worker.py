@@ -18,21 +18,25 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 class Newest(Generic[T]):
     """A place for the newest values of every stream, by default for one of each.
 
-    A new value replaces the oldest of its stream.
+    More may wait for a while. If even those become too many, whoever takes them is too slow:
+    then only the newest is kept until they are caught up with, or all would be old for ever.
     """
 
     def __init__(self, capacity: int = 1) -> None:
         self._capacity = capacity
         self._values: deque[tuple[int, T]] = deque()
+        self._behind: set[int] = set()
         self._changed = threading.Condition()
 
-    def put(self, value: T, stream: int = 0) -> bool:
-        """Store a value; True if it replaced one."""
+    def put(self, value: T, stream: int = 0) -> int:
+        """Store a value; returns how many of its stream it replaced."""
+        replaced = 0
         with self._changed:
-            own = [n for n, (owner, _) in enumerate(self._values) if owner == stream]
-            replaced = len(own) >= self._capacity
-            if replaced:
-                del self._values[own[0]]
+            own = sum(owner == stream for owner, _ in self._values)
+            if own >= (1 if stream in self._behind else self._capacity):
+                self._behind.add(stream)
+                others = [pair for pair in self._values if pair[0] != stream]
+                self._values, replaced = deque(others), own
             self._values.append((stream, value))
             self._changed.notify()
         return replaced
@@ -41,6 +45,7 @@ class Newest(Generic[T]):
         """Wait for a value and remove the oldest; None after the timeout."""
         with self._changed:
             if not self._values:
+                self._behind.clear()
                 self._changed.wait(timeout)
             return self._values.popleft()[1] if self._values else None
 

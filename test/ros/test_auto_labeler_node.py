@@ -362,7 +362,7 @@ def test_boxes_that_are_no_numbers_are_told_and_the_others_labelled(bench):
     broken[3].results[0].hypothesis.score = float('nan')
     message = bench.label([*broken, detection(BOX, identity='good')])
     assert [item.id for item in message.detections] == ['good']
-    bench.log.wait(lambda m: '4 image boxes were not used' in m.msg, 'the log')
+    assert '4 image boxes were not used' in bench.node.diagnostics.problems.last
 
 
 def test_a_jump_back_starts_afresh(bench):

@@ -352,5 +352,8 @@ def test_waiting_values_are_replaced_by_newer_ones_of_their_own_stream():
     assert newest.put('a2', 0)
     assert [newest.take(0) for _ in range(3)] == ['b1', 'a2', None]
     deep = Newest(capacity=2)
-    assert [deep.put(n) for n in range(4)] == [False, False, True, True]
-    assert [deep.take(0), deep.take(0)] == [2, 3]
+    assert [deep.put(n) for n in range(2)] == [0, 0]
+    assert deep.put('b1', 1) == 0
+    assert [deep.put(n) for n in range(2, 5)] == [2, 1, 1], 'too many waited: the newest alone'
+    assert [deep.take(0) for _ in range(3)] == ['b1', 4, None], 'caught up'
+    assert [deep.put(n) for n in range(2)] == [0, 0]

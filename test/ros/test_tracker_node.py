@@ -462,7 +462,7 @@ def test_overload_is_counted_and_frames_stay_in_order(ros, monkeypatch):
         gate.set()
         bench.tracks.wait(lambda m: m.header.stamp == last.header.stamp, 'the newest')
         dropped = bench.node.diagnostics.total('dropped')
-        assert dropped in (4, 5)
+        assert dropped in (6, 7), 'all but the newest and the one at work, if there was one'
         assert len(stamps) == 8 - dropped
         assert stamps == sorted(stamps)
         bench.log.wait(lambda m: 'come faster than they are tracked' in m.msg, 'the overload')
