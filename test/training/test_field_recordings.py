@@ -24,7 +24,7 @@ from training.datasets.images.files import list_images, split_frames
 from training.datasets.images.video import VideoFile
 from training.datasets.kitti.object import read_scan
 from training.datasets.sample import DatasetError
-from training.datasets.sources import guess_spec, parse_spec
+from training.datasets.sources import KINDS, guess_spec
 from training.evaluation.depth_segmentation.evaluate import evaluate_depth_segmentation
 
 # Videos -------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_an_existing_path_wins_over_the_frames(tmp_path: Path) -> None:
     assert split_frames(f'{folder}#0-3') == (str(folder), '0-3')
     assert split_frames('nowhere#2') == ('nowhere', '2')
     for text, frames in ((str(folder), ''), (f'{folder}#0', '0')):
-        parsed = parse_spec(guess_spec(text))
+        parsed = KINDS.find(guess_spec(text))[1]
         assert (parsed.kind, parsed.path, parsed.frames) == ('images', str(folder), frames)
 
 
@@ -185,7 +185,7 @@ def test_every_kind_of_bag_is_found_alike(tmp_path: Path) -> None:
     drive = write_drive(tmp_path / 'drive', 9)
     (drive / 'metadata.yaml').unlink()
     for path in (drive, drive / 'drive.mcap', tmp_path):
-        assert parse_spec(guess_spec(str(path))).kind == 'bag'
+        assert KINDS.find(guess_spec(str(path)))[1].kind == 'bag'
     assert expand([drive]) == expand([tmp_path]) == [drive]
     (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0\n')
     with pytest.raises(BagError, match='ROS 1 bag'):

@@ -35,8 +35,8 @@ from training.commands.cli import app
 from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.lidar import CameraLidarBag
 from training.datasets.sample import DatasetError
-from training.datasets.sources import guess_spec
-from training.datasets.spec import choose_sensors, parse_spec
+from training.datasets.sources import KINDS, guess_spec
+from training.datasets.spec import choose_sensors
 from training.evaluation.specs import open_spec
 
 IMAGE, PACKED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
@@ -314,7 +314,7 @@ def test_a_grey_camera_of_12_bits_is_seen(tmp_path: Path) -> None:
 def test_specs_choose_sensors(text: str, path: str, sensors: Sensors) -> None:
     assert split_sensors(text) == (path, sensors)
     assert split_sensors(with_sensors(path, sensors)) == (path, sensors)
-    spec = parse_spec(f'bag:{text}#0-3')
+    _, spec = KINDS.find(f'bag:{text}#0-3')
     assert (spec.path, spec.frames, spec.sensors) == (path, '0-3', sensors)
     assert choose_sensors(f'bag:{path}#0-3', sensors.camera, sensors.lidar) == spec.of(sensors)
 

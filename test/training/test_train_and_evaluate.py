@@ -181,7 +181,7 @@ def test_seeds_and_specs():
             parse_seeds(text)
     for spec, complaint in (
         ('nothing', 'none of'),
-        ('oxen:field', 'unknown kind'),
+        ('oxen:field', 'is none of: sim:SCENARIO'),
         ('sim:no_such_scenario', 'no_such_scenario'),
         ('camvid:/no/such/folder', 'not a folder'),
         ('kitti_stereo:/no/such/folder', 'no KITTI stereo'),

@@ -9,11 +9,17 @@ import typer
 from rich.console import Console
 
 from training.commands.options import Camera, Lidar
-from training.datasets.spec import HELP, choose_sensors, parse_spec
+from training.datasets.spec import choose_sensors
 
 
 def inspect(
-    source: Annotated[str, typer.Argument(help=f'A path, or one of: {HELP}.')],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help='A path, or bag:DIR, video:FILE, images:DIR, camvid:DIR/SPLIT or '
+            'kitti_stereo:DIR; with #0-27 at the end only those frames of each sequence.'
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help='The picture; default: the name of the source with .png.')
     ] = None,
@@ -35,7 +41,7 @@ def inspect(
     """Print what a source holds and is usable for, and draw a sheet of its frames."""
     import cv2
 
-    from training.datasets.sources import SourceConfig, guess_spec
+    from training.datasets.sources import KINDS, SourceConfig, guess_spec
     from training.inspection.inspect import inspect as run
 
     console = Console()
@@ -47,7 +53,7 @@ def inspect(
         gap_s=gap,
     )
     sheet = run(config, frames, verify, console)
-    out = out or Path(f'{Path(parse_spec(config.spec).path).stem}.png')
+    out = out or Path(f'{Path(KINDS.find(config.spec)[1].path).stem}.png')
     out.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out), sheet[..., ::-1])
     console.print(f'wrote {out}')

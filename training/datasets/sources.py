@@ -32,7 +32,7 @@ from training.datasets.images.video import VideoFile
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError
 from training.datasets.simulated.bags import SimulatedBags
-from training.datasets.spec import HELP, KINDS, ParsedSpec, parse_spec
+from training.datasets.spec import Kinds, Spec
 from training.engine.config import Section
 
 _VIDEOS = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v')
@@ -75,7 +75,7 @@ def guess_spec(text: str) -> str:
     if path.suffix.lower() in _VIDEOS:
         return f'video:{text}'
     if not path.exists():
-        raise DatasetError(f'there is no {path}; a source is a path or one of: {HELP}')
+        raise DatasetError(f'there is no {path}; a source is a path or one of: {KINDS.help}')
     if (path / 'left').is_dir() or any(path.glob('*/left')):
         kind = 'kitti_stereo'
     elif bags_at(path):
@@ -86,7 +86,7 @@ def guess_spec(text: str) -> str:
         list_images(path)
         kind = 'images'
     else:
-        raise DatasetError(f'{path} is no source; known: {HELP}')
+        raise DatasetError(f'{path} is no source; known: {KINDS.help}')
     return f'{kind}:{path}{suffix}'
 
 
@@ -133,7 +133,7 @@ class OpenSource:
         motion: of all frames as far as the source knows.
     """
 
-    spec: ParsedSpec
+    spec: Spec
     samples: SimulatedBags | CameraBags | VideoFile | ImageFolder | KittiStereo
     time: Timeline | None
     motion: Motion
@@ -156,7 +156,7 @@ def open_source(spec: str, truth: bool = True, rate: float | None = None) -> Ope
     """Open what a spec names.
 
     Args:
-        spec: see ``HELP``.
+        spec: see ``KINDS``.
         truth: give depth and classes of simulated bags.
         rate: images per second of image folders; None if they are no sequence.
 
@@ -164,25 +164,51 @@ def open_source(spec: str, truth: bool = True, rate: float | None = None) -> Ope
         DatasetError: if it is unknown, absent or unusable.
         BagError: for a bag that cannot be read or lacks topics.
     """
-    parsed = parse_spec(spec)
-    if parsed.kind == 'bag':
-        bags = [parsed.path]
-        exact = truth and has_truth(bags)
-        samples = SimulatedBags(bags) if exact else CameraBags(bags, parsed.sensors)
-        return OpenSource(parsed, samples, samples.timeline(), samples.motion())
-    if parsed.kind == 'kitti_stereo':
-        pairs = KittiStereo(parsed.path, depth=False)
-        return OpenSource(parsed, pairs, pairs.timeline(), pairs.motion())
-    if parsed.kind == 'video':
-        video = VideoFile(parsed.path)
-        return OpenSource(parsed, video, video.timeline(), Motion())
-    folder = ImageFolder(parsed.path)
+    opener, parts = KINDS.find(spec)
+    return opener(parts, truth, rate)
+
+
+def _bags(spec: Spec, truth: bool, rate: float | None) -> OpenSource:
+    bags = [spec.path]
+    exact = truth and has_truth(bags)
+    samples = SimulatedBags(bags) if exact else CameraBags(bags, spec.sensors)
+    return OpenSource(spec, samples, samples.timeline(), samples.motion())
+
+
+def _kitti_stereo(spec: Spec, truth: bool, rate: float | None) -> OpenSource:
+    pairs = KittiStereo(spec.path, depth=False)
+    return OpenSource(spec, pairs, pairs.timeline(), pairs.motion())
+
+
+def _video(spec: Spec, truth: bool, rate: float | None) -> OpenSource:
+    video = VideoFile(spec.path)
+    return OpenSource(spec, video, video.timeline(), Motion())
+
+
+def _images(spec: Spec, truth: bool, rate: float | None) -> OpenSource:
+    folder = ImageFolder(spec.path)
     time = None
     if rate is not None:
         numbers = np.arange(len(folder), dtype=np.int64)
         stamps = np.round(numbers / rate * 1e9).astype(np.int64)
         time = Timeline(np.zeros_like(numbers), stamps)
-    return OpenSource(parsed, folder, time, Motion())
+    return OpenSource(spec, folder, time, Motion())
+
+
+KINDS = Kinds({
+    'bag': (
+        'bag:DIR (a bag, a folder of bags or a pattern; of several cameras or LiDARs '
+        'DIR,camera=NAME and DIR,lidar=NAME choose)',
+        _bags,
+    ),
+    'video': ('video:FILE', _video),
+    'images': ('images:DIR (in name order)', _images),
+    'camvid': ('camvid:DIR/SPLIT', _images),
+    'kitti_stereo': (
+        'kitti_stereo:DIR; with #0-27 at the end only those frames of each sequence',
+        _kitti_stereo,
+    ),
+})  # fmt: skip
 
 
 def has_truth(bags: Sequence[Path | str]) -> bool:

@@ -1,51 +1,100 @@
-"""Sources of clips and unlabelled images by name: what a SPEC says."""
+"""SPECs: the one way in which data are named, such as ``kitti_stereo:DIR#0-27``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from sim_perception.bags.sensors import ANY, Sensors, split_sensors, with_sensors
 from training.datasets.images.files import split_frames
 from training.datasets.sample import DatasetError
 
-#: What a ``spec`` may begin with, for messages and help.
-HELP = (
-    'bag:DIR (a bag, a folder of bags or a pattern; of several cameras or LiDARs DIR,camera=NAME '
-    'and DIR,lidar=NAME choose), video:FILE, images:DIR (in name order), '
-    'camvid:DIR/SPLIT, kitti_stereo:DIR; with #0-27 at the end only those frames of each sequence'
-)
-KINDS = ('bag', 'video', 'images', 'camvid', 'kitti_stereo')
+DEFAULT_SEEDS = '0-3'
+
+Opener = TypeVar('Opener', bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
-class ParsedSpec:
-    """A spec in its parts; ``frames`` may be empty, ``sensors`` are those of bags."""
+class Spec:
+    """A SPEC in its parts, ``kind`` and ``rest``; what the rest means is up to the kind."""
 
     kind: str
-    path: str
-    frames: str
-    sensors: Sensors = ANY
+    rest: str
+
+    def __str__(self) -> str:
+        """Return the SPEC as it was written."""
+        return f'{self.kind}:{self.rest}'
+
+    @property
+    def path(self) -> str:
+        """The rest without ``#FRAMES`` and a bag's sensors."""
+        return split_sensors(self._whole)[0] if self.kind == 'bag' else self._whole
+
+    @property
+    def frames(self) -> str:
+        """What stands behind ``#``; may be empty."""
+        return split_frames(self.rest)[1]
+
+    @property
+    def sensors(self) -> Sensors:
+        """Which camera and LiDAR of a bag with several: ``bag:DIR,camera=NAME,lidar=NAME``."""
+        return split_sensors(self._whole)[1] if self.kind == 'bag' else ANY
+
+    @property
+    def _whole(self) -> str:
+        return split_frames(self.rest)[0]
 
     def of(self, sensors: Sensors) -> str:
-        """Return the spec with other sensors."""
+        """Return the SPEC of a bag with sensors in place of its own."""
         frames = f'#{self.frames}' if self.frames else ''
         return f'{self.kind}:{with_sensors(self.path, sensors)}{frames}'
 
+    @property
+    def scenario(self) -> str:
+        """``SCENARIO`` of ``SCENARIO[:SEEDS]``."""
+        return self.rest.partition(':')[0]
 
-def parse_spec(spec: str) -> ParsedSpec:
-    """Split ``KIND:PATH#FRAMES``.
+    @property
+    def seeds(self) -> str:
+        """``SEEDS`` of ``SCENARIO[:SEEDS]``."""
+        return self.field(1) or DEFAULT_SEEDS
 
-    Raises:
-        DatasetError: for an unknown kind or no path.
+    def field(self, number: int) -> str:
+        """Return one of the fields between colons, empty where it is missing."""
+        fields = self.rest.split(':')
+        return fields[number] if number < len(fields) else ''
+
+
+class Kinds(Generic[Opener]):
+    """The kinds of data that somebody takes. One line adds a kind.
+
+    Args:
+        known: by kind, how it is written (for messages), and what opens a ``Spec`` of it.
     """
-    kind, _, rest = spec.partition(':')
-    path, frames = split_frames(rest)
-    if kind not in KINDS or not path:
-        raise DatasetError(f'source {spec!r} is none of: {HELP}')
-    if kind != 'bag':
-        return ParsedSpec(kind, path, frames)
-    path, sensors = split_sensors(path)
-    return ParsedSpec(kind, path, frames, sensors)
+
+    def __init__(self, known: Mapping[str, tuple[str, Opener]]) -> None:
+        self._known = known
+
+    @property
+    def help(self) -> str:
+        """How all kinds are written."""
+        return ', '.join(written for written, _ in self._known.values())
+
+    def __contains__(self, kind: str) -> bool:
+        """Say whether there is such a kind."""
+        return kind in self._known
+
+    def find(self, text: str) -> tuple[Opener, Spec]:
+        """Return what opens a SPEC, and its parts.
+
+        Raises:
+            DatasetError: for an unknown kind, or nothing behind it.
+        """
+        kind, _, rest = text.partition(':')
+        if kind not in self._known or not rest:
+            raise DatasetError(f'data SPEC {text!r} is none of: {self.help}')
+        return self._known[kind][1], Spec(kind, rest)
 
 
 def choose_sensors(spec: str, camera: str, lidar: str = '') -> str:
@@ -58,6 +107,5 @@ def choose_sensors(spec: str, camera: str, lidar: str = '') -> str:
         return spec
     if not spec.startswith(('bag:', 'kitti_like:bag:')):
         raise DatasetError(f'--camera and --lidar choose topics of bags, not of {spec!r}')
-    kind, _, rest = spec.partition('bag:')
-    path, frames = split_frames(rest)
-    return f'{kind}{ParsedSpec("bag", path, frames).of(Sensors(camera, lidar))}'
+    before, _, rest = spec.partition('bag:')
+    return f'{before}{Spec("bag", rest).of(Sensors(camera, lidar))}'

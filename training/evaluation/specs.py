@@ -12,29 +12,21 @@ import numpy.typing as npt
 
 from sim_perception.bags import topics
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import Sensors, split_sensors
+from sim_perception.bags.sensors import split_sensors
 from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bags.lidar import CameraLidarBag
-from training.datasets.images.files import split_frames
 from training.datasets.images.folders import camvid
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, Sample, Samples
 from training.datasets.simulated.bags import SimulatedBags
-from training.datasets.simulated.rendered import DEFAULT_SEEDS, RenderedScenarios
+from training.datasets.simulated.rendered import RenderedScenarios
+from training.datasets.spec import Kinds, Spec
 from training.metrics.depth import garg_mask, valid_truth
 
 _LAYERS = ('depth', 'semantic', 'instance', 'normals', 'flow')
 
 MAX_DEPTH = 80.0
 """Truth beyond it does not count, metres: KITTI's custom, kept for all data."""
-
-HELP = (
-    'sim:SCENARIO[:SEEDS] (rendered on the fly, e.g. sim:target:0-3), '
-    'bag:DIR (depth truth from /ground_truth/depth, else LiDAR in the Garg crop), '
-    'camvid:DIR/SPLIT (labels in DIR/SPLITannot), '
-    'kitti_stereo:DIR[#FRAMES] (depth truth from stereo matching; #28-39: only those frames of '
-    'each sequence)'
-)
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,7 @@ def open_spec(spec: str, limit: int | None = None, crop: float = 1.0) -> Evaluat
     """Return the data that a SPEC names, at most ``limit`` samples spread evenly over it.
 
     Args:
-        spec: see ``HELP``.
+        spec: see ``KINDS``.
         limit: greatest number of samples, or None.
         crop: see ``EvaluationData``.
 
@@ -135,37 +127,49 @@ def open_spec(spec: str, limit: int | None = None, crop: float = 1.0) -> Evaluat
         DatasetError: for an unknown kind, or data that is absent or unusable.
         BagError: for a bag that cannot be read or lacks topics.
     """
-    kind, colon, rest = spec.partition(':')
-    if not colon or not rest:
-        raise DatasetError(f'data SPEC {spec!r} is none of: {HELP}')
-    samples: Samples
-    garg, chosen = False, None
-    if kind == 'sim':
-        scenario, _, seeds = rest.partition(':')
-        samples = RenderedScenarios(scenario, seeds or DEFAULT_SEEDS)
-    elif kind == 'bag':
-        path, sensors = split_sensors(rest)
-        samples, garg = _open_bag(Path(path), sensors)
-    elif kind == 'camvid':
-        samples = camvid(rest)
-        if samples.labels is None:
-            raise DatasetError(f'no labels for {rest}: there is no folder {rest}annot')
-    elif kind == 'kitti_stereo':
-        folder, numbers = split_frames(rest)
-        samples = pairs = KittiStereo(folder, MAX_DEPTH)
-        chosen = pairs.timeline().numbered(numbers)
-    else:
-        raise DatasetError(f'unknown kind {kind!r} of data SPEC {spec!r}; known: {HELP}')
-    if chosen is None:
-        chosen = np.arange(len(samples))
-    picked = (int(chosen[place]) for place in evenly(len(chosen), limit))
-    return EvaluationData(samples, tuple(picked), garg, crop)
+    opener, parts = KINDS.find(spec)
+    data = opener(parts)
+    picked = tuple(data.indices[place] for place in evenly(len(data), limit))
+    return replace(data, indices=picked, crop=crop)
 
 
-def _open_bag(path: Path, sensors: Sensors) -> tuple[Samples, bool]:
-    """Return a bag's samples, and whether their depth is LiDAR's."""
+def _all_of(samples: Samples, garg: bool = False) -> EvaluationData:
+    return EvaluationData(samples, tuple(range(len(samples))), garg)
+
+
+def _rendered(spec: Spec) -> EvaluationData:
+    return _all_of(RenderedScenarios(spec.scenario, spec.seeds))
+
+
+def _bag(spec: Spec) -> EvaluationData:
+    """Return a bag's samples; depth from LiDAR is scored in the Garg crop."""
+    path, sensors = split_sensors(spec.rest)
     with BagReader(path) as bag:
         simulated = topics.DEPTH.name in bag.topics and bag.count(topics.DEPTH.name) > 0
     if simulated:
-        return SimulatedBags([path]), False
-    return CameraLidarBag(path, sensors), True
+        return _all_of(SimulatedBags([path]))
+    return _all_of(CameraLidarBag(Path(path), sensors), True)
+
+
+def _camvid(spec: Spec) -> EvaluationData:
+    samples = camvid(spec.rest)
+    if samples.labels is None:
+        raise DatasetError(f'no labels for {spec.rest}: there is no folder {spec.rest}annot')
+    return _all_of(samples)
+
+
+def _kitti_stereo(spec: Spec) -> EvaluationData:
+    pairs = KittiStereo(spec.path, MAX_DEPTH)
+    return EvaluationData(pairs, tuple(pairs.timeline().numbered(spec.frames).tolist()))
+
+
+KINDS = Kinds({
+    'sim': ('sim:SCENARIO[:SEEDS] (rendered on the fly, e.g. sim:target:0-3)', _rendered),
+    'bag': ('bag:DIR (depth truth from /ground_truth/depth, else LiDAR in the Garg crop)', _bag),
+    'camvid': ('camvid:DIR/SPLIT (labels in DIR/SPLITannot)', _camvid),
+    'kitti_stereo': (
+        'kitti_stereo:DIR[#FRAMES] (depth truth from stereo matching; #28-39: only those frames '
+        'of each sequence)',
+        _kitti_stereo,
+    ),
+})  # fmt: skip

@@ -7,8 +7,7 @@ from rich.markup import escape
 
 from sim_perception.bags.reader import BagReader
 from training.datasets.bags.open_bags import expand
-from training.datasets.sources import SourceConfig
-from training.datasets.spec import parse_spec
+from training.datasets.sources import KINDS, SourceConfig
 from training.inspection.bag import (
     Image,
     contact_sheet,
@@ -28,7 +27,7 @@ from training.inspection.source import (
 
 def inspect(config: SourceConfig, rows: int, verify: bool, console: Console) -> Image:
     """Print everything and return the picture."""
-    spec = parse_spec(config.spec)
+    _, spec = KINDS.find(config.spec)
     bags = expand([spec.path]) if spec.kind == 'bag' else []
     sheet = None
     for path in bags:

@@ -26,13 +26,10 @@ from sim_perception.types import Frame
 from training.datasets.bags.open_bags import expand
 from training.datasets.bags.track_clips import ObjectTable, image_topic, read_objects
 from training.datasets.sample import DatasetError
-from training.datasets.simulated.rendered import DEFAULT_SEEDS, scenarios_of
+from training.datasets.simulated.rendered import scenarios_of
+from training.datasets.spec import Kinds, Spec
 
 Array = npt.NDArray[np.float64]
-HELP = (
-    'sim:SCENARIO[:SEEDS[:SECONDS]] (rendered on the fly, e.g. sim:target:0-3:10) or bag:DIR '
-    '(truth from /ground_truth/objects)'
-)
 
 
 @dataclass(frozen=True)
@@ -207,26 +204,34 @@ def open_recordings(spec: str, taxonomy: Taxonomy | None = None) -> list[Recordi
     """Return the recordings that a SPEC names.
 
     Args:
-        spec: see ``HELP``.
+        spec: see ``KINDS``.
         taxonomy: names the classes; None is the shipped one.
 
     Raises:
         DatasetError: for an unknown kind, or data that is absent or unusable.
         BagError: for a bag that cannot be read or lacks topics.
     """
-    kind, _, rest = spec.partition(':')
-    if kind == 'bag' and rest:
-        rest, sensors = split_sensors(rest)
-        known = taxonomy or load_taxonomy()
-        return [BagRecording(path, known, sensors) for path in expand([rest])]
-    if kind != 'sim' or not rest:
-        raise DatasetError(f'data SPEC {spec!r} is none of: {HELP}')
-    scenario, _, rest = rest.partition(':')
-    seeds, _, seconds = rest.partition(':')
-    return [
-        RenderedRecording(drawn, _seconds(seconds))
-        for drawn in scenarios_of(scenario, seeds or DEFAULT_SEEDS)
-    ]
+    opener, parts = KINDS.find(spec)
+    return opener(parts, taxonomy or load_taxonomy())
+
+
+def _bags(spec: Spec, taxonomy: Taxonomy) -> list[Recording]:
+    path, sensors = split_sensors(spec.rest)
+    return [BagRecording(bag, taxonomy, sensors) for bag in expand([path])]
+
+
+def _rendered(spec: Spec, taxonomy: Taxonomy) -> list[Recording]:
+    seconds = _seconds(spec.field(2))
+    return [RenderedRecording(s, seconds) for s in scenarios_of(spec.scenario, spec.seeds)]
+
+
+KINDS = Kinds({
+    'sim': (
+        'sim:SCENARIO[:SEEDS[:SECONDS]] (rendered on the fly, e.g. sim:target:0-3:10)',
+        _rendered,
+    ),
+    'bag': ('bag:DIR (truth from /ground_truth/objects)', _bags),
+})  # fmt: skip
 
 
 def _seconds(text: str) -> float:

@@ -7,9 +7,9 @@ import numpy as np
 from sim_perception.simulator.scenario import Scenario, ScenarioError, load_scenario
 from sim_perception.simulator.simulation import Simulation
 from training.datasets.sample import DatasetError, LabelSpace, Sample, parse_numbers
+from training.datasets.spec import DEFAULT_SEEDS
 
 FRAMES_PER_SEED = 10
-DEFAULT_SEEDS = '0-3'
 _LAYERS = frozenset({'rgb', 'depth', 'semantic'})
 
 

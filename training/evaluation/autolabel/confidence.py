@@ -76,7 +76,7 @@ def calibrate_labels(
 
     Args:
         checkpoint: of the shape space, linear or a network.
-        specs: see ``evaluation.autolabel.HELP``; not the data that labels are scored on.
+        specs: see ``evaluation.autolabel.evaluate.KINDS``; not the data that labels are scored on.
         limit: at most so many frames of each.
 
     Returns:

@@ -32,7 +32,7 @@ def calibrate_coordinates(
 
     Args:
         checkpoint: of the coordinates network.
-        specs: see ``evaluation.autolabel.HELP``; not the data that labels are scored on.
+        specs: see ``evaluation.autolabel.evaluate.KINDS``; not the data that labels are scored on.
         limit: at most so many frames of each.
         shape: checkpoint of the shape space.
 

@@ -44,7 +44,7 @@ def evaluate_detector3d(
 
     Args:
         checkpoint: its folder.
-        data: see ``evaluation.autolabel.evaluate.HELP``.
+        data: see ``evaluation.autolabel.evaluate.KINDS``.
         points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
         blind: show it no image.
         limit: at most so many frames, spread evenly.

@@ -20,6 +20,7 @@ from training.datasets.objects.shapes import (
     sample_surface,
 )
 from training.datasets.sample import DatasetError
+from training.datasets.spec import Kinds, Spec
 
 F64 = npt.NDArray[np.float64]
 
@@ -39,10 +40,17 @@ def parse_cars(spec: str, count: int) -> tuple[int, int]:
     Raises:
         DatasetError: for another SPEC.
     """
-    kind, _, seed = spec.partition(':')
-    if kind != 'cars' or not seed.isdigit():
-        raise DatasetError(f'data SPEC {spec!r} is not cars:SEED, such as cars:1')
-    return count, int(seed)
+    opener, parts = KINDS.find(spec)
+    return opener(parts, count)
+
+
+def _cars(spec: Spec, count: int) -> tuple[int, int]:
+    if not spec.rest.isdigit():
+        raise DatasetError(f'seed {spec.rest!r} of cars:SEED is no number, such as cars:1')
+    return count, int(spec.rest)
+
+
+KINDS = Kinds({'cars': ('cars:SEED, such as cars:1', _cars)})
 
 
 def nearest_member(model: ShapeModel, car: CarSample, seed: int = 0) -> F64:

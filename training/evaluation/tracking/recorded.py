@@ -31,6 +31,7 @@ from training.datasets.kitti.tracking import (
     read_sequences,
 )
 from training.datasets.sample import DatasetError, require_truth
+from training.datasets.spec import Kinds, Spec
 from training.evaluation.report import record_of
 from training.evaluation.tracking.gaps import Gap, count_kept, make_gaps, real_occlusions
 from training.evaluation.tracking.mot import KIND, evaluate_mot
@@ -43,10 +44,6 @@ from training.evaluation.tracking.scores import (
 
 EVALUATED = ('car', 'pedestrian')
 """The classes that KITTI's tracking benchmark evaluates."""
-HELP = (
-    'kitti_tracking:DIR (a folder with label_02/, calib/, and pointrcnn/ or rrc/) or mot:DIR '
-    '(MOTChallenge sequences)'
-)
 PERIOD = round(1e9 / FRAME_RATE)
 """Nanoseconds from frame to frame."""
 IMAGE_WIDTH = (1.0, 0.7, 1.0)
@@ -100,7 +97,7 @@ def evaluate_detections(
     same id: made gaps with ``gap``, else the occlusions that the labels tell of.
 
     Args:
-        data: see ``HELP``.
+        data: see ``KINDS``.
         classes: of ``car`` and ``pedestrian``; MOTChallenge has pedestrians only.
         gap: frames for which every well-seen object loses its detections once; 0 for none.
         seed: of the gaps' places.
@@ -117,13 +114,8 @@ def evaluate_detections(
     """
     if gap < 0:
         raise DatasetError(f'gap must be a number of frames, at least 0; got {gap}')
-    kind, _, folder = data.partition(':')
-    if kind == 'mot' and folder:
-        if gap:
-            raise DatasetError('gaps are made in kitti_tracking only; leave --gap out')
-        scores, classes = evaluate_mot(folder, results), (KIND,)
-    else:
-        scores = _evaluate_kitti(data, classes, gap, seed, results, config, detector)
+    score, spec = KINDS.find(data)
+    scores, classes = score(spec, classes, gap, seed, results, config, detector)
     first = classes[0].lower()
     own = {key.removesuffix(f'_{first}'): v for key, v in scores.items() if key.endswith(first)}
     return record_of(
@@ -137,18 +129,18 @@ def evaluate_detections(
     )
 
 
-def _evaluate_kitti(
-    data: str,
+def _kitti_tracking(
+    spec: Spec,
     classes: Sequence[str],
     gap: int,
     seed: int,
     results: Path | None,
     config: TrackerConfig | None,
     detector: str,
-) -> dict[str, float]:
-    sequences = _open(data, detector)
+) -> tuple[dict[str, float], Sequence[str]]:
+    sequences = read_sequences(spec.rest, detector=detector)
     names = _class_names(classes)
-    require_truth(any(np.isin(s.labels.kind, names).any() for s in sequences), data)
+    require_truth(any(np.isin(s.labels.kind, names).any() for s in sequences), spec)
     run_tracker(sequences[0], config)  # compile outside of the timing
     scores, tracks = score_runner(
         lambda sequence: run_tracker(sequence, config), sequences, names, gap, seed
@@ -157,7 +149,25 @@ def _evaluate_kitti(
         results.mkdir(parents=True, exist_ok=True)
         for name, rows in tracks.items():
             write_kitti(results / f'{name}.txt', rows)
-    return scores
+    return scores, classes
+
+
+def _mot(
+    spec: Spec, classes: Sequence[str], gap: int, seed: int, results: Path | None, *_: object
+) -> tuple[dict[str, float], Sequence[str]]:
+    if gap:
+        raise DatasetError('gaps are made in kitti_tracking only; leave --gap out')
+    return evaluate_mot(spec.rest, results), (KIND,)
+
+
+Scorer = Callable[..., tuple[dict[str, float], Sequence[str]]]
+KINDS: Kinds[Scorer] = Kinds({
+    'kitti_tracking': (
+        'kitti_tracking:DIR (a folder with label_02/, calib/, and pointrcnn/ or rrc/)',
+        _kitti_tracking,
+    ),
+    'mot': ('mot:DIR (MOTChallenge sequences)', _mot),
+})  # fmt: skip
 
 
 def score_runner(
@@ -206,13 +216,6 @@ def _kept(
         kept += count_kept(sequence, tracks[sequence.name], own)
         events += len(own)
     return kept, events
-
-
-def _open(data: str, detector: str) -> list[KittiSequence]:
-    kind, _, folder = data.partition(':')
-    if kind != 'kitti_tracking' or not folder:
-        raise DatasetError(f'data SPEC {data!r} is not {HELP}')
-    return read_sequences(folder, detector=detector)
 
 
 def _class_names(classes: Sequence[str]) -> list[str]:

@@ -15,10 +15,10 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine,
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.types import Frame
 from training.datasets.clips import MAX_GAP_S, Motion, Timeline
-from training.datasets.images.files import split_frames
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, LabelSpace, Sample, Samples
-from training.datasets.simulated.rendered import DEFAULT_SEEDS, scenarios_of
+from training.datasets.simulated.rendered import scenarios_of
+from training.datasets.spec import DEFAULT_SEEDS, Kinds, Spec
 from training.evaluation.report import frames_of, record_of
 from training.evaluation.specs import evenly
 
@@ -30,7 +30,6 @@ Track = Callable[[Iterable[Pair], int], Iterable[Pair]]
 MIN_DISTANCE_M = 0.1
 _RATE_HZ = 10.0
 _FRAMES_PER_SEED = 11
-HELP = 'kitti_stereo:DIR[#FRAMES] (poses.txt) or sim:SCENARIO[:SEEDS] (rendered at 10 Hz)'
 
 
 @dataclass(frozen=True)
@@ -70,22 +69,30 @@ class PosedFrames:
 
 
 def open_posed(spec: str) -> PosedFrames:
-    """Return the frames that a SPEC names, see ``HELP``.
+    """Return the frames that a SPEC names, see ``KINDS``.
 
     Raises:
         DatasetError: for another kind, or data that are absent or without poses.
     """
-    kind, _, rest = spec.partition(':')
-    if kind == 'kitti_stereo':
-        folder, numbers = split_frames(rest)
-        stereo = KittiStereo(folder, depth=False)
-        time = stereo.timeline()
-        return PosedFrames(stereo, time, stereo.motion(), time.numbered(numbers))
-    if kind == 'sim':
-        scenario, _, seeds = rest.partition(':')
-        drives = RenderedDrives(scenario, seeds or DEFAULT_SEEDS)
-        return PosedFrames(drives, drives.timeline(), drives.motion(), np.arange(len(drives)))
-    raise DatasetError(f'no true poses known for SPEC {spec!r}; give {HELP}')
+    opener, parts = KINDS.find(spec)
+    return opener(parts)
+
+
+def _kitti_stereo(spec: Spec) -> PosedFrames:
+    stereo = KittiStereo(spec.path, depth=False)
+    time = stereo.timeline()
+    return PosedFrames(stereo, time, stereo.motion(), time.numbered(spec.frames))
+
+
+def _rendered(spec: Spec) -> PosedFrames:
+    drives = RenderedDrives(spec.scenario, spec.seeds)
+    return PosedFrames(drives, drives.timeline(), drives.motion(), np.arange(len(drives)))
+
+
+KINDS = Kinds({
+    'kitti_stereo': ('kitti_stereo:DIR[#FRAMES] (poses.txt)', _kitti_stereo),
+    'sim': ('sim:SCENARIO[:SEEDS] (rendered at 10 Hz)', _rendered),
+})  # fmt: skip
 
 
 class RenderedDrives:
@@ -157,7 +164,7 @@ def evaluate_visual_odometry(
     """Score a checkpoint's ego-motion against true poses; see ``evaluate_depth_segmentation``.
 
     Args:
-        spec: see ``HELP``.
+        spec: see ``KINDS``.
 
     Raises:
         DatasetError: for unusable data.
