@@ -23,7 +23,7 @@ import numpy as np
 
 from sim_perception.bags.errors import BagError, CorruptBagError
 from sim_perception.bags.inflate import MOST_BYTES, InflateError, inflate, inflate_part
-from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder, full_type
+from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder, full_type, strays
 
 _MAGIC = b'\x89MCAP0\r\n'
 _FOOTER_BYTES = 9 + 20 + 8
@@ -188,6 +188,8 @@ class McapFile:
                     self._scan_record(opcode, buffer, start, end, _NO_CHUNK)
             except _DAMAGE:
                 self._note_damage(start - _HEAD.size)
+        counts = {channel: len(builder.times) for channel, builder in self._scanned.items()}
+        self.problems.extend(strays(self.path, self.channels, counts))
         if complete and valid:
             return
         if complete:

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from sim_perception.bags.errors import BagError, CorruptBagError
-from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder, full_type
+from sim_perception.bags.storage import I64, Channel, Index, IndexBuilder, full_type, strays
 
 #: More rows than one page of the message table can hold: how far to search behind a bad one.
 _MOST_ROWS_PER_PAGE = 4096
@@ -143,6 +143,8 @@ class SqliteFile:
                 f'{self.path}: damaged (recording interrupted or copy incomplete); messages from '
                 f'row {first_lost} on are lost in part, the last readable one is of {last}'
             )
+        counts = {channel: len(builder.times) for channel, builder in builders.items()}
+        self.problems.extend(strays(self.path, self.channels, counts))
         return {channel: builder.finish() for channel, builder in builders.items()}
 
     def index(self, channel: int) -> Index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -84,6 +85,19 @@ class Storage(Protocol):
     def close(self) -> None:
         """Release the file."""
         ...
+
+
+def strays(path: Path, channels: Iterable[Channel], found: Mapping[int, int]) -> list[str]:
+    """Return in words how many messages belong to no topic.
+
+    Args:
+        path: the file.
+        channels: its topics.
+        found: how many messages there are, by their channel's number.
+    """
+    known = {channel.id for channel in channels}
+    lost = sum(count for number, count in found.items() if number not in known)
+    return [f'{path}: {lost} messages belong to no topic of the file and are lost'] if lost else []
 
 
 @dataclass
