@@ -324,6 +324,33 @@ def test_the_teacher_follows_slowly_or_stands_still():
     torch.testing.assert_close(slow.weight, 0.75 * before + 0.25 * fast.weight)
 
 
+def test_a_larger_teacher_labels_and_stays_as_it_is(bag, images, tmp_path):
+    torch.manual_seed(1)
+    larger = DepthSegmentationConfig(
+        encoder='efficientnet_lite2', depth_channels=(16, 16), semantic_channels=(24, 16)
+    )
+    net = DepthSegmentationNet(larger).eval()
+    save_checkpoint(tmp_path / 'larger', net, taxonomy=load_taxonomy(), half=False)
+    changes = [
+        *settings(bag, images, tmp_path),
+        *('data.clips=[]', 'data.real_clips=[]', 'loss.mix=0', 'loss.teacher_threshold=0'),
+        f'loss.teacher={tmp_path / "larger"}',
+    ]
+    task = build_task(load_config('guda_pl', changes)).train()
+    batch = batch_of(task)
+    part = batch['real_image']
+    result = task(batch)
+    expected = pseudo_labels(net, part['clean'], part['focal'], 0.0)
+    assert torch.equal(result['outputs']['real_image/labels'], expected.labels)
+    result['loss'].backward()
+    assert task.model.semantic.head.weight.grad is not None
+    for name, value in net.state_dict().items():
+        assert torch.equal(task.teacher.state_dict()[name], value), name
+    (tmp_path / 'larger' / 'config.yaml').unlink()
+    with pytest.raises(ConfigError, match=r'loss\.teacher'):
+        build_task(load_config('guda_pl', changes))
+
+
 def test_only_named_parts_are_trained(bag, images, tmp_path):
     changes = [*settings(bag, images, tmp_path), 'data.bags=[]', 'data.real_images=[]']
     task = build_task(load_config('ego_motion', changes)).train()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.decoders import upsample
 from sim_perception.models.depth_segmentation import (
     MOTION_STRIDE,
@@ -87,6 +88,9 @@ class AdaptationLossConfig(LossConfig):
     """Cross-entropy on real images against a teacher's labels."""
     teacher_momentum: float = Field(default=0.999, gt=0, le=1)
     """The teacher's inertia per step; 1 is a teacher that stays as it starts."""
+    teacher: str | None = None
+    """Checkpoint folder of another teacher, such as a larger network; it stays as it is. None: the
+    network itself as it starts, which follows by ``teacher_momentum``."""
     teacher_threshold: float = Field(default=0.9, ge=0, le=1)
     """Smallest probability of a pseudo-label of the surest class; others need less."""
     mix: float = Field(default=0.5, ge=0, le=1)
@@ -120,7 +124,23 @@ class GudaTask(DepthSegmentationTask):
         self.teacher: DepthSegmentationNet | None = None
         self.thresholds = ClassThresholds(len(self.taxonomy), loss.teacher_threshold)
         if loss.pseudo_label:
-            self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+            self.teacher = self._make_teacher().requires_grad_(False)
+
+    def _make_teacher(self) -> DepthSegmentationNet:
+        folder = self.loss_config.teacher
+        if folder is None:
+            return copy.deepcopy(self.model)
+        try:
+            net = load_checkpoint(folder, network=self.network, taxonomy=self.taxonomy).net
+        except CheckpointError as error:
+            raise ConfigError(f'loss.teacher: {error}') from error
+        teacher = cast(DepthSegmentationNet, net)
+        if (teacher.encoder.mean, teacher.encoder.std) != (
+            self.preprocess.mean,
+            self.preprocess.std,
+        ):
+            raise ConfigError(f'loss.teacher: {folder} wants images normalised in another way')
+        return teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def training_data(self) -> MixedData:
         """Open the configured simulated and real data."""
@@ -358,7 +378,7 @@ class GudaTask(DepthSegmentationTask):
         if self.teacher is None or 'real_image' not in batch:
             return None
         loss = self.loss_config
-        if self.training:
+        if self.training and loss.teacher is None:
             follow(self.teacher, self.model, loss.teacher_momentum)
         part = batch['real_image']
         real = pseudo_labels(self.teacher, part['clean'], part['focal'], self.thresholds())
