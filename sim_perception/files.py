@@ -207,11 +207,12 @@ def safe_name(name: str) -> str:
     kept = ''.join('_' if c in _UNSAFE or not c.isprintable() else c for c in name).strip()
     if kept.startswith('.') or not kept:
         kept = f'_{kept[1:]}'
-    while len(kept.encode()) > _NAME_BYTES:
-        kept = kept[:-1]
-    if kept == name:
+    if kept == name and len(kept.encode()) <= _NAME_BYTES:
         return name
-    return f'{kept}-{hashlib.sha256(name.encode(errors="replace")).hexdigest()[:6]}'
+    mark = f'-{hashlib.sha256(name.encode(errors="replace")).hexdigest()[:6]}'
+    while len(kept.encode(errors='replace')) > _NAME_BYTES - len(mark):
+        kept = kept[:-1]
+    return kept + mark
 
 
 @dataclass

@@ -16,6 +16,7 @@ from sim_perception.types import Box3D, Camera, FloatArray, ShapeLabel
 Array = npt.NDArray[np.floating]
 
 FORMAT = 1
+_TEXTS = ('name', 'level_frame', 'camera_frame', 'world_frame')
 _LABEL_ARRAYS = ('latent', 'covariance')
 
 
@@ -111,15 +112,28 @@ def from_json(values: dict[str, Any]) -> LabelledFrame:
     camera = dict(values.pop('camera'))
     camera['distortion'] = tuple(camera['distortion'])
     world = values.pop('world_T_level')
+    for name in _TEXTS:
+        if not isinstance(values[name], str):
+            raise RecordError(f'{name} must be text')
+    if not isinstance(values['stamp'], int):
+        raise RecordError('stamp must be a whole number')
     if values['name'] != safe_name(values['name']):
         raise RecordError(f'the name {values["name"]!r} cannot name files; label the bag anew')
     return LabelledFrame(
         camera=Camera(**camera),
-        camera_T_level=np.array(values.pop('camera_T_level'), float).reshape(4, 4),
-        world_T_level=None if world is None else np.array(world, float).reshape(4, 4),
+        camera_T_level=_pose(values.pop('camera_T_level')),
+        world_T_level=None if world is None else _pose(world),
         labels=tuple(_label_from_json(label) for label in values.pop('labels')),
         **values,
     )
+
+
+def _pose(values: Any) -> Array:
+    """Return a 4x4 transform of finite numbers."""
+    pose = np.array(values, float).reshape(4, 4)
+    if not np.isfinite(pose).all():
+        raise RecordError('a pose has values that are not finite')
+    return pose
 
 
 def _label_to_json(label: ShapeLabel) -> dict[str, Any]:
@@ -137,7 +151,7 @@ def _label_from_json(values: dict[str, Any]) -> ShapeLabel:
     values = dict(values)
     box = values['box3d']
     if box is not None:
-        values['box3d'] = Box3D(np.array(box['parent_T_box'], float), tuple(box['size']))
+        values['box3d'] = Box3D(_pose(box['parent_T_box']), tuple(box['size']))
     for name in _LABEL_ARRAYS:
         if values[name] is not None:
             values[name] = np.array(values[name], float)
