@@ -43,7 +43,7 @@ def launch_file(tmp_path):
         CODE = '''
         import os, sys, time
         try:
-            print('pid', os.getpid(), sys.argv[1], flush=True)
+            print('pid', os.getpid(), sys.argv[1], 'terminal', sys.stdin.isatty(), flush=True)
             time.sleep(1000)
         except KeyboardInterrupt:
             print('interrupted', flush=True)
@@ -92,7 +92,8 @@ def test_ctrl_c_in_a_terminal_comes_from_the_terminal(ros2, launch_file):
     primary, secondary = os.openpty()
     process = ros2.start('launch', launch_file, stdin=secondary)
     os.close(secondary)
-    wait_for_pid(ros2, process)
+    said = next(line for line in ros2.lines(process) if '] pid ' in line)
+    assert 'terminal False' in said, 'it is for who launched, as the original has it'
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     os.close(primary)

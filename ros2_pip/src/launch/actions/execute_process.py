@@ -233,7 +233,8 @@ class ExecuteProcess(Action):
             return False
         if self.__log_cmd:
             self.__logger.info("process details: cmd='%s', cwd='%s'", command, details['cwd'])
-        pipes = {'stdout': asyncio.subprocess.PIPE, 'stderr': asyncio.subprocess.PIPE}
+        # The input too: a terminal is for who launched, not for several processes at once.
+        pipes = dict.fromkeys(('stdin', 'stdout', 'stderr'), asyncio.subprocess.PIPE)
         where = {'cwd': details['cwd'], 'env': details['env']}
         try:
             if self.__shell:
