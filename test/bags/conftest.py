@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from training.simulation.simulate import plan_bags, write_bag
+from simulated_bags import simulate_bag
 
 SCENARIO = """
 domain: clean
@@ -21,8 +20,4 @@ lidar: {rings: 8, columns: 64}
 def tiny_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three simulated frames of every topic."""
     folder = tmp_path_factory.mktemp('simulated')
-    scenario = folder / 'tiny.yaml'
-    scenario.write_text(SCENARIO)
-    plan = plan_bags(str(scenario), 5, folder / 'bag')[0]
-    write_bag(plan, 1, lambda: None)
-    return plan.path
+    return simulate_bag(folder / 'bag', SCENARIO, 5)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from simulated_bags import simulate_bag, write_pictures
 from toy_task import scalars, torchrun
-from typer.testing import CliRunner
 
 from sim_perception.geometry.warping import pose_matrix, pose_vector, warp
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
@@ -23,7 +23,6 @@ from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings, parse_scenario
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
-from training.commands import cli
 from training.datasets.clips import Clip
 from training.datasets.depth_store import DepthStore
 from training.datasets.sample import IGNORE, DatasetError, Sample
@@ -68,27 +67,12 @@ TINY = [
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('adaptation')
-    (folder / 'tiny.yaml').write_text(SCENARIO)
-    result = CliRunner().invoke(
-        cli.app,
-        [
-            *('simulate', '--scenario', str(folder / 'tiny.yaml'), '--out', str(folder / 'bag')),
-            *('--layers', 'rgb,depth,semantic', '--workers', '1'),
-        ],
-    )
-    assert result.exit_code == 0, result.output
-    return folder / 'bag'
+    return simulate_bag(folder / 'bag', SCENARIO, layers='rgb,depth,semantic')
 
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('images')
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        noise = rng.integers(0, 256, (12, 20, 3), np.uint8)
-        picture = cv2.resize(noise, (200, 120), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f'{number}.png'), picture)
-    return folder
+    return write_pictures(tmp_path_factory.mktemp('images'))
 
 
 def make_stereo(folder: Path) -> Path:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from simulated_bags import simulate_bag
 from torch.utils.data import DataLoader
 
 from sim_perception.bags import messages as m
@@ -30,7 +31,6 @@ from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.sources import SourceConfig, guess_spec, open_clips, open_images
 from training.evaluation.specs import open_spec
-from training.simulation.simulate import plan_bags, write_bag
 
 DATA = Path(__file__).parents[2] / '../shared/data'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')
@@ -122,12 +122,9 @@ lidar: null
 @pytest.fixture(scope='module')
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('clips')
-    scenario = folder / 'street.yaml'
-    scenario.write_text(SCENARIO)
     for seed in (1, 2):
         path = folder / 'bags' / f'bag_{seed}'
-        plan = plan_bags(str(scenario), seed, path, layers='rgb,depth,semantic')[0]
-        write_bag(plan, 1, lambda: None)
+        simulate_bag(path, SCENARIO, seed, layers='rgb,depth,semantic')
     return folder / 'bags'
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
+from simulated_bags import simulate_bag
 from torch.utils.data import DataLoader
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import MissingTopicError
-from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.scenario import parse_scenario
 from sim_perception.simulator.simulation import Simulation
 from training.datasets.bags.open_bags import OpenBags, expand
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.simulated.bags import SimulatedBags
-from training.simulation.simulate import plan_bags, write_bag
 
 SCENARIO = """
 domain: clean
@@ -33,13 +34,10 @@ lidar: {rings: 4, columns: 32}
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two bags of three frames, one with raw, one with compressed images."""
     folder = tmp_path_factory.mktemp('data')
-    scenario = folder / 'tiny.yaml'
-    scenario.write_text(SCENARIO)
     layers = 'rgb,depth,semantic,instance,flow'
     for seed, image_format in ((1, 'raw'), (2, 'jpeg')):
         path = folder / 'bags' / f'bag_{seed}'
-        plan = plan_bags(str(scenario), seed, path, layers=layers, image_format=image_format)[0]
-        write_bag(plan, 1, lambda: None)
+        simulate_bag(path, SCENARIO, seed, layers=layers, image_format=image_format)
     (folder / 'bags' / '.growing.partial').mkdir()
     return folder / 'bags'
 
@@ -61,7 +59,7 @@ def test_samples_are_the_simulation(bags: Path) -> None:
     assert [sample.name for sample in data] == [
         f'bag_{bag}_{frame:04d}' for bag in (1, 2) for frame in range(3)
     ]
-    simulation = Simulation(load_scenario(str(bags.parent / 'tiny.yaml'), seed=1), 1)
+    simulation = Simulation(parse_scenario({**yaml.safe_load(SCENARIO), 'seed': 1}), 1)
     truth, sample = simulation.camera_frame(0.1), data[1]
     assert sample.camera == simulation.camera
     for mine, true in (
@@ -130,11 +128,9 @@ def test_patterns_find_bags_once_and_skip_growing_ones(
 
 
 def test_bag_without_labels_says_so(bags: Path, tmp_path: Path) -> None:
-    scenario = str(bags.parent / 'tiny.yaml')
-    plan = plan_bags(scenario, 0, tmp_path / 'bag', layers='rgb,depth')[0]
-    write_bag(plan, 1, lambda: None)
+    path = simulate_bag(tmp_path / 'bag', SCENARIO, layers='rgb,depth')
     with pytest.raises(MissingTopicError, match=r'/ground_truth/semantic; it has .*/depth \(3\)'):
-        SimulatedBags([plan.path])
+        SimulatedBags([path])
     with pytest.raises(DatasetError, match=r"unknown layers \['heat'\]"):
         SimulatedBags([bags], layers=('heat',))
 

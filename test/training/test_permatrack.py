@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from simulated_bags import simulate_bag
 from typer.testing import CliRunner
 
 from sim_perception.geometry.boxes import project_box
@@ -362,16 +363,7 @@ TINY = [
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('permatrack')
-    (folder / 'busy.yaml').write_text(SCENARIO)
-    result = CliRunner().invoke(
-        cli.app,
-        [
-            *('simulate', '--scenario', str(folder / 'busy.yaml'), '--out', str(folder / 'bag')),
-            *('--layers', 'rgb,objects', '--workers', '1', '--image-format', 'jpeg'),
-        ],
-    )
-    assert result.exit_code == 0, result.output
-    return folder / 'bag'
+    return simulate_bag(folder / 'bag', SCENARIO, layers='rgb,objects', image_format='jpeg')
 
 
 def config_of(bag: Path, output: Path, *changes: str):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from simulated_bags import simulate_bag
 from typer.testing import CliRunner
 
 from sim_perception.files import read_json
@@ -35,12 +36,7 @@ def invoke(*arguments: str) -> None:
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('recipe')
-    (folder / 'tiny.yaml').write_text(SCENARIO)
-    invoke(
-        *('simulate', '--scenario', str(folder / 'tiny.yaml'), '--out', str(folder / 'bag')),
-        *('--layers', 'rgb,depth,semantic', '--workers', '1', '--frame-rate', '4'),
-    )
-    return folder / 'bag'
+    return simulate_bag(folder / 'bag', SCENARIO, layers='rgb,depth,semantic', frame_rate=4.0)
 
 
 @pytest.fixture

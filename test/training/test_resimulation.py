@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy.spatial.transform import Rotation
+from simulated_bags import simulate_bag
 from typer.testing import CliRunner
 
 from sim_perception.geometry.transforms import (
@@ -400,17 +401,13 @@ def test_changes_of_a_scenario_are_yaml() -> None:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small simulated recording."""
     folder = tmp_path_factory.mktemp('recorded')
-    scenario = folder / 'small.yaml'
     values = {
         'duration_s': 0.5, 'camera': {'width': 160, 'height': 64},
         'street': {'building_density': 0.5, 'furniture_density': 0.0, 'billboard_density': 0.0},
         'traffic': {'pedestrians_per_km': 0, 'cyclists_per_km': 0, 'vehicles_per_km': 20},
         'lidar': {'rings': 16, 'columns': 256},
     }  # fmt: skip
-    scenario.write_text(yaml.safe_dump(values))
-    (plan,) = plan_bags(str(scenario), 0, folder / 'bag')
-    write_bag(plan, 1, lambda: None)
-    return plan.path
+    return simulate_bag(folder / 'bag', yaml.safe_dump(values))
 
 
 @pytest.mark.slow

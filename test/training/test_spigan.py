@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from simulated_bags import simulate_bag, write_pictures
 from typer.testing import CliRunner
 
 from sim_perception.bags.reader import BagReader
@@ -53,27 +54,12 @@ TINY = [
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('spigan')
-    (folder / 'tiny.yaml').write_text(SCENARIO)
-    result = CliRunner().invoke(
-        cli.app,
-        [
-            *('simulate', '--scenario', str(folder / 'tiny.yaml'), '--out', str(folder / 'bag')),
-            *('--layers', 'rgb,depth,semantic', '--workers', '1'),
-        ],
-    )
-    assert result.exit_code == 0, result.output
-    return folder / 'bag'
+    return simulate_bag(folder / 'bag', SCENARIO, layers='rgb,depth,semantic')
 
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp('images')
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        noise = rng.integers(0, 256, (12, 20, 3), np.uint8)
-        picture = cv2.resize(noise, (200, 120), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f'{number}.png'), picture)
-    return folder
+    return write_pictures(tmp_path_factory.mktemp('images'))
 
 
 def settings(bag: Path, images: Path, output: Path) -> list[str]:
