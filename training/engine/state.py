@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -74,19 +75,30 @@ def save_state(
     extra: dict[str, Any],
     keep: int,
 ) -> Path:
-    """Write the state after ``step`` finished steps and remove all but the newest ``keep``."""
+    """Write the state after ``step`` finished steps and remove all but the newest ``keep``.
+
+    Raises:
+        StateError: for a full disk and the like; earlier states are then still there.
+    """
     states = run / 'states'
     final, partial = states / f'step_{step:08d}', states / f'.partial_{step:08d}'
     for abandoned in states.glob('.partial_*'):  # by a process that was killed while saving
         shutil.rmtree(abandoned)
-    partial.mkdir(parents=True)
     tensors, plain = flatten_optimizer(optimizer)
-    _save_tensors(model, partial / 'model.safetensors')
-    _save_tensors(ema, partial / 'ema.safetensors')
-    _save_tensors(tensors, partial / 'optimizer.safetensors')
     record = {'version': FORMAT_VERSION, 'step': step, 'optimizer': plain, **extra}
-    (partial / 'state.json').write_text(json.dumps(record, indent=1))
-    _flush_to_disk(partial)
+    try:
+        partial.mkdir(parents=True)
+        _save_tensors(model, partial / 'model.safetensors')
+        _save_tensors(ema, partial / 'ema.safetensors')
+        _save_tensors(tensors, partial / 'optimizer.safetensors')
+        (partial / 'state.json').write_text(json.dumps(record, indent=1))
+        _flush_to_disk(partial)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise StateError(
+            f'{final} cannot be written: {error}; earlier states are kept, resume when this is '
+            'mended'
+        ) from error
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     for old in list_states(run)[:-keep]:
@@ -116,6 +128,7 @@ def load_state(folder: Path, device: torch.device | str = 'cpu') -> dict[str, An
             name: load_file(folder / f'{name}.safetensors', device=str(device))
             for name in ('model', 'ema', 'optimizer')
         }
+        optimizer = unflatten_optimizer(files['optimizer'], record['optimizer'])
     except StateError:
         raise
     except Exception as error:  # safetensors raises its own type for damaged files
@@ -123,5 +136,4 @@ def load_state(folder: Path, device: torch.device | str = 'cpu') -> dict[str, An
             f'cannot read the training state {folder}: {error}; '
             'remove this folder to resume from the one before'
         ) from error
-    optimizer = unflatten_optimizer(files['optimizer'], record['optimizer'])
     return {**record, 'model': files['model'], 'ema': files['ema'], 'optimizer': optimizer}
