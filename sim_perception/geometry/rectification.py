@@ -93,12 +93,17 @@ def is_bent(camera: Camera) -> bool:
     return bend(camera) > MUCH
 
 
-def lens_text(camera: Camera) -> str:
-    """Return what is done about a camera's lens, for people."""
+def lens_text(camera: Camera, always: bool = False) -> str:
+    """Return what is done about a camera's lens, for people.
+
+    Args:
+        camera: with its lens.
+        always: whether images are rectified however little it bends.
+    """
     if camera.is_ideal:
         return 'none, images are taken as rectified'
     count = len(camera.distortion)
     name = 'equidistant' if camera.fisheye else f'{count} coefficients'
-    if not is_bent(camera):
+    if not always and not is_bent(camera):
         return f'{name}, moves pixels by {100 * bend(camera):.1f} % of the width; images stay'
     return f'{name}, images are rectified for the network'

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 
+from sim_perception.geometry.rectification import is_bent, restore
 from sim_perception.geometry.warping import pose_matrix
 from sim_perception.inference.backend import (
     BACKENDS,
@@ -159,7 +160,10 @@ class DepthSegmentationEngine:
     def infer(
         self, frame: Frame, *, confidence: bool = False, mask_sky: bool = False
     ) -> DepthSegmentation:
-        """Return depth and classes at the frame's own size.
+        """Return depth and classes of the frame's own pixels.
+
+        Of a lens that bends much the network sees rectified pixels; see ``preprocess.straight``.
+        Pixels of a fisheye beyond them have no depth, no class and no confidence.
 
         Args:
             frame: the image; with an unknown camera, depth is metric only as far as the default
@@ -184,10 +188,9 @@ class DepthSegmentationEngine:
         """
         inputs = preprocess(frames, self.preprocess)
         output = self._backend.run(inputs.image, inputs.focal)
-        size = frames[0].image.shape[:2]
         return [
-            self._result(output, number, size, confidence, mask_sky)
-            for number in range(len(frames))
+            self._result(output, number, frame, confidence, mask_sky)
+            for number, frame in enumerate(frames)
         ]
 
     def infer_for_motion(
@@ -201,14 +204,14 @@ class DepthSegmentationEngine:
         backend = self._motion_backend()
         inputs = preprocess([frame], self.preprocess)
         output, motion = backend.run_for_motion(inputs.image, inputs.focal)
-        result = self._result(output, 0, frame.image.shape[:2], confidence, mask_sky)
+        result = self._result(output, 0, frame, confidence, mask_sky)
         return result, View(motion, inputs.cameras[0])
 
     def ego_motion(self, target: View, source: View) -> FloatArray:
         """Return the 4x4 ``source_T_target`` between the optical frames of two views, metric.
 
         With the previous image as source it is the pose of the camera now, as seen from where
-        it was. Lens distortion is not taken into account.
+        it was. Only a lens's distortion that is too small to be rectified is left out.
 
         Raises:
             ValueError: for views of different cameras, or if the network or its backend cannot
@@ -237,12 +240,12 @@ class DepthSegmentationEngine:
         self,
         output: DepthSegmentationOutput,
         number: int,
-        size: tuple[int, ...],
+        frame: Frame,
         confidence: bool,
         mask_sky: bool,
     ) -> DepthSegmentation:
-        """Return one image of a batch of predictions at (height, width) ``size``."""
-        shape = size[0], size[1]
+        """Return one image of a batch of predictions in its frame's own pixels."""
+        shape = frame.image.shape[0], frame.image.shape[1]
         depth = depth_image(output.log_depth[number, 0].numpy(), shape, *self._limits)
         # one layout, one compiled loop
         logits = np.ascontiguousarray(output.logits[number].permute(1, 2, 0).numpy())
@@ -260,7 +263,24 @@ class DepthSegmentationEngine:
             depth[sky] = np.nan
             if depth_sure is not None:
                 depth_sure[sky] = 0
-        return DepthSegmentation(depth, labels, labels_sure, depth_sure)
+        result = DepthSegmentation(depth, labels, labels_sure, depth_sure)
+        if frame.camera is None or not is_bent(frame.camera):
+            return result
+        return _unrectified(result, frame.camera, self.taxonomy.ignore_id)
+
+
+def _unrectified(result: DepthSegmentation, camera: Camera, ignore: int) -> DepthSegmentation:
+    """Return what is known of rectified pixels in the camera's own; beyond them nothing is."""
+
+    def back(layer: Any, fill: float) -> Any:
+        return None if layer is None else restore(camera, layer, fill)
+
+    return DepthSegmentation(
+        back(result.depth, np.nan),
+        back(result.segmentation, ignore),
+        back(result.confidence, 0.0),
+        back(result.depth_confidence, 0.0),
+    )
 
 
 def _onnx_backend(

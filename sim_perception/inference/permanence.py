@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sim_perception.geometry.cameras import distort_boxes
+from sim_perception.geometry.rectification import is_bent
 from sim_perception.inference.backend import choose_device, choose_precision, set_threads
 from sim_perception.inference.loading import load_network
 from sim_perception.inference.object_peaks import (
@@ -141,8 +143,8 @@ class PermanenceEngine:
 
         Returns:
             Detections with ``box3d`` in the camera's optical frame, amodal ``box2d`` in pixels of
-            the frame's own image, and ``visibility``; hidden objects (``HIDDEN_VISIBILITY``) are
-            among them.
+            the frame's own image, also where the network saw it rectified, and ``visibility``;
+            hidden objects (``HIDDEN_VISIBILITY``) are among them.
 
         Raises:
             ValueError: for a malformed image or a camera of another image size.
@@ -169,6 +171,8 @@ class PermanenceEngine:
         """Return peaks in pixels of ``seen`` as detections in pixels of ``camera``."""
         scale = np.array([camera.width / seen.width, camera.height / seen.height] * 2)
         image_boxes = (peaks.box + 0.5) * scale - 0.5
+        if is_bent(camera):
+            image_boxes = distort_boxes(camera, image_boxes)
         boxes = boxes_3d(peaks, seen)
         found = []
         for k in apart(boxes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sim_perception.files import typed
 from sim_perception.geometry.cameras import centred_camera, resize_camera
+from sim_perception.geometry.rectification import is_bent, rectify
 from sim_perception.types import Camera, Frame
 
 # A change of aspect ratio hurts more than a change of area: it deforms what the network knows.
@@ -184,8 +185,19 @@ def normalize(images: npt.NDArray[np.uint8], config: PreprocessConfig) -> Tensor
     return tensor.sub_(mean).div_(std)
 
 
+def straight(frame: Frame, config: PreprocessConfig) -> Frame:
+    """Return a frame as networks see it: rectified where its lens bends much.
+
+    What they say of its pixels is for ``rectification.restore``.
+    """
+    camera = frame_camera(frame, config)
+    if not is_bent(camera):
+        return replace(frame, camera=camera)
+    return replace(frame, image=rectify(camera, frame.image), camera=camera.ideal)
+
+
 def preprocess(frames: Sequence[Frame], config: PreprocessConfig) -> NetworkInput:
-    """Turn frames of one image size into a network input.
+    """Turn frames of one image size into a network input; see ``straight``.
 
     Raises:
         ValueError: for a malformed image, a camera of another size, frames of several sizes or
@@ -198,7 +210,8 @@ def preprocess(frames: Sequence[Frame], config: PreprocessConfig) -> NetworkInpu
     if len(sizes) > 1:
         raise ValueError(f'frames of one batch must have one size, got {sorted(sizes)}')
     width, height = network_size(images[0].shape[1], images[0].shape[0], config)
-    cameras = tuple(resize_camera(frame_camera(f, config), width, height) for f in frames)
-    batch = np.stack([resize_image(image, width, height) for image in images])
+    seen = [straight(frame, config) for frame in frames]
+    cameras = tuple(resize_camera(frame_camera(f, config), width, height) for f in seen)
+    batch = np.stack([resize_image(frame.image, width, height) for frame in seen])
     focal = torch.tensor([focal_length(camera) for camera in cameras], dtype=torch.float32)
     return NetworkInput(normalize(batch, config), focal, cameras)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, PointCloud2
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2DArray, Detection3DArray
@@ -23,11 +23,11 @@ from sim_perception.autolabel.export import export_frames
 from sim_perception.autolabel.labeler import ShapeLabeler, load_labeler
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.autolabel.surfaces import surface_of
-from sim_perception.bags.calibration import camera_of
 from sim_perception.bags.images import rgb_image
-from sim_perception.geometry.rectification import rectify
+from sim_perception.geometry.rectification import lens_text, rectify
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
+from sim_perception.ros.calibration import Calibration
 from sim_perception.ros.conversions import check_camera_fits, ns_to_stamp, stamp_to_ns
 from sim_perception.ros.diagnostics import describe_error
 from sim_perception.ros.images import IMAGE_TOPICS, INFO_TOPIC
@@ -73,7 +73,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._labeler: ShapeLabeler | None = None
         self._outputs: dict[str, Any] = {}
         self._inputs: list[Any] = []
-        self._info: CameraInfo | None = None
+        self._calibration: Calibration | None = None
         self._transforms: TransformLookup | None = None
         self._paused = False
         self._counts: Counter[str] = Counter()
@@ -139,7 +139,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             )
             for k, (topic, kind) in enumerate(streams)
         ]
-        self._inputs.append(qos.subscribe(self, CameraInfo, INFO_TOPIC, self._on_info, sensor()))
+        self._calibration = Calibration(self, INFO_TOPIC, p.rectified, *self._topics)
         self.diagnostics.expect(*self._topics, timeout=p.input_timeout)
         super().start()
 
@@ -148,6 +148,9 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
+        if self._calibration is not None:
+            self._calibration.close()
+            self._calibration = None
         super().stop()
         if self._transforms is not None:
             self._transforms.close()
@@ -166,9 +169,6 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             self.diagnostics.heard(self._topics[number])
         self._sync.put(number, message)
 
-    def _on_info(self, message: CameraInfo) -> None:
-        self._info = message
-
     def _on_set(self, messages: Any) -> None:
         if self._paused:
             self.diagnostics.dropped()
@@ -185,10 +185,8 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         labeler, transforms = self._labeler, self._transforms
         assert labeler is not None
         assert transforms is not None
-        if self._info is None:
-            topic = self.resolve_topic_name(INFO_TOPIC)
-            raise ValueError(f'no camera calibration on {topic} yet; is the camera running?')
-        camera = camera_of(self._info)
+        assert self._calibration is not None
+        camera = self._calibration.camera()
         begin = time.perf_counter()
         seen = read_input(
             *(detections, cloud, camera, self._class_ids, labeler.class_id, self.parameters),
@@ -223,6 +221,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         with self._lock:
             self._kept.append(replace(frame, labels=fitted))
         self._explain(frame)
+        self.diagnostics.note(lens=lens_text(camera, always=True))
         self._publish(frame, Header(stamp=ns_to_stamp(stamp), frame_id=frame.level_frame))
         self.diagnostics.published(self.age(stamp), work)
 

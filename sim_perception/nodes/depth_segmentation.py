@@ -13,12 +13,13 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
-from sim_perception.bags.calibration import camera_of
 from sim_perception.bags.images import rgb_image
 from sim_perception.geometry.cameras import pixel_rays
+from sim_perception.geometry.rectification import lens_text
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
+from sim_perception.ros.calibration import Calibration
 from sim_perception.ros.clouds import colored_points, to_cloud
 from sim_perception.ros.conversions import (
     check_camera_fits,
@@ -50,7 +51,7 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self._engine: DepthSegmentationEngine | None = None
         self._publishers_by_name: dict[str, Any] = {}
         self._inputs: list[Any] = []
-        self._info: CameraInfo | None = None
+        self._calibration: Calibration | None = None
         self._rays: tuple[Camera, np.ndarray] | None = None
         self._odometry: OdometryOutput | None = None
 
@@ -114,11 +115,12 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self.stamps = StampGuard(parameters.jump_threshold)
         topic, message_type = IMAGE_TOPICS[parameters.image_transport]
         self._image_topic = self.resolve_topic_name(topic)
-        self._info_topic = self.resolve_topic_name(INFO_TOPIC)
+        self._calibration = Calibration(
+            *(self, INFO_TOPIC, parameters.rectified, self._image_topic)
+        )
         lost = self.diagnostics.lost
         self._inputs = [
             qos.subscribe(self, message_type, topic, self._on_image, qos.sensor_qos(), lost),
-            qos.subscribe(self, CameraInfo, INFO_TOPIC, self._on_info, qos.sensor_qos()),
         ]
         self.diagnostics.expect(self._image_topic, timeout=parameters.input_timeout)
         header = Header(stamp=self.get_clock().now().to_msg())
@@ -135,7 +137,9 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
-        self._info = None
+        if self._calibration is not None:
+            self._calibration.close()
+            self._calibration = None
         super().stop()
         if self._odometry is not None:
             self._odometry.close()
@@ -150,21 +154,13 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self.diagnostics.received(self._image_topic)
         self.submit(message)
 
-    def _on_info(self, message: CameraInfo) -> None:
-        self._info = message
-
     def process(self, item: Any) -> None:
         """Infer one image and publish what it shows."""
         assert self._engine is not None
-        info = self._info
-        if info is None:
-            raise ValueError(
-                f'no CameraInfo on {self._info_topic}; metric depth needs the calibration: '
-                'publish it or remap camera/camera_info'
-            )
+        assert self._calibration is not None
+        camera = self._calibration.camera()
         self.check_stamp(item.header)
         image = rgb_image(item)
-        camera = camera_of(info)
         check_camera_fits(camera, image)
         stamp = stamp_to_ns(item.header.stamp)
         begin = time.perf_counter()
@@ -182,6 +178,7 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self._publish('depth/image', to_image(result.depth, '32FC1', item.header))
         self._publish('depth/camera_info', to_camera_info(camera, item.header))
         self._publish('segmentation/image', to_image(result.segmentation, 'mono8', item.header))
+        self.diagnostics.note(lens=lens_text(camera))
         self.diagnostics.published(self.age(stamp), inference)
         if odometry is not None:
             self._publish('odometry', odometry)

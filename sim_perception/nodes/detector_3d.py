@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
+from sim_perception.geometry.rectification import lens_text
 from sim_perception.inference.detector3d import Detector3dEngine
 from sim_perception.inference.plan import warm_up_frame
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
+from sim_perception.ros.calibration import Calibration
 from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.detections import to_detection_array
 from sim_perception.ros.detector_inputs import read_detector_input
@@ -49,7 +51,7 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         self._output: Any = None
         self._markers: Any = None
         self._inputs: list[Any] = []
-        self._info: CameraInfo | None = None
+        self._calibration: Calibration | None = None
         self._transforms: TransformLookup | None = None
 
     def setup(self) -> None:
@@ -89,8 +91,7 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
             qos.subscribe(self, kind, topic, callback, sensor(), lost)
             for (topic, kind), callback in zip(topics, callbacks, strict=False)
         ]
-        info = qos.subscribe(self, CameraInfo, INFO_TOPIC, self._on_info, sensor())
-        self._inputs.append(info)
+        self._calibration = Calibration(self, INFO_TOPIC, p.rectified, *self._topics)
         self.diagnostics.expect(*self._topics, timeout=p.input_timeout)
         super().start()
 
@@ -99,8 +100,10 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
+        if self._calibration is not None:
+            self._calibration.close()
+            self._calibration = None
         super().stop()
-        self._info = None
         if self._transforms is not None:
             self._transforms.close()
             self._transforms = None
@@ -127,24 +130,20 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
     def _on_set(self, messages: Sequence[Any]) -> None:
         self.submit(messages)
 
-    def _on_info(self, message: CameraInfo) -> None:
-        self._info = message
-
     def process(self, item: Sequence[Any]) -> None:
         """Detect in one scan and image, and publish what is found."""
         place, *images = item
         self.check_stamp(place.header)
         assert self._engine is not None
         assert self._transforms is not None
-        if self._info is None:
-            topic = self.resolve_topic_name(INFO_TOPIC)
-            raise ValueError(f'no camera calibration on {topic} yet; is the camera running?')
+        assert self._calibration is not None
+        camera = self._calibration.camera()
         self._engine.threshold = self.parameters.min_score
         begin = time.perf_counter()
         seen = read_detector_input(
-            place, images[0] if images else None, self._info, self.parameters,
-            self._transforms.lookup,
-        )  # fmt: skip
+            *(place, images[0] if images else None, camera, self._calibration.frame),
+            *(self.parameters, self._transforms.lookup),
+        )
         found = self._engine.detect(seen.frame, seen.image)
         work = time.perf_counter() - begin
         stamp = stamp_to_ns(seen.stamp)
@@ -153,7 +152,8 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         self._output.publish(detections)
         if qos.is_wanted(self._markers):
             self._markers.publish(box_markers(detections, self._engine.taxonomy))
-        self.diagnostics.note(points=str(int(np.isfinite(seen.frame.points).all(1).sum())))
+        points = int(np.isfinite(seen.frame.points).all(1).sum())
+        self.diagnostics.note(points=str(points), lens=lens_text(camera, always=True))
         self.diagnostics.published(self.age(stamp), work)
 
 

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 from std_msgs.msg import Header
 
+from sim_perception.geometry.rectification import lens_text
 from sim_perception.geometry.transforms import invert
 from sim_perception.ros.conversions import ns_to_stamp, stamp_to_ns
 from sim_perception.ros.diagnostics import describe_error
 from sim_perception.ros.lifecycle import WorkerNode, node_main
 from sim_perception.ros.parameters import TrackerParameters
-from sim_perception.ros.placement import Place, Placement
+from sim_perception.ros.placement import Axes, Place, Placement
 from sim_perception.ros.stamps import StampGuard
 from sim_perception.ros.tf import TransformError, TransformLookup, TransformSender
 from sim_perception.ros.track_inputs import Seen, TrackInput, open_input
@@ -84,6 +85,10 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self._placement = Placement(
             *(self._transforms.lookup, p.ego_motion),
             *(p.tracking_frame, p.estimated_frame, p.sensor_frame),
+            Axes(
+                *(p.sensor_axes, p.base_frame, self._transforms.newest),
+                *(self._input.needs_camera, self.report),
+            ),
         )
         if p.ego_motion == 'estimate':
             self._sender = TransformSender(self)
@@ -144,7 +149,7 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         place = self._placement.locate(message.header.frame_id, stamp)
         if self._input.needs_camera:
             self._streams.check_frame(stream, message.header.frame_id)
-        seen = self._input.read(message, place.level_T_source, occluders.camera)
+        seen = self._input.read(message, place.level_T_source, occluders.calibration.camera)
         frame = self._tracker.step(
             stamp,
             seen.arrays,
@@ -156,6 +161,8 @@ class TrackerNode(WorkerNode[TrackerParameters]):
             source=stream.number,
         )
         self._explain(frame, seen.strange)
+        if self._input.needs_camera:
+            self.diagnostics.note(lens=lens_text(occluders.calibration.camera()))
         self._publish(message.header, place, frame, seen, stream)
         self.diagnostics.published(self.age(stamp), time.perf_counter() - begin)
 

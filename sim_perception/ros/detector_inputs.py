@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 
-from sim_perception.bags.calibration import camera_of
 from sim_perception.bags.images import depth_image, rgb_image
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.rectification import rectify
@@ -22,6 +21,7 @@ from sim_perception.ros.conversions import (
 from sim_perception.ros.label_inputs import level_cloud
 from sim_perception.ros.parameters import Detector3dParameters
 from sim_perception.ros.placement import Lookup
+from sim_perception.types import Camera
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class DetectorInput:
 def read_detector_input(
     place: Any,
     image: Any | None,
-    info: CameraInfo,
+    camera: Camera,
+    camera_frame: str,
     parameters: Detector3dParameters,
     lookup: Lookup,
 ) -> DetectorInput:
@@ -53,7 +54,8 @@ def read_detector_input(
     Args:
         place: PointCloud2, or for points ``depth`` a depth image of the camera.
         image: the camera's image, raw or compressed, or None.
-        info: its calibration.
+        camera: its calibration.
+        camera_frame: the calibration's frame, used without an image.
         parameters: of the node.
         lookup: gives transforms.
 
@@ -61,10 +63,10 @@ def read_detector_input(
         ValueError: for unusable messages, or a calibration that does not fit them.
         TransformError: if the sensors' mounting is not known.
     """
-    camera = camera_of(info)
     moment = place.header.stamp if image is None else image.header.stamp
     stamp = stamp_to_ns(moment)
-    camera_frame = info.header.frame_id if image is None else image.header.frame_id
+    if image is not None:
+        camera_frame = image.header.frame_id
     if not camera_frame:
         raise ValueError('the camera has no frame_id; set header.frame_id to its optical frame')
     level = parameters.level_frame

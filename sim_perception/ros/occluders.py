@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 
-from sim_perception.bags.calibration import camera_of
 from sim_perception.bags.images import depth_image
 from sim_perception.geometry.rectification import rectify
 from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.ros import qos
+from sim_perception.ros.calibration import Calibration
 from sim_perception.ros.clouds import cloud_points
 from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.placement import Place, Placement
@@ -27,7 +27,7 @@ from sim_perception.tracking.camera import shown_boxes
 from sim_perception.tracking.occlusion import BoxView, View
 from sim_perception.tracking.tracker import TrackedFrame
 from sim_perception.tracking.views import DepthView, LidarView
-from sim_perception.types import Camera, Detection
+from sim_perception.types import Detection
 
 MEASUREMENTS: dict[str, tuple[str, type]] = {
     'depth': ('depth/image', Image),
@@ -90,30 +90,21 @@ class Occluders:
     """Makes the tracker's views of one camera's surroundings.
 
     Args:
-        node: the owner of the subscription.
         kind: 'none', 'boxes', 'depth' or 'lidar'.
-        info_topic: of the camera's calibration.
+        calibration: of the camera; closed with the rest.
         measurements: of 'depth' or 'lidar'.
     """
 
     def __init__(
-        self, node: Node, kind: str, info_topic: str, measurements: Measurements | None
+        self, kind: str, calibration: Calibration, measurements: Measurements | None
     ) -> None:
-        self._node = node
         self._kind = kind
         self._measurements = measurements
-        self._info: CameraInfo | None = None
-        self._topic = info_topic
-        self._subscription = qos.subscribe(
-            node, CameraInfo, info_topic, self._on_info, qos.sensor_qos()
-        )
+        self.calibration = calibration
 
     def close(self) -> None:
         """Unsubscribe."""
-        self._node.destroy_subscription(self._subscription)
-
-    def _on_info(self, info: CameraInfo) -> None:
-        self._info = info
+        self.calibration.close()
 
     def view(self, placement: Placement, place: Place, stamp: int) -> View | None:
         """Return what tells hidden from vanished objects at a stamp; None if nothing does.
@@ -136,7 +127,7 @@ class Occluders:
             xyz = np.column_stack([points[name] for name in 'xyz']).astype(float)
             return LidarView(transform_points(level_T_sensor, xyz), level_T_sensor[:3, 3])
         camera_T_level = np.asarray(invert(level_T_sensor), float)
-        camera = self.camera()
+        camera = self.calibration.camera()
         depth = rectify(camera, depth_image(message), np.nan)
         return DepthView(camera.ideal, camera_T_level, depth)
 
@@ -163,31 +154,17 @@ class Occluders:
             ValueError: for a malformed calibration.
             TransformError: if the camera's place is not known.
         """
-        info = self._info
-        if info is None:
+        if self.calibration.info is None:
             return None
-        level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
+        frame_id = self.calibration.frame
+        level_T_camera = placement.level_T(place, frame_id, stamp)
         camera_T_level = np.asarray(invert(level_T_camera), float)
         tracks = frame.tracks[frame.reported]
-        camera = camera_of(info)
+        camera = self.calibration.camera()
         boxes = shown_boxes(tracks, detections, camera, camera_T_level, frame.tracking_T_sensor)
-        return boxes, info.header.frame_id
+        return boxes, frame_id
 
     def _box_view(self, placement: Placement, place: Place, stamp: int) -> BoxView:
-        camera, info = self.camera(), self._info
-        assert info is not None
-        level_T_camera = placement.level_T(place, info.header.frame_id, stamp)
+        camera = self.calibration.camera()
+        level_T_camera = placement.level_T(place, self.calibration.frame, stamp)
         return BoxView(camera.ideal, np.asarray(invert(level_T_camera), float))
-
-    def camera(self) -> Camera:
-        """Return the camera's newest calibration.
-
-        Raises:
-            ValueError: if there is none, or it is malformed.
-        """
-        if self._info is None:
-            raise ValueError(
-                f'no CameraInfo on {self._node.resolve_topic_name(self._topic)}: occlusion by '
-                f"{self._kind!r} needs the camera's calibration; publish it or remap {self._topic}"
-            )
-        return camera_of(self._info)

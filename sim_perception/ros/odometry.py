@@ -15,6 +15,7 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.transforms import to_quaternion
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine, View
 from sim_perception.inference.odometry import Mounting, OdometryEstimate, VisualOdometry
@@ -70,8 +71,9 @@ class OdometryOutput:
     def message(self, header: Header, camera: Camera, view: View) -> Odometry | None:
         """Return the odometry at an image; None for the first after a start, jump or gap."""
         stamp = stamp_to_ns(header.stamp)
-        mounting = self._mounting(header.frame_id, stamp)
-        estimate = self._odometry.update(stamp, view, (camera, header.frame_id), mounting)
+        frame = frame_name(header.frame_id)
+        mounting = self._mounting(frame, stamp)
+        estimate = self._odometry.update(stamp, view, (camera, frame), mounting)
         if estimate is None:
             return None
         head = Header(stamp=header.stamp, frame_id=self._frame)

@@ -81,6 +81,7 @@ class DepthSegmentationParameters:
     precision: str = shared.precision()
     threads: int = shared.threads()
     image_transport: str = shared.image_transport()
+    rectified: bool = shared.rectified()
     points_stride: int = parameter(
         2,
         'every n-th pixel and row becomes a point of ~/points',
@@ -134,6 +135,7 @@ class TrackerParameters:
     precision: str = shared.precision()
     threads: int = shared.threads()
     image_transport: str = shared.image_transport("images of input 'network': ")
+    rectified: bool = shared.rectified()
     cameras: tuple[str, ...] = parameter(
         ('camera',),
         'names of the cameras: their topics are NAME/image_raw and NAME/camera_info and, of '
@@ -177,6 +179,16 @@ class TrackerParameters:
         frame=True,
     )
     frame_prefix: str = shared.frame_prefix()
+    sensor_axes: str = parameter(
+        'auto',
+        "without transforms of the motion, which way the detections' frame looks: 'optical' along "
+        "z, 'body' along x; 'auto' asks the transform from base_frame, else takes frames of "
+        "images and those with 'optical' in their name for optical",
+        choices=('auto', 'optical', 'body'),
+    )
+    base_frame: str = parameter(
+        'base_link', "the robot's frame, z up, for sensor_axes 'auto'", frame=True
+    )
     class_map: str = shared.class_map(
         'person=pedestrian, bicycle=cyclist, motorcycle=cyclist, bus=truck, van=car'
     )
@@ -259,6 +271,7 @@ class AutoLabelerParameters:
     image_transport: str = parameter(
         'raw', 'which image topic mono and fused take', choices=shared.TRANSPORTS
     )
+    rectified: bool = shared.rectified()
     class_map: str = shared.class_map('van=car')
     min_score: float = shared.min_score(0.3, 'not labelled')
     min_visibility: float = shared.min_visibility(0.3, 'not labelled')
@@ -308,6 +321,7 @@ class Detector3dParameters:
     image_transport: str = shared.image_transport(
         none='does without images: only camera/camera_info is needed'
     )
+    rectified: bool = shared.rectified()
     min_score: float = shared.min_score(0.3, 'left out')
     level_frame: str = shared.level_frame('detections')
     fixed_frame: str = shared.fixed_frame()

@@ -1,7 +1,9 @@
 """Where the sensor of a frame of detections is, for the tracker.
 
 The tracker thinks in the sensor's *level* frame: at the sensor's origin, x where the sensor
-looks, z up. An optical frame looks along z, all others along x (REP-103).
+looks, z up. An optical frame looks along z, all others along x (REP-103). Which of them a frame
+is, is told by its transform from the robot's base, or by a parameter; only without both by what
+comes in it and by its name.
 """
 
 from __future__ import annotations
@@ -12,12 +14,52 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.geometry.frames import frame_name, is_optical_name
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert
 from sim_perception.tracking.camera import level_pose
 
 Array = npt.NDArray[np.float64]
 Lookup = Callable[[str, str, int], npt.NDArray[np.floating]]
 """``(target, source, stamp) -> target_T_source``; raises if it is not available."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What tells which way a frame looks where transforms do not tell its motion.
+
+    Attributes:
+        chosen: 'optical', 'body' or 'auto'.
+        base_frame: the robot's, z up.
+        newest: ``(target, source) -> target_T_source`` as known now, or None.
+        images: whether images come in the frame, which makes it an optical one.
+        report: told in words what was assumed.
+    """
+
+    chosen: str = 'auto'
+    base_frame: str = 'base_link'
+    newest: Callable[[str, str], npt.NDArray[np.floating] | None] = lambda *_: None
+    images: bool = False
+    report: Callable[[str], None] = lambda _: None
+
+    def level_T(self, source: str) -> Array:
+        """Return the (4, 4) map from a frame to its level frame."""
+        if self.chosen == 'auto':
+            base_T_source = self.newest(self.base_frame, source)
+            if base_T_source is not None:
+                return np.asarray(invert(level_pose(base_T_source)) @ base_T_source, float)
+        optical = self.chosen == 'optical' or (
+            self.chosen == 'auto' and (self.images or is_optical_name(source))
+        )
+        if self.chosen == 'auto' and not optical:
+            self.report(
+                f'frame {source!r} is taken to look along x: neither its name nor a transform '
+                f'from {self.base_frame!r} says otherwise; publish that transform, or set '
+                'sensor_axes'
+            )
+        return np.asarray(BODY_T_OPTICAL if optical else np.eye(4), float)
+
+
+_UNKNOWN = Axes()
 
 
 @dataclass(frozen=True)
@@ -44,6 +86,7 @@ class Placement:
         tracking_frame: a frame with z up that does not move with the sensor.
         estimated_frame: name of the frame that the tracker makes for ``estimate``.
         sensor_frame: frame of the sensor; empty is the frame of the detections.
+        axes: tells which way frames look, for all but 'tf'.
     """
 
     def __init__(
@@ -53,12 +96,14 @@ class Placement:
         tracking_frame: str,
         estimated_frame: str,
         sensor_frame: str = '',
+        axes: Axes = _UNKNOWN,
     ) -> None:
         self._lookup = lookup
         self._ego_motion = ego_motion
         self._tracking_frame = tracking_frame
         self._estimated_frame = estimated_frame
         self._sensor_frame = sensor_frame
+        self._axes = axes
         self._source = ''
 
     def reset(self) -> None:
@@ -74,6 +119,7 @@ class Placement:
         """
         if not source:
             raise ValueError('detections without frame_id; set header.frame_id at the source')
+        source = frame_name(source)
         if self._ego_motion != 'tf':
             if self._source not in ('', source):
                 raise ValueError(
@@ -81,8 +127,7 @@ class Placement:
                     "sensor, or set ego_motion to 'tf'"
                 )
             self._source = source
-            level = BODY_T_OPTICAL if source.endswith('optical_frame') else np.eye(4)
-            return Place(source, np.asarray(level, float), None)
+            return Place(source, self._axes.level_T(source), None)
         tracking_T_source = self._transform(self._tracking_frame, source, stamp)
         sensor = self._sensor_frame or source
         tracking_T_sensor = self._transform(self._tracking_frame, sensor, stamp)
@@ -115,6 +160,6 @@ class Placement:
         return place.source, np.asarray(source_T_tracking, float)
 
     def _transform(self, target: str, source: str, stamp: int) -> Array:
-        if target == source:
+        if frame_name(target) == frame_name(source):
             return np.eye(4)
         return np.asarray(self._lookup(target, source, stamp), float)

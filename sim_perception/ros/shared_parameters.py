@@ -44,6 +44,15 @@ def image_transport(prefix: str = '', none: str = '') -> Any:
     return parameter('raw', f"{text}, 'none' {none}", choices=(*TRANSPORTS, 'none'))
 
 
+def rectified() -> Any:
+    """Return the field that says that images are rectified."""
+    return parameter(
+        False,
+        'images are rectified: P of camera_info is their calibration, whatever its D says; where '
+        'D is zero, and of topics named image_rect, they are so anyway',
+    )
+
+
 def class_map(default: str) -> Any:
     """Return the field that translates a detector's class names."""
     return parameter(

@@ -21,6 +21,7 @@ from tf2_ros import (
 )
 from tf_transformations import quaternion_matrix
 
+from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.transforms import to_quaternion
 from sim_perception.ros.transform_feed import TransformFeed
 
@@ -54,6 +55,7 @@ class TransformLookup:
         Raises:
             TransformError: if it is not available within the timeout.
         """
+        target, source = frame_name(target), frame_name(source)
         try:
             found = self.buffer.lookup_transform(
                 target, source, Time(nanoseconds=stamp), Duration(seconds=self._timeout)
@@ -63,10 +65,15 @@ class TransformLookup:
                 f'no transform from {source!r} to {target!r} at {stamp * 1e-9:.3f} s within '
                 f'{self._timeout:g} s: {_remedy(error)}'
             ) from error
-        t, q = found.transform.translation, found.transform.rotation
-        matrix: Transform = quaternion_matrix([q.x, q.y, q.z, q.w])
-        matrix[:3, 3] = t.x, t.y, t.z
-        return matrix
+        return _matrix(found)
+
+    def newest(self, target: str, source: str) -> Transform | None:
+        """Return the newest 4x4 ``target_T_source`` without a wait, None if it is not known."""
+        try:
+            found = self.buffer.lookup_transform(frame_name(target), frame_name(source), Time())
+        except TransformException:
+            return None
+        return _matrix(found)
 
     def reset(self) -> None:
         """Forget dynamic transforms: after a clock jump."""
@@ -96,6 +103,13 @@ class TransformSender:
     def close(self) -> None:
         """Destroy the publisher."""
         self._node.destroy_publisher(self._broadcaster.pub_tf)
+
+
+def _matrix(stamped: TransformStamped) -> Transform:
+    t, q = stamped.transform.translation, stamped.transform.rotation
+    matrix: Transform = quaternion_matrix([q.x, q.y, q.z, q.w])
+    matrix[:3, 3] = t.x, t.y, t.z
+    return matrix
 
 
 def _remedy(error: TransformException) -> str:

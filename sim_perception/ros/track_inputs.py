@@ -12,6 +12,7 @@ import numpy.typing as npt
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from sim_perception.bags.images import rgb_image
+from sim_perception.geometry.frames import frame_name
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import check_camera_fits, stamp_to_ns
@@ -224,7 +225,7 @@ class NetworkInput:
         calibration, image = camera(), rgb_image(message)
         check_camera_fits(calibration, image)
         stamp = stamp_to_ns(message.header.stamp)
-        frame = Frame(stamp, image, calibration, message.header.frame_id)
+        frame = Frame(stamp, image, calibration, frame_name(message.header.frame_id))
         found = self._engine.update(frame)
         return Seen(from_detections(found, level_T_source=level_T_source), set(), found)
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from rclpy.node import Node
 
+from sim_perception.geometry.frames import frame_name
 from sim_perception.ros import qos
+from sim_perception.ros.calibration import Calibration
 from sim_perception.ros.images import INFO_TOPIC, camera_topic
 from sim_perception.ros.occluders import MEASUREMENTS, Measurements, Occluders
 from sim_perception.ros.parameters import TrackerParameters
@@ -66,8 +68,11 @@ class Streams:
             occluders = None
             if not source.image:
                 measured = self._measured(kind, camera, parameters.occlusion_slop, heard)
+                images = [node.resolve_topic_name(topic)] if source.needs_camera else []
+                images += [measured.topic] if kind == 'depth' and measured else []
                 info = camera_topic(INFO_TOPIC, camera)
-                occluders = Occluders(node, kind, info, measured)
+                calibration = Calibration(node, info, parameters.rectified, *images)
+                occluders = Occluders(kind, calibration, measured)
             stream = Stream(number, node.resolve_topic_name(topic), occluders)
             stream.subscription = qos.subscribe(
                 *(node, source.message_type, topic),
@@ -105,7 +110,7 @@ class Streams:
         Raises:
             ValueError: if another camera's data came in this frame.
         """
-        owner = self._frames.setdefault(frame_id, stream)
+        owner = self._frames.setdefault(frame_name(frame_id), stream)
         if owner is not stream:
             raise ValueError(
                 f'data on {stream.topic} are in frame {frame_id!r}, which is that of '

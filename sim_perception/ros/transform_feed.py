@@ -16,6 +16,7 @@ from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer
 
+from sim_perception.geometry.frames import frame_name
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.diagnostics import describe_error
@@ -67,6 +68,8 @@ class TransformFeed:
 
     def _each(self, message: TFMessage, add: Callable[[TransformStamped], Any]) -> None:
         for transform in message.transforms:
+            transform.header.frame_id = frame_name(transform.header.frame_id)
+            transform.child_frame_id = frame_name(transform.child_frame_id)
             try:
                 add(transform)
             # Whatever tf2 raises about one transform must not cost the others of its message.

@@ -73,7 +73,7 @@ class Bench:
     def send_info(self, camera):
         self.infos.publish(to_camera_info(camera, self.header()))
         fits = lambda: (  # noqa: E731
-            self.node._info is not None and self.node._info.width == camera.width
+            (info := self.node._calibration.info) is not None and info.width == camera.width
         )
         self.ros.until(fits, 'the calibration')
 
@@ -235,7 +235,7 @@ def test_an_uncalibrated_camera_is_reported(bench):
     info.k = [0.0] * 9
     info.width = 65
     bench.infos.publish(info)
-    bench.ros.until(lambda: bench.node._info.width == 65, 'the bad calibration')
+    bench.ros.until(lambda: bench.node._calibration.info.width == 65, 'the bad calibration')
     bench.images.publish(bench.image())
     bench.expect_problem(r'no focal length \(K is zero\); is the camera calibrated')
     bench.send_info(CAMERA)
@@ -372,7 +372,7 @@ def test_compressed_images_and_their_damage(ros, dummy_checkpoint):
         ros.matched(infos)
         message = CompressedImage(format='png')
         infos.publish(to_camera_info(CAMERA, message.header))
-        ros.until(lambda: node._info is not None, 'the calibration')
+        ros.until(lambda: node._calibration.info is not None, 'the calibration')
         good = cv2.imencode('.png', PIXELS)[1].tobytes()
         for second, data in ((1, good), (2, good[:60]), (3, good)):
             message.header.stamp.sec = second

@@ -77,7 +77,7 @@ class Bench:
     def send_info(self, camera):
         self.infos.publish(to_camera_info(camera, self.header()))
         self.ros.until(
-            lambda: self.node._info is not None and self.node._info.k[0] == camera.fx,
+            lambda: (info := self.node._calibration.info) is not None and info.k[0] == camera.fx,
             'the calibration',
         )
 

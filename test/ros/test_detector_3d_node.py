@@ -108,7 +108,9 @@ class Bench:
         header = Header(stamp=ns_to_stamp(self.stamp), frame_id=CAMERA_FRAME)
         self.info.publish(to_camera_info(camera, header))
         self.ros.until(
-            lambda: self.node._info is not None and self.node._info.width == camera.width,
+            lambda: (
+                (info := self.node._calibration.info) is not None and info.width == camera.width
+            ),
             'the calibration',
         )
 
@@ -144,7 +146,7 @@ class Bench:
 def bench(ros, one_car):
     bench = Bench(ros, 'alley', one_car)
     bench.send()
-    bench.expect_problem('no camera calibration')
+    bench.expect_problem('no CameraInfo on')
     bench.send_info()
     yield bench
     ros.remove(bench.node)

@@ -556,7 +556,8 @@ def test_depth_tells_hidden_from_vanished_and_boxes_appear_in_the_image(ros, mon
             depth = np.full((CAMERA.height, CAMERA.width), 60.0, np.float32)
             depth[:, :64] = 8.0  # something near hides the left
             images.publish(to_image(depth, '32FC1', header))
-            ros.until(lambda: bench.node._streams.all[0].occluders._info, 'the calibration')
+            occluders = bench.node._streams.all[0].occluders
+            ros.until(lambda o=occluders: o.calibration.info, 'the calibration')
             bench.measured(header)
             message = bench.message([left, right] if n < 6 else [], ODOM, np.eye(4))
             tracks = bench.send(message)
@@ -587,7 +588,7 @@ def test_without_calibration_tracking_goes_on_and_boxes_hide_what_is_behind_them
         bench.log.wait(lambda m: "needs the camera's calibration" in m.msg, 'the lack')
         assert bench.node.diagnostics.status().level == DiagnosticStatus.WARN
         infos.publish(to_camera_info(CAMERA, Header(frame_id=CAMERA_FRAME)))
-        ros.until(lambda: bench.node._streams.all[0].occluders._info, 'the calibration')
+        ros.until(lambda: bench.node._streams.all[0].occluders.calibration.info, 'the calibration')
         for _ in range(20):
             tracks = bench.expect_good([near])
         assert known not in tracks

@@ -126,7 +126,8 @@ class Rig:
         for camera, publisher in self.infos.items():
             publisher.publish(to_camera_info(CAMERA, header_of(camera, START)))
         self.ros.until(
-            lambda: all(s.occluders._info for s in self.node._streams.all), 'the calibrations'
+            lambda: all(s.occluders.calibration.info for s in self.node._streams.all),
+            'the calibrations',
         )
 
     def show(self, camera, stamp, frame=None):

@@ -102,7 +102,8 @@ class Screen:
 
     def calibrate(self, n):
         self.infos.publish(to_camera_info(CAMERA, self.header(n)))
-        self.ros.until(lambda: self.node._streams.all[0].occluders._info, 'the calibration')
+        occluders = self.node._streams.all[0].occluders
+        self.ros.until(lambda: occluders.calibration.info, 'the calibration')
 
     def show(self, n, shape=(64, 128, 3)):
         """Send the n-th image with the camera's place."""

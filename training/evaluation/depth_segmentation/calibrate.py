@@ -25,6 +25,7 @@ from sim_perception.models.checkpoint import Checkpoint, load_checkpoint, update
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Frame
+from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
 from training.engine.command import command_line
 from training.evaluation.specs import MAX_DEPTH, EvaluationData, open_spec
@@ -133,6 +134,7 @@ def collect(loaded: Checkpoint, data: Iterable[EvaluationData], device: str) -> 
     for part in data:
         camvid = part.samples.label_space == 'camvid'
         for sample in track(part, 'calibrating', total=len(part), console=Console(stderr=True)):
+            sample = undistorted(sample)
             inputs = preprocess([Frame(sample.stamp, sample.image, sample.camera)], config)
             output = backend.run(inputs.image, inputs.focal).resized(*sample.image.shape[:2])
             if sample.depth is not None and output.log_scale is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import DepthSegmentation, Frame
 from sim_perception.visualization import caption, color_depth, color_labels
-from training.datasets.sample import DatasetError, Sample
+from training.datasets.sample import IGNORE, DatasetError, Sample
 from training.evaluation.depth_segmentation.confidence import ConfidenceScores
 from training.evaluation.specs import MAX_DEPTH, EvaluationData
 from training.metrics import ConfusionMatrix, DepthMetrics, best_constant, grid_median_prior
@@ -59,6 +60,7 @@ def evaluate_engine(
     for frame in track(data, len(data)) if track else data:
         sure = frame.semantic is not None or engine.predicts_uncertainty
         result = engine.infer(Frame(frame.stamp, frame.image, frame.camera), confidence=sure)
+        result, frame = _where_seen(result, frame)
         if frame.depth is not None:
             depth_scores.update(result.depth, frame.depth)
             confidence.update_depth(result, frame.depth)
@@ -87,6 +89,23 @@ def evaluate_engine(
         (pictures / 'confidence').mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(pictures / 'confidence' / 'curves.png'), curves[..., ::-1])
     return scores
+
+
+def _where_seen(result: DepthSegmentation, frame: Sample) -> tuple[DepthSegmentation, Sample]:
+    """Return both with truth left out where a fisheye shows what the network cannot see."""
+    seen = np.isfinite(result.depth)
+    if seen.all():
+        return result, frame
+    depth, semantic = frame.depth, frame.semantic
+    return replace(
+        result,
+        depth=np.where(seen, result.depth, np.float32(1.0)),
+        segmentation=np.where(seen, result.segmentation, np.uint8(0)),
+    ), replace(
+        frame,
+        depth=None if depth is None else np.where(seen, depth, np.float32(np.nan)),
+        semantic=None if semantic is None else np.where(seen, semantic, np.uint8(IGNORE)),
+    )
 
 
 def oracle_scores(
