@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,8 +15,10 @@ from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
+from sim_perception.bags.calibration import camera_of
 from sim_perception.bags.images import image_array
 from sim_perception.nodes.depth_segmentation import DepthSegmentationNode
 from sim_perception.ros import qos
@@ -240,6 +243,63 @@ def test_an_uncalibrated_camera_is_reported(bench):
     bench.expect_problem(r'no focal length \(K is zero\); is the camera calibrated')
     bench.send_info(CAMERA)
     bench.expect_good()
+
+
+FISHEYE = Camera(WIDTH, HEIGHT, 20.0, 20.0, 31.5, 15.5, (0.05, 0.0, 0.0, 0.0), True)
+
+
+def test_a_fisheye_is_seen_rectified_and_answered_in_its_own_pixels(bench):
+    bench.send_info(FISHEYE)
+    bench.ros.until(lambda: bench.node._calibration.info.distortion_model == 'equidistant', 'it')
+    depth = bench.expect_good()
+    values = image_array(depth)
+    assert np.isnan(values[0, 0])
+    assert np.isfinite(values[HEIGHT // 2, WIDTH // 2])
+    info = bench.depth_info.wait(lambda m: m.header == depth.header, 'its calibration')
+    assert camera_of(info) == FISHEYE
+    labels = image_array(bench.labels.wait(lambda m: m.header == depth.header, 'classes'))
+    assert labels[0, 0] == load_taxonomy().ignore_id
+    facts = {v.key: v.value for v in bench.node.diagnostics.status().values}
+    assert facts['lens'] == 'equidistant, images are rectified for the network'
+    bench.send_info(CAMERA)
+    bench.ros.until(lambda: bench.node._calibration.info.distortion_model == 'plumb_bob', 'back')
+
+
+def test_rectified_images_keep_the_raw_camera_s_calibration(ros, dummy_checkpoint):
+    for name, remaps, parameter in (
+        ('told', (), True),
+        ('named', ('camera/image_raw:=camera/image_rect',), False),
+    ):
+        rules = [part for remap in remaps for part in ('-r', remap)]
+        node = ros.add(
+            DepthSegmentationNode(
+                namespace=name,
+                cli_args=['--ros-args', *rules] if rules else None,
+                parameter_overrides=[
+                    Parameter('checkpoint', value=str(dummy_checkpoint)),
+                    Parameter('threads', value=1),
+                    Parameter('device', value='cpu'),
+                    Parameter('rectified', value=parameter),
+                ],
+            )
+        )
+        images = ros.publisher(Image, f'/{name}/camera/{"image_rect" if remaps else "image_raw"}')
+        infos = ros.publisher(CameraInfo, f'/{name}/camera/camera_info')
+        found = ros.collect(CameraInfo, f'/{name}/depth_segmentation/depth/camera_info')
+        try:
+            ros.matched(images)
+            ros.matched(infos)
+            bent = replace(CAMERA, distortion=(-0.3, 0.1, 0.0, 0.0, 0.0))
+            message = to_image(PIXELS, 'rgb8', Header(stamp=Time(sec=5), frame_id='/eye'))
+            info = to_camera_info(bent, message.header)
+            info.p[0], info.p[2] = 33.0, 30.0
+            infos.publish(info)
+            ros.until(lambda n=node: n._calibration.info is not None, 'the calibration')
+            images.publish(message)
+            camera = camera_of(found.wait(what='the calibration of depth'))
+            assert camera == replace(CAMERA, fx=33.0, cx=30.0), name
+        finally:
+            ros.remove(node)
 
 
 def test_a_missing_calibration_is_reported(bench):

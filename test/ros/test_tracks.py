@@ -24,7 +24,7 @@ from sim_perception.geometry.transforms import (
 )
 from sim_perception.ros.detections import from_pose, to_detection_array
 from sim_perception.ros.markers import track_markers
-from sim_perception.ros.placement import Placement
+from sim_perception.ros.placement import Axes, Placement
 from sim_perception.ros.tracks import (
     from_detections_2d,
     from_detections_3d,
@@ -199,6 +199,59 @@ def test_without_transforms_one_sensor_stays_one_sensor():
         placement.locate('', 3)
     placement.reset()
     assert placement.locate('lidar', 4).source == 'lidar'
+
+
+def level_of(source, **options):
+    """Return where x of a frame points in the sensor's level frame, and what was reported."""
+    told = []
+    axes = Axes(report=told.append, **options)
+    placement = Placement(lambda *_: np.eye(4), 'none', 'odom', 'tracker_odom', axes=axes)
+    return placement.locate(source, 1).level_T_source[:3, :3], told
+
+
+OPTICAL, BODY = BODY_T_OPTICAL[:3, :3], np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ('source', 'options', 'expected', 'said'),
+    [
+        ('camera_optical_frame', {}, OPTICAL, False),
+        ('cam0_optical', {}, OPTICAL, False),
+        ('left_camera_optical_link', {}, OPTICAL, False),
+        ('/camera_optical_frame', {}, OPTICAL, False),
+        ('lidar', {}, BODY, True),
+        ('default_cam', {}, BODY, True),
+        # images come in optical frames, whatever they are called
+        ('default_cam', {'images': True}, OPTICAL, False),
+        ('default_cam', {'chosen': 'optical'}, OPTICAL, False),
+        ('camera_optical_frame', {'chosen': 'body'}, BODY, False),
+        # a transform knows better than a name
+        ('default_cam', {'newest': lambda *_: BODY_T_OPTICAL}, OPTICAL, False),
+        ('wrong_optical', {'newest': lambda *_: np.eye(4)}, BODY, False),
+        ('default_cam', {'images': True, 'newest': lambda *_: np.eye(4)}, BODY, False),
+    ],
+)
+def test_which_way_a_frame_looks(source, options, expected, said):
+    rotation, told = level_of(source, **options)
+    np.testing.assert_allclose(rotation, expected, atol=1e-12)
+    assert bool(told) is said
+    assert not told or 'sensor_axes' in told[0]
+
+
+def test_a_transform_tells_a_camera_s_pitch_too():
+    pitched = from_euler(0, 0.3, 0.2, (1.0, 2.0, 1.5)) @ BODY_T_OPTICAL
+    rotation, _ = level_of('eye', newest=lambda *_: pitched)
+    up = rotation.T @ [0, 0, 1]
+    np.testing.assert_allclose(up, pitched[:3, :3].T @ [0, 0, 1], atol=1e-12)
+
+
+def test_slashes_of_frames_make_no_difference():
+    placement = Placement(lambda *_: np.eye(4), 'none', 'odom', 'tracker_odom')
+    place = placement.locate('/camera_optical_frame', 1)
+    assert placement.locate('camera_optical_frame', 2).source == place.source
+    np.testing.assert_array_equal(
+        placement.level_T(place, '/camera_optical_frame', 2), place.level_T_source
+    )
 
 
 def test_detections_in_odom_are_seen_from_the_sensor():
