@@ -17,6 +17,9 @@ MOTION_KEYS = (
 )  # fmt: skip
 
 
+FLICKER_KEYS = ('flicker', 'flicker_median', 'followed')
+
+
 def page(metrics: Mapping[str, Any]) -> Page:
     """Return what the card says of depth, classes and ego-motion."""
     origin = _origin(runs_of(metrics['training']))
@@ -56,8 +59,10 @@ def _table(metrics: Mapping[str, Any]) -> list[str]:
     beside: Mapping[str, Mapping[str, Mapping[str, Any]]] = metrics.get('beside', {})
     depth: list[tuple[str, Mapping[str, Any]]] = []
     motion: list[tuple[str, Mapping[str, Any]]] = []
+    video: list[tuple[str, Mapping[str, Any]]] = []
+    tables = {'visual_odometry': motion, 'flicker': video}
     for spec, scores in evaluations.items():
-        rows = motion if scores.get('task') == 'visual_odometry' else depth
+        rows = tables.get(scores.get('task', ''), depth)
         rows.append((f'`{spec}`', scores))
         rows += [(f'the same, {n}', found[spec]) for n, found in beside.items() if spec in found]
     lines = []
@@ -75,6 +80,8 @@ def _table(metrics: Mapping[str, Any]) -> list[str]:
         ]
     if motion:
         lines += ['## Visual odometry', '', *_rows(motion, MOTION_KEYS, 'pairs'), '']
+    if video:
+        lines += ['## Steadiness in video', '', *_rows(video, FLICKER_KEYS, 'frames'), '']
     return lines
 
 

@@ -7,6 +7,7 @@ import typer
 from training.commands.evaluate.autolabel import autolabel
 from training.commands.evaluate.depth_segmentation import depth_segmentation
 from training.commands.evaluate.detector3d import detector3d
+from training.commands.evaluate.flicker import flicker
 from training.commands.evaluate.permanence import permanence
 from training.commands.evaluate.resimulation import resimulation
 from training.commands.evaluate.shape import shape
@@ -18,6 +19,7 @@ from training.commands.evaluate.visual_odometry import visual_odometry
 app = typer.Typer(no_args_is_help=True)
 for command in (
     depth_segmentation,
+    flicker,
     translation,
     visual_odometry,
     tracking,

@@ -1,0 +1,33 @@
+"""``evaluate flicker``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from training.commands.options import Checkpoint, Device, Json, Limit, Record
+
+
+def flicker(
+    data: Annotated[str, typer.Option(help='bag:DIR, video:FILE, images:DIR, kitti_stereo:DIR.')],
+    checkpoint: Checkpoint,
+    rate: Annotated[
+        float | None, typer.Option(help='Images per second of an image folder.', min=0.1)
+    ] = None,
+    focal_ratio: Annotated[
+        float | None, typer.Option(help='Focal length / width where it is not known.', min=0.1)
+    ] = None,
+    json_file: Json = None,
+    limit: Limit = None,
+    device: Device = 'auto',
+    record: Record = False,
+) -> None:
+    """Score how depth trembles from frame to frame of a video; no truth is needed."""
+    from training.datasets.sources import SourceConfig
+    from training.evaluation.depth_segmentation.flicker import evaluate_flicker
+    from training.evaluation.report import report
+
+    source = SourceConfig(spec=data, rate=rate, focal_ratio=focal_ratio)
+    scores = evaluate_flicker(checkpoint, source, limit=limit, device=device)
+    report(scores, json_file=json_file, keep_in=checkpoint if record else None)
