@@ -106,7 +106,7 @@ def agreed_flow(target: Image, source: Image) -> tuple[Flow, npt.NDArray[np.bool
 
 
 def follow(layer: Depth, flow: Flow) -> Depth:
-    """Return at every pixel what a layer has where the flow leads; NaN outside the image."""
+    """Return at every pixel what a layer has where the flow leads; NaN at its edge and beyond."""
     height, width = layer.shape
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     moved = cv2.remap(
