@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from types import TracebackType
 
@@ -26,6 +27,21 @@ from training.engine.config import TrainConfig
 logger = logging.getLogger('training')
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk only shortens; the states and TensorBoard's events end the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop what cannot be written."""
+
+
+def _thread_ended(args: threading.ExceptHookArgs) -> None:
+    """Say in a line what ended TensorBoard's thread on a full disk; the next event raises it."""
+    if args.exc_type is not None and issubclass(args.exc_type, OSError):
+        logger.error('cannot write events: %s', args.exc_value)
+    else:
+        threading.__excepthook__(args)
+
+
 class RunLog:
     """Writes below the run folder: ``train.log``, ``tensorboard/``, ``pictures/``."""
 
@@ -39,7 +55,8 @@ class RunLog:
             return self
         self.run.mkdir(parents=True, exist_ok=True)
         (self.run / 'config.yaml').write_text(self.config.to_yaml())
-        self._file = logging.FileHandler(self.run / 'train.log')
+        self._file = _LogFile(self.run / 'train.log')
+        self._hook, threading.excepthook = threading.excepthook, _thread_ended
         self._file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
         logger.addHandler(self._file)
         logger.setLevel(logging.INFO)
@@ -73,6 +90,7 @@ class RunLog:
             logger.error('training ended by %s: %s', type(error).__name__, error)
         self._progress.stop()
         self._board.close()
+        threading.excepthook = self._hook
         logger.removeHandler(self._file)
         self._file.close()
 
