@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,9 @@ from sim_perception.files import FileError, parse_yaml, read_yaml
 from sim_perception.simulator.scenario import merge_settings
 
 CONFIG_FOLDER = Path(__file__).parents[1] / 'configs'
+
+
+S = TypeVar('S', bound=BaseModel)
 
 
 class ConfigError(ValueError):
@@ -148,7 +151,7 @@ def _override(data: dict[str, Any], assignment: str) -> None:
         raise ConfigError(str(error)) from error
 
 
-def validated(section: type[Any], data: Any, where: str) -> Any:
+def validated(section: type[S], data: Any, where: str) -> S:
     """Return ``section(**data)``; every problem goes into one readable ``ConfigError``."""
     try:
         return section.model_validate(data)
@@ -200,5 +203,4 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     data = _read(path)
     for assignment in overrides:
         _override(data, assignment)
-    config: TrainConfig = validated(TrainConfig, data, str(path))
-    return config
+    return validated(TrainConfig, data, str(path))

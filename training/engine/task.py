@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from sim_perception.models.registry import name_of
+from sim_perception.models.registry import build_model, name_of
 from sim_perception.taxonomy import Taxonomy
 from training.cards.writer import write_card
 from training.engine.config import ConfigError, OptimizerConfig, TrainConfig
@@ -90,6 +92,14 @@ class NetworkTask(Task):
     preprocess: PreprocessConfig
     _earlier: dict[str, Any] | None = None
 
+    def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
+        """Give a pretrained encoder its smaller learning rate."""
+        groups = super().parameter_groups(optimizer)
+        encoder = getattr(self.model, 'encoder', None)
+        if encoder is None:
+            return groups
+        return with_slow_encoder(groups, encoder, optimizer.encoder_factor)
+
     def go_on_from(self, folder: Path, network: str) -> None:
         """Take all weights of an earlier checkpoint of this network (``model.init``).
 
@@ -114,6 +124,32 @@ class NetworkTask(Task):
             metrics=metrics,
             card=write_card(name_of(self.model), metrics),
         )
+
+
+def build_net(
+    network: str, settings: Mapping[str, Any], seed: int, *, pretrained: bool = False
+) -> Any:
+    """Build the network of a run; fresh layers start alike in every run and process.
+
+    Args:
+        network: registered name.
+        settings: the section ``model`` without what is not the network's.
+        seed: of the run.
+        pretrained: give the encoder ImageNet weights.
+
+    Raises:
+        ConfigError: for settings that the network does not take.
+    """
+    torch.manual_seed(seed)
+    try:
+        return build_model(network, settings, pretrained=pretrained)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f'bad configuration in section model: {error}') from error
+
+
+def preprocess_of(encoder: Any) -> PreprocessConfig:
+    """Return how images are prepared for an encoder."""
+    return PreprocessConfig(mean=encoder.mean, std=encoder.std)
 
 
 def take_encoder(encoder: nn.Module, folder: Path) -> None:

@@ -13,17 +13,15 @@ from pydantic import Field
 from torch import Tensor
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
-from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.depth_segmentation import (
     DepthSegmentationNet,
     DepthSegmentationOutput,
 )
-from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
+from training.engine.config import ConfigError, Section, TrainConfig, validated
 from training.engine.sampler import TrainingData
-from training.engine.task import Batch, NetworkTask, with_slow_encoder
+from training.engine.task import Batch, NetworkTask, build_net, preprocess_of
 from training.evaluation.depth_segmentation.scores import evaluate_engine
 from training.evaluation.specs import open_spec
 from training.losses import (
@@ -83,12 +81,7 @@ class DepthSegmentationTask(NetworkTask):
             raise ConfigError(
                 f'model.classes is {settings["classes"]} but the taxonomy has {len(self.taxonomy)}'
             )
-        torch.manual_seed(config.seed)  # fresh layers start alike in every run and process
-        try:
-            net = build_model(self.network, settings, pretrained=pretrained)
-            self.model = cast(DepthSegmentationNet, net)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f'bad configuration in section model: {error}') from error
+        self.model = build_net(self.network, settings, config.seed, pretrained=pretrained)
         if start is not None:
             self._start_from(Path(start))
         for part, folder in parts.items():
@@ -96,9 +89,7 @@ class DepthSegmentationTask(NetworkTask):
         if trained is not None:
             self._freeze_all_but(trained)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.preprocess = PreprocessConfig(
-            mean=self.model.encoder.mean, std=self.model.encoder.std
-        )
+        self.preprocess = preprocess_of(self.model.encoder)
         weights = torch.ones(len(self.taxonomy))
         for class_name, weight in self.loss_config.class_weights.items():
             try:
@@ -147,11 +138,6 @@ class DepthSegmentationTask(NetworkTask):
         if not data.bags:
             raise ConfigError('data.bags is empty: name the simulated bags to train on')
         return LabelledData(BagImages(data.bags, data.stride), data, self.preprocess)
-
-    def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
-        """Give the pretrained encoder its smaller learning rate."""
-        groups = super().parameter_groups(optimizer)
-        return with_slow_encoder(groups, self.model.encoder, optimizer.encoder_factor)
 
     def forward(self, batch: Batch) -> dict[str, Any]:
         """Return loss, terms and outputs.

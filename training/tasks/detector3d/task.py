@@ -7,20 +7,18 @@ Losses of CenterPoint (Yin et al., CVPR 2021), section 4.1. ``detector3d_data`` 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from sim_perception.inference.detector3d import Detector3dEngine
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.detector3d import GEOMETRY, Detector3dNet, Detector3dOutput
-from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.datasets.objects.clouds import cloud_source
-from training.engine.config import ConfigError, Section, TrainConfig, validated
-from training.engine.task import Batch, NetworkTask, take_encoder
+from training.engine.config import Section, TrainConfig, validated
+from training.engine.task import Batch, NetworkTask, build_net, preprocess_of, take_encoder
 from training.evaluation.autolabel.evaluate import open_scenes
 from training.evaluation.detector3d.scores import score_scenes
 from training.losses import centre_focal, weighted_l1
@@ -55,30 +53,18 @@ class Detector3dTask(NetworkTask):
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
         self.taxonomy = taxonomy or load_taxonomy()
-        self.data_config = cast(
-            Detector3dDataConfig, validated(Detector3dDataConfig, config.data, 'section data')
-        )
-        self.loss_config = cast(
-            Detector3dLossConfig, validated(Detector3dLossConfig, config.loss, 'section loss')
-        )
+        self.data_config = validated(Detector3dDataConfig, config.data, 'section data')
+        self.loss_config = validated(Detector3dLossConfig, config.loss, 'section loss')
         settings = dict(config.model)
         start, init = settings.pop('start', None), settings.pop('init', None)
-        torch.manual_seed(config.seed)  # fresh layers start alike in every run and process
-        try:
-            net = build_model('detector3d', settings, pretrained=start is None and init is None)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f'bad configuration in section model: {error}') from error
-        self.model = cast(Detector3dNet, net)
+        fresh = start is None and init is None
+        self.model = build_net(self.name, settings, config.seed, pretrained=fresh)
         if start is not None and self.model.encoder is not None:
             take_encoder(self.model.encoder, Path(start))
         if init is not None:
             self.go_on_from(Path(init), self.name)
         encoder = self.model.encoder
-        self.preprocess = (
-            PreprocessConfig()
-            if encoder is None
-            else PreprocessConfig(mean=encoder.mean, std=encoder.std)
-        )
+        self.preprocess = PreprocessConfig() if encoder is None else preprocess_of(encoder)
 
     def training_data(self) -> Detector3dData:
         """Open the configured bags and their labels."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,11 @@ from pydantic import Field
 from torch import Tensor
 
 from sim_perception.inference.permanence import PermanenceEngine
-from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.permanence import PermanenceNet, PermanenceOutput
-from sim_perception.models.registry import build_model
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
-from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
-from training.engine.task import Batch, NetworkTask, with_slow_encoder
+from training.engine.config import ConfigError, Section, TrainConfig, validated
+from training.engine.task import Batch, NetworkTask, build_net, preprocess_of
 from training.evaluation.permanence.scores import score_bags
 from training.losses import centre_focal, visibility_focal, weighted_l1
 from training.tasks.permatrack.data import TrackData, TrackDataConfig
@@ -74,22 +72,14 @@ class PermaTrackTask(NetworkTask):
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
         self.taxonomy = taxonomy or load_taxonomy()
-        self.data_config = cast(
-            TrackDataConfig, validated(TrackDataConfig, config.data, 'section data')
-        )
-        self.loss_config = cast(
-            TrackLossConfig, validated(TrackLossConfig, config.loss, 'section loss')
-        )
+        self.data_config = validated(TrackDataConfig, config.data, 'section data')
+        self.loss_config = validated(TrackLossConfig, config.loss, 'section loss')
         settings = dict(config.model)
         pretrained = bool(settings.pop('pretrained', True))
         init, start = settings.pop('init', None), settings.pop('start', None)
         decoder = settings.pop('start_decoder', None)
-        torch.manual_seed(config.seed)  # fresh layers start alike in every run and process
-        try:
-            net = build_model('permanence', settings, pretrained=pretrained and not start)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f'bad configuration in section model: {error}') from error
-        self.model = cast(PermanenceNet, net)
+        pretrained = pretrained and not start
+        self.model = build_net('permanence', settings, config.seed, pretrained=pretrained)
         if start is not None:
             self._start_from(Path(start), decoder)
         elif decoder is not None:
@@ -101,9 +91,7 @@ class PermaTrackTask(NetworkTask):
             channels = self.model.config.memory_channels
             self.walk = MemoryWalk(channels, self.loss_config.walks)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.preprocess = PreprocessConfig(
-            mean=self.model.encoder.mean, std=self.model.encoder.std
-        )
+        self.preprocess = preprocess_of(self.model.encoder)
 
     def _start_from(self, folder: Path, decoder: str | None) -> None:
         """Take encoder and perhaps decoder of a depth and segmentation checkpoint."""
@@ -125,11 +113,6 @@ class PermaTrackTask(NetworkTask):
         """Open the configured bags."""
         things = self.model.config.things
         return TrackData(self.data_config, self.preprocess, self.taxonomy, things)
-
-    def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
-        """Give the pretrained encoder its smaller learning rate."""
-        groups = super().parameter_groups(optimizer)
-        return with_slow_encoder(groups, self.model.encoder, optimizer.encoder_factor)
 
     def forward(self, batch: Batch) -> dict[str, Any]:
         """Return loss, terms and outputs of clips; see ``TrackData.sample`` for the batch."""

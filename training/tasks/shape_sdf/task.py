@@ -7,7 +7,7 @@ are learnt together from distances; there is no encoder. ``models.shape_sdf`` ha
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,13 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from sim_perception.models.checkpoint import save_checkpoint
-from sim_perception.models.registry import build_model
 from sim_perception.models.shape import ShapeConfig
 from sim_perception.models.shape_sdf import ShapeSdf, ShapeSdfConfig
 from sim_perception.simulator.catalogue import FAMILIES
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.objects.shapes import MIRRORS, CarSample, distance_samples, draw_cars
-from training.engine.config import ConfigError, Section, TrainConfig, validated
-from training.engine.task import Batch, Task, training_metrics
+from training.engine.config import Section, TrainConfig, validated
+from training.engine.task import Batch, Task, build_net, training_metrics
 from training.evaluation.shape.scores import parse_cars, score_shapes
 from training.pictures.shapes import draw_members
 from training.tasks.shape_pca.fit import shape_prior
@@ -100,12 +99,8 @@ class ShapeSdfTask(Task):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.data_config = cast(
-            ShapeDataConfig, validated(ShapeDataConfig, config.data, 'section data')
-        )
-        self.loss_config = cast(
-            ShapeLossConfig, validated(ShapeLossConfig, config.loss, 'section loss')
-        )
+        self.data_config = validated(ShapeDataConfig, config.data, 'section data')
+        self.loss_config = validated(ShapeLossConfig, config.loss, 'section loss')
         self._cars = draw_cars(self.data_config.cars, self.data_config.seed)
         self._sizes = np.array([car.size for car in self._cars])
         self._family = np.array([FAMILIES.index(car.family) for car in self._cars])
@@ -115,11 +110,7 @@ class ShapeSdfTask(Task):
             **MIRRORS,
             **config.model,
         }
-        torch.manual_seed(config.seed)
-        try:
-            self.model = cast(ShapeSdf, build_model('shape_sdf', settings))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f'bad configuration in section model: {error}') from error
+        self.model: ShapeSdf = build_net(self.name, settings, config.seed)
         self.codes = nn.Embedding(len(self._cars), self.model.config.components)
         nn.init.normal_(self.codes.weight, std=_FIRST_SPREAD)
 

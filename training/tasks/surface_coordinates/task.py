@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +16,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.registry import build_model
 from sim_perception.models.surface_coordinates import (
     SurfaceCoordinatesNet,
     SurfaceCoordinatesOutput,
 )
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.datasets.objects.crops import CropFolder
-from training.engine.config import ConfigError, OptimizerConfig, Section, TrainConfig, validated
-from training.engine.task import (
-    Batch,
-    NetworkTask,
-    take_encoder,
-    with_slow_encoder,
-)
+from training.engine.config import Section, TrainConfig, validated
+from training.engine.task import Batch, NetworkTask, build_net, preprocess_of, take_encoder
 from training.evaluation.surface_coordinates.scores import score_crops
 from training.tasks.surface_coordinates.data import CropData, CropDataConfig
 from training.tasks.surface_coordinates.pictures import crop_picture
@@ -64,39 +57,23 @@ class SurfaceCoordinatesTask(NetworkTask):
     def __init__(self, config: TrainConfig, taxonomy: Taxonomy | None = None) -> None:
         super().__init__()
         self.taxonomy = taxonomy or load_taxonomy()
-        self.data_config = cast(
-            CropDataConfig, validated(CropDataConfig, config.data, 'section data')
-        )
-        self.loss_config = cast(
-            SurfaceCoordinatesLossConfig,
-            validated(SurfaceCoordinatesLossConfig, config.loss, 'section loss'),
-        )
+        self.data_config = validated(CropDataConfig, config.data, 'section data')
+        self.loss_config = validated(SurfaceCoordinatesLossConfig, config.loss, 'section loss')
         settings = dict(config.model)
         pretrained = bool(settings.pop('pretrained', True))
         init, start = settings.pop('init', None), settings.pop('start', None)
-        torch.manual_seed(config.seed)  # fresh layers start alike in every run and process
-        try:
-            net = build_model(self.name, settings, pretrained=pretrained and not (start or init))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f'bad configuration in section model: {error}') from error
-        self.model = cast(SurfaceCoordinatesNet, net)
+        pretrained = pretrained and not (start or init)
+        self.model = build_net(self.name, settings, config.seed, pretrained=pretrained)
         if start is not None:
             take_encoder(self.model.encoder, Path(start))
         if init is not None:
             self.go_on_from(Path(init), self.name)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.preprocess = PreprocessConfig(
-            mean=self.model.encoder.mean, std=self.model.encoder.std
-        )
+        self.preprocess = preprocess_of(self.model.encoder)
 
     def training_data(self) -> CropData:
         """Open the configured crops."""
         return CropData(self.data_config, self.model.config, self.preprocess)
-
-    def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
-        """Give the pretrained encoder its smaller learning rate."""
-        groups = super().parameter_groups(optimizer)
-        return with_slow_encoder(groups, self.model.encoder, optimizer.encoder_factor)
 
     def forward(self, batch: Batch) -> dict[str, Any]:
         """Return loss, terms and outputs; see ``CropData.sample`` for the batch."""
