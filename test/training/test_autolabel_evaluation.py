@@ -152,6 +152,30 @@ def test_both_kinds_of_shape_space_keep_their_calibrated_confidence(
     assert load_checkpoint(folder).metrics['confidence']['labels'] == 160
 
 
+def test_a_coordinates_network_keeps_the_confidence_of_labels_from_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / 'net'
+    shutil.copytree(MODELS / 'surface_coordinates', folder)
+    before = load_checkpoint(folder).calibration
+    asked = {}
+    rows = rows_whose_overlap_shows(80)
+
+    def labeler(mode: str, shape: Path, **networks: object) -> None:
+        asked.update(mode=mode, coordinates=networks['coordinates'])
+
+    monkeypatch.setattr(autolabel_confidence, 'load_labeler', labeler)
+    monkeypatch.setattr(autolabel_confidence, 'open_scenes', lambda spec, limit: (iter(()), 0))
+    monkeypatch.setattr(autolabel_confidence, 'label_scenes', lambda *_, **__: rows)
+    calibrate_any(folder, ['sim:target:0'])
+    assert asked == {'mode': 'mono', 'coordinates': folder}
+    kept = load_checkpoint(folder).calibration
+    assert kept['mono']['bias'] == fit_confidence(rows + rows).bias
+    assert {key: kept[key] for key in kept if key != 'mono'} == {
+        key: before[key] for key in before if key != 'mono'
+    }
+
+
 def test_ways_to_fit_that_do_not_exist_are_refused() -> None:
     with pytest.raises(DatasetError, match="unknown refinement 'newton'; known: fit, sdflabel"):
         evaluate_autolabel('sim:target:0', refine='newton')

@@ -15,13 +15,7 @@ def calibrate_any(checkpoint: Path, data: Sequence[str], *, limit: int | None = 
         DatasetError: for unusable data.
         CheckpointError: for an unusable checkpoint.
     """
-    name = load_checkpoint(checkpoint).name
-    if name == 'surface_coordinates':
-        from training.evaluation.autolabel.mono_confidence import calibrate_coordinates
-
-        calibrate_coordinates(checkpoint, data, limit)
-        return
-    if name in ('shape_pca', 'shape_sdf'):
+    if load_checkpoint(checkpoint).name in ('shape_pca', 'shape_sdf', 'surface_coordinates'):
         from training.evaluation.autolabel.confidence import calibrate_labels
 
         calibrate_labels(checkpoint, data, limit)

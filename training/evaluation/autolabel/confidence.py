@@ -16,7 +16,12 @@ from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.datasets.sample import DatasetError
 from training.engine.command import command_line
 from training.evaluation.autolabel.compare import Compared, Population
-from training.evaluation.autolabel.evaluate import config_of, label_scenes, open_scenes
+from training.evaluation.autolabel.evaluate import (
+    CHECKPOINT,
+    config_of,
+    label_scenes,
+    open_scenes,
+)
 
 F64 = npt.NDArray[np.float64]
 
@@ -69,13 +74,14 @@ def fit_confidence(
 def calibrate_labels(
     checkpoint: Path, specs: Sequence[str], limit: int | None = None
 ) -> dict[str, Any]:
-    """Fit the confidence on data with truth, and store it in the shape space's checkpoint.
+    """Fit the confidence of labels on data with truth, and store it in a checkpoint.
 
     Objects outside of the evaluation's population count as well, half of the images with boxes
     that are off: where labels fail is what has to be learnt.
 
     Args:
-        checkpoint: of the shape space, linear or a network.
+        checkpoint: a shape space, for labels from LiDAR; or a coordinates network, for labels
+            from images.
         specs: see ``evaluation.autolabel.evaluate.KINDS``; not the data that labels are scored on.
         limit: at most so many frames of each.
 
@@ -86,17 +92,22 @@ def calibrate_labels(
         DatasetError: for unusable data or too few labels.
         CheckpointError: for an unusable checkpoint.
     """
+    loaded = load_checkpoint(checkpoint)
+    images = loaded.name == 'surface_coordinates'
+    networks: dict[str, Any] = {'coordinates': checkpoint} if images else {}
+    mode, shape = ('mono', CHECKPOINT) if images else ('lidar', checkpoint)
     rows: list[Compared] = []
     for spec in specs:
-        labeler = load_labeler('lidar', checkpoint, config=config_of(spec), threads=1)
+        labeler = load_labeler(mode, shape, config=config_of(spec), threads=1, **networks)
         scenes = list(open_scenes(spec, limit)[0])
         for noise in (0.0, 0.05):
             rows += label_scenes(labeler, scenes, Population(), box_noise=noise)
     values = asdict(fit_confidence(rows))
-    stored: dict[str, Any] = {
+    fitted: dict[str, Any] = {
         key: list(v) if isinstance(v, tuple) else v for key, v in values.items()
     }
-    metrics = dict(load_checkpoint(checkpoint).metrics)
+    metrics = dict(loaded.metrics)
     metrics['confidence'] = {'command': command_line(), 'data': list(specs), 'labels': len(rows)}
-    update_checkpoint(checkpoint, calibration=stored, metrics=metrics)
-    return stored
+    calibration = {**loaded.calibration, mode: fitted} if images else fitted
+    update_checkpoint(checkpoint, calibration=calibration, metrics=metrics)
+    return fitted
