@@ -6,7 +6,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 
-from sim_perception.ros import launching
+from sim_perception.ros import launching, recordings
 
 _TABLES = (launching.DEPTH_SEGMENTATION_ARGUMENTS, launching.FRAME_ARGUMENTS)
 
@@ -17,9 +17,9 @@ def start(context: LaunchContext) -> list[Action]:
     def text(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    bag, transport = text('bag'), text('image_transport')
+    bag, transport = recordings.playable(text('bag')), text('image_transport')
     if transport == 'auto':
-        transport = launching.image_transport_of(bag, text('namespace'))
+        transport = recordings.image_transport_of(bag, text('namespace'))
     values = launching.parameters_from(*_TABLES)
     fixed = {'image_transport': transport, 'use_sim_time': True, 'autostart': False}
     parameters = launching.node_parameters(context, ['depth_segmentation'], {**values, **fixed})

@@ -128,6 +128,11 @@ class BagFiles:
             raise
         return target
 
+    @property
+    def unlisted(self) -> list[Path]:
+        """Files whose index does not name their topics, see ``Storage.lists_topics``."""
+        return [storage.path for storage in self._files if not storage.lists_topics]
+
     def close(self) -> None:
         """Close the files; arrays that were read stay valid."""
         for storage in self._files:

@@ -104,7 +104,8 @@ class McapFile:
             valid = self._read_summary()
         except _DAMAGE:
             valid = False
-        if not valid or not self._has_index():
+        self.lists_topics = valid and self._knows_channels()
+        if not self.lists_topics or not self._has_index():
             self._scan(valid)
 
     # Opening ------------------------------------------------------------------------------
@@ -126,15 +127,15 @@ class McapFile:
                 self._read_chunk_index(buffer[at:end])
         return True
 
-    def _has_index(self) -> bool:
-        """Say whether a valid summary has all that reading needs; every part is optional."""
+    def _knows_channels(self) -> bool:
+        """Say whether a valid summary has all topics with their types; every part is optional."""
         known = {channel.id for channel in self.channels}
         named = all(channel.type for channel in self.channels if channel.encoding == 'cdr')
-        return (
-            named
-            and bool(self._chunks)
-            and all(indexes and indexes.keys() <= known for indexes in self._message_indexes)
-        )
+        return named and all(indexes.keys() <= known for indexes in self._message_indexes)
+
+    def _has_index(self) -> bool:
+        """Say whether a valid summary has the places of all messages."""
+        return bool(self._chunks) and all(self._message_indexes)
 
     def _read_definition(self, opcode: int, record: memoryview) -> None:
         """Take a schema or channel record."""

@@ -78,6 +78,8 @@ class SqliteFile:
         BagError: if the file is not a rosbag2 database.
     """
 
+    lists_topics = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[str] = []

@@ -60,11 +60,14 @@ class Storage(Protocol):
         path: the file, for messages.
         channels: its topics.
         problems: what could not be read when it was opened, in words.
+        lists_topics: whether its index names the topics of all messages, as other programs
+            need; this reader walks such files instead.
     """
 
     path: Path
     channels: list[Channel]
     problems: list[str]
+    lists_topics: bool
 
     def index(self, channel: int) -> Index:
         """Return where a channel's messages are."""

@@ -389,26 +389,3 @@ def bring_up(
         actions.append(on_transition(node, 'configuring', 'unconfigured', [failed]))
     configure = Transition.TRANSITION_CONFIGURE
     return [*actions, *nodes, *(change_state(node, configure) for node in nodes)]
-
-
-def image_transport_of(bag: str, namespace: str = '') -> str:
-    """Return 'raw' or 'compressed': which camera topic the metadata of a bag names.
-
-    Args:
-        bag: its folder or file.
-        namespace: of the camera's topics.
-
-    Raises:
-        FileNotFoundError: there is no such bag.
-    """
-    path = Path(bag)
-    if not path.exists():
-        raise FileNotFoundError(f'the bag {bag} does not exist')
-    metadata = path / 'metadata.yaml'
-    if not metadata.is_file():
-        return 'compressed'
-    content = yaml.safe_load(metadata.read_text()) or {}
-    topics = content.get('rosbag2_bagfile_information', {}).get('topics_with_message_count', [])
-    names = [entry['topic_metadata']['name'] for entry in topics]
-    camera = '/'.join(['', *filter(None, namespace.split('/')), 'camera/image_raw'])
-    return 'raw' if camera in names else 'compressed'

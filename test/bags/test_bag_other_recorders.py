@@ -19,6 +19,7 @@ from sim_perception.bags.errors import BagError, MessageError, MissingTopicError
 from sim_perception.bags.layout import bags_at
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize, typestore
+from sim_perception.ros.recordings import playable
 
 STEP = 100_000_000
 KIND = 'sensor_msgs/msg/Image'
@@ -230,6 +231,30 @@ def test_unknown_two_part_type_names_it(tmp_path: Path) -> None:
         pytest.raises(MessageError, match='odd/msg/Thing is unknown'),
     ):
         bag.message('/i', 0)
+
+
+def test_what_can_be_played_is_told(tmp_path: Path) -> None:
+    path = record(tmp_path / 'bag', StoragePlugin.MCAP, CompressionMode.NONE)
+    assert playable(str(path)) == str(path)
+    assert playable(str(path / 'bag.mcap')) == str(path / 'bag.mcap')
+    (path / 'metadata.yaml').unlink()
+    assert playable(str(path)) == str(path / 'bag.mcap')
+    (path / 'bag.mcap').rename(path / 'bag_0.mcap')
+    write_mcap(path / 'bag_1.mcap')
+    with pytest.raises(BagError, match=f'write it with `ros2 bag reindex {path}`'):
+        playable(str(path))
+    for options in ({'repeat_channels': False}, {'repeat_schemas': False}):
+        file = write_mcap(tmp_path / 'unlisted.mcap', **options)
+        with pytest.raises(BagError, match=f'`mcap recover {file} -o NEW.mcap`'):
+            playable(str(file))
+    for flat in (True, False):
+        file = write_mcap(tmp_path / 'listed.mcap', use_chunking=flat)
+        assert playable(str(file)) == str(file)
+    (tmp_path / 'x.bag').write_bytes(b'#ROSBAG V2.0')
+    with pytest.raises(BagError, match='ROS 1 bag'):
+        playable(str(tmp_path / 'x.bag'))
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        playable(str(tmp_path / 'nowhere'))
 
 
 def test_path_of_a_bag_may_be_a_link(tmp_path: Path) -> None:

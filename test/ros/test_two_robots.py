@@ -1,5 +1,6 @@
 """Two robots in one graph: frames follow the prefix, topics the namespace."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from vision_msgs.msg import Detection3DArray
 from sim_perception.bags import topics as t_
 from sim_perception.bags.simulated import simulation_messages, static_messages
 from sim_perception.bags.typestore import typestore
+from sim_perception.bags.writer import BagWriter
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.nodes.tracker import TrackerNode
 from sim_perception.ros.conversions import ns_to_stamp
 from sim_perception.ros.detections import to_detection_array
 from sim_perception.ros.parameter_fields import FRAME_PREFIX, prefixed
 from sim_perception.ros.parameters import NODES
+from sim_perception.ros.recordings import image_transport_of
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
@@ -172,17 +175,9 @@ def test_the_users_file_wins_over_launch_arguments(ros, tmp_path):
 
 
 def test_the_camera_of_a_bag_is_looked_for_in_the_namespace(tmp_path):
-    pytest.importorskip('launch', reason='no launch installed')
-    from sim_perception.ros.launching import image_transport_of
-
-    topics = [
-        {'topic_metadata': {'name': name}}
-        for name in ('/robot1/camera/image_raw', '/camera/image_raw/compressed')
-    ]
-    information = {'topics_with_message_count': topics}
-    (tmp_path / 'metadata.yaml').write_text(
-        yaml.safe_dump({'rosbag2_bagfile_information': information})
-    )
+    with BagWriter(tmp_path / 'bag') as bag:
+        for name in ('/robot1/camera/image_raw', '/camera/image_raw/compressed'):
+            bag.add_topic(replace(t_.IMAGE, name=name))
     for namespace in ('robot1', '/robot1', '/robot1/'):
-        assert image_transport_of(str(tmp_path), namespace) == 'raw'
-    assert image_transport_of(str(tmp_path)) == 'compressed'
+        assert image_transport_of(str(tmp_path / 'bag'), namespace) == 'raw'
+    assert image_transport_of(str(tmp_path / 'bag')) == 'compressed'
