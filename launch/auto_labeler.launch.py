@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 
-from sim_perception.ros import launching
+from sim_perception.ros import launch_arguments, launching
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -11,11 +11,11 @@ def generate_launch_description() -> LaunchDescription:
         launching.single_node(
             'auto_labeler',
             (
-                launching.AUTO_LABELER_ARGUMENTS,
-                launching.TRANSPORT,
-                launching.COMMON_ARGUMENTS,
+                launch_arguments.AUTO_LABELER_ARGUMENTS,
+                launch_arguments.TRANSPORT,
+                launch_arguments.COMMON_ARGUMENTS,
             ),
-            launching.AUTO_LABELER_TOPICS,
-            launching.auto_labeler_remappings(),
+            launch_arguments.AUTO_LABELER_TOPICS,
+            launch_arguments.auto_labeler_remappings(),
         )
     )

@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 
-from sim_perception.ros import launching
+from sim_perception.ros import launch_arguments, launching
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -11,9 +11,9 @@ def generate_launch_description() -> LaunchDescription:
         launching.single_node(
             'depth_segmentation',
             (
-                launching.DEPTH_SEGMENTATION_ARGUMENTS,
-                launching.TRANSPORT,
-                launching.COMMON_ARGUMENTS,
+                launch_arguments.DEPTH_SEGMENTATION_ARGUMENTS,
+                launch_arguments.TRANSPORT,
+                launch_arguments.COMMON_ARGUMENTS,
             ),
         )
     )

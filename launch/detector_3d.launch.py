@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 
-from sim_perception.ros import launching
+from sim_perception.ros import launch_arguments, launching
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -11,12 +11,12 @@ def generate_launch_description() -> LaunchDescription:
         launching.single_node(
             'detector_3d',
             (
-                launching.DETECTOR_3D_ARGUMENTS,
-                launching.DEVICE,
-                launching.TRANSPORT,
-                launching.COMMON_ARGUMENTS,
+                launch_arguments.DETECTOR_3D_ARGUMENTS,
+                launch_arguments.DEVICE,
+                launch_arguments.TRANSPORT,
+                launch_arguments.COMMON_ARGUMENTS,
             ),
-            {'depth': launching.TRACKER_TOPICS['depth']},
-            launching.detector_3d_remappings(),
+            {'depth': launch_arguments.TRACKER_TOPICS['depth']},
+            launch_arguments.detector_3d_remappings(),
         )
     )

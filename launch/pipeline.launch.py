@@ -7,16 +7,16 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sim_perception.ros import launching
+from sim_perception.ros import launch_arguments, launching
 
 _TABLES = (
-    launching.SIMULATOR_ARGUMENTS,
-    launching.DEPTH_SEGMENTATION_ARGUMENTS,
-    launching.TRANSPORT,
-    launching.TRACKER_ARGUMENTS,
-    launching.AUTO_LABELER_ARGUMENTS,
-    launching.DETECTOR_3D_ARGUMENTS,
-    launching.COMMON_ARGUMENTS,
+    launch_arguments.SIMULATOR_ARGUMENTS,
+    launch_arguments.DEPTH_SEGMENTATION_ARGUMENTS,
+    launch_arguments.TRANSPORT,
+    launch_arguments.TRACKER_ARGUMENTS,
+    launch_arguments.AUTO_LABELER_ARGUMENTS,
+    launch_arguments.DETECTOR_3D_ARGUMENTS,
+    launch_arguments.COMMON_ARGUMENTS,
 )
 _OPTIONAL = {'tracker': 'tracker', 'auto_labeler': 'auto_labeler', 'detector': 'detector_3d'}
 """Nodes by the argument that asks for them."""
@@ -26,11 +26,11 @@ def separate_processes(context: LaunchContext, simulated: bool, chosen: list[str
     """Start every node in its own process; the simulator begins when all others are ready."""
     managed = {'autostart': False}
     remappings = {
-        'tracker': launching.tracker_remappings(),
-        'auto_labeler': launching.auto_labeler_remappings(),
-        'detector_3d': launching.detector_3d_remappings(),
+        'tracker': launch_arguments.tracker_remappings(),
+        'auto_labeler': launch_arguments.auto_labeler_remappings(),
+        'detector_3d': launch_arguments.detector_3d_remappings(),
     }
-    values = launching.parameters_from(*_TABLES[1:])
+    values = launch_arguments.parameters_from(*_TABLES[1:])
     consumers = [
         launching.lifecycle_node(
             name,
@@ -42,7 +42,9 @@ def separate_processes(context: LaunchContext, simulated: bool, chosen: list[str
     ]
     if not simulated:
         return launching.bring_up(consumers)
-    values = launching.parameters_from(launching.SIMULATOR_ARGUMENTS, launching.FRAME_ARGUMENTS)
+    values = launch_arguments.parameters_from(
+        launch_arguments.SIMULATOR_ARGUMENTS, launch_arguments.FRAME_ARGUMENTS
+    )
     source = launching.lifecycle_node(
         'simulator',
         launching.node_parameters(
@@ -56,7 +58,7 @@ def separate_processes(context: LaunchContext, simulated: bool, chosen: list[str
 def one_process(context: LaunchContext, simulated: bool, chosen: list[str]) -> list[Action]:
     """Start all nodes in one process."""
     nodes = ['depth_segmentation', *chosen, *(['simulator'] if simulated else [])]
-    values = launching.parameters_from(*_TABLES)
+    values = launch_arguments.parameters_from(*_TABLES)
     parameters = launching.node_parameters(context, nodes, {**values, 'exit_at_end': True})
     return [
         Node(
@@ -69,9 +71,9 @@ def one_process(context: LaunchContext, simulated: bool, chosen: list[str]) -> l
             ],
             parameters=parameters,
             remappings=[
-                *launching.auto_labeler_remappings(),
-                *launching.detector_3d_remappings(),
-                *launching.tracker_remappings(),
+                *launch_arguments.auto_labeler_remappings(),
+                *launch_arguments.detector_3d_remappings(),
+                *launch_arguments.tracker_remappings(),
             ],
             output='screen',
             on_exit=launching.stop_when_it_ends('the pipeline'),
@@ -98,29 +100,31 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *launching.transport_settings(),
-            launching.argument(
+            launch_arguments.argument(
                 'source',
                 'simulator',
                 'where sensor data come from: this launch, or topics of others',
                 choices=['simulator', 'live'],
             ),
-            launching.argument(*launching.NAMESPACE),
-            launching.argument(
+            launch_arguments.argument(*launch_arguments.NAMESPACE),
+            launch_arguments.argument(
                 'tracker',
                 'false',
                 "track objects, too: a detector's, or with input:=network those in the images",
             ),
-            launching.argument(
+            launch_arguments.argument(
                 'auto_labeler', 'false', "label a detector's cars in 3D with the LiDAR, too"
             ),
-            launching.argument(
+            launch_arguments.argument(
                 'detector', 'false', 'detect cars in 3D with camera and LiDAR, too'
             ),
-            *launching.declare(launching.TRACKER_TOPICS, launching.AUTO_LABELER_TOPICS, *_TABLES),
-            launching.argument(*launching.PARAMS_FILE),
-            launching.argument('container', 'false', 'all nodes in one process'),
-            launching.argument('record', '', 'folder of a new bag to record into'),
-            launching.argument('rviz', 'false', 'show everything in rviz2'),
+            *launch_arguments.declare(
+                launch_arguments.TRACKER_TOPICS, launch_arguments.AUTO_LABELER_TOPICS, *_TABLES
+            ),
+            launch_arguments.argument(*launch_arguments.PARAMS_FILE),
+            launch_arguments.argument('container', 'false', 'all nodes in one process'),
+            launch_arguments.argument('record', '', 'folder of a new bag to record into'),
+            launch_arguments.argument('rviz', 'false', 'show everything in rviz2'),
             OpaqueFunction(function=start),
             launching.rviz(
                 IfCondition(LaunchConfiguration('rviz')), LaunchConfiguration('use_sim_time')

@@ -5,7 +5,7 @@ from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 
-from sim_perception.ros import launching
+from sim_perception.ros import launch_arguments, launching
 
 
 def start(context: LaunchContext) -> list[Action]:
@@ -25,10 +25,10 @@ def generate_launch_description() -> LaunchDescription:
         [
             *launching.transport_settings(),
             DeclareLaunchArgument('bag', description='folder of the new bag'),
-            launching.argument(
+            launch_arguments.argument(
                 'topics', '', 'topics to record, separated by spaces; all if empty'
             ),
-            launching.argument(
+            launch_arguments.argument(
                 'exclude', launching.HEAVY_TOPICS, 'regular expression of topics to leave out'
             ),
             OpaqueFunction(function=start),

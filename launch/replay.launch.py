@@ -6,9 +6,9 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 
-from sim_perception.ros import launching, recordings
+from sim_perception.ros import launch_arguments, launching, recordings
 
-_TABLES = (launching.DEPTH_SEGMENTATION_ARGUMENTS, launching.FRAME_ARGUMENTS)
+_TABLES = (launch_arguments.DEPTH_SEGMENTATION_ARGUMENTS, launch_arguments.FRAME_ARGUMENTS)
 
 
 def start(context: LaunchContext) -> list[Action]:
@@ -20,7 +20,7 @@ def start(context: LaunchContext) -> list[Action]:
     bag, transport = recordings.playable(text('bag')), text('image_transport')
     if transport == 'auto':
         transport = recordings.image_transport_of(bag, text('namespace'))
-    values = launching.parameters_from(*_TABLES)
+    values = launch_arguments.parameters_from(*_TABLES)
     fixed = {'image_transport': transport, 'use_sim_time': True, 'autostart': False}
     parameters = launching.node_parameters(context, ['depth_segmentation'], {**values, **fixed})
     node = launching.lifecycle_node(
@@ -43,22 +43,24 @@ def generate_launch_description() -> LaunchDescription:
         [
             *launching.transport_settings(),
             DeclareLaunchArgument('bag', description='folder of the bag'),
-            launching.argument('rate', '1.0', 'speed relative to the recording'),
-            launching.argument('loop', 'false', 'play again and again'),
-            launching.argument('start_offset', '0.0', 'seconds of the bag to skip'),
+            launch_arguments.argument('rate', '1.0', 'speed relative to the recording'),
+            launch_arguments.argument('loop', 'false', 'play again and again'),
+            launch_arguments.argument('start_offset', '0.0', 'seconds of the bag to skip'),
             # Fast DDS often needs up to 3 s until a new publisher and its readers know each other.
-            launching.argument('delay', '3.0', 'seconds to wait before every playing of the bag'),
-            launching.argument(
+            launch_arguments.argument(
+                'delay', '3.0', 'seconds to wait before every playing of the bag'
+            ),
+            launch_arguments.argument(
                 'image_transport',
                 'auto',
                 'which camera topic to take; auto takes what the bag has, raw first',
                 choices=['auto', 'raw', 'compressed'],
             ),
-            launching.argument(*launching.NAMESPACE),
-            *launching.declare(*_TABLES),
-            launching.argument(*launching.PARAMS_FILE),
-            launching.argument('record', '', 'folder of a new bag to record into'),
-            launching.argument('rviz', 'false', 'show everything in rviz2'),
+            launch_arguments.argument(*launch_arguments.NAMESPACE),
+            *launch_arguments.declare(*_TABLES),
+            launch_arguments.argument(*launch_arguments.PARAMS_FILE),
+            launch_arguments.argument('record', '', 'folder of a new bag to record into'),
+            launch_arguments.argument('rviz', 'false', 'show everything in rviz2'),
             OpaqueFunction(function=start),
             launching.rviz(IfCondition(LaunchConfiguration('rviz')), True),
         ]

@@ -4,14 +4,14 @@ from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import OpaqueFunction
 
-from sim_perception.ros import launching
+from sim_perception.ros import launch_arguments, launching
 
-_TABLES = (launching.SIMULATOR_ARGUMENTS, launching.FRAME_ARGUMENTS)
+_TABLES = (launch_arguments.SIMULATOR_ARGUMENTS, launch_arguments.FRAME_ARGUMENTS)
 
 
 def start(context: LaunchContext) -> list[Action]:
     """Start the node with the arguments' values."""
-    values = launching.parameters_from(*_TABLES)
+    values = launch_arguments.parameters_from(*_TABLES)
     parameters = launching.node_parameters(context, ['simulator'], {**values, 'exit_at_end': True})
     on_exit = launching.stop_when_it_ends('the simulation')
     return [launching.lifecycle_node('simulator', parameters, on_exit=on_exit)]
@@ -22,9 +22,9 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *launching.transport_settings(),
-            launching.argument(*launching.NAMESPACE),
-            *launching.declare(*_TABLES),
-            launching.argument(*launching.PARAMS_FILE),
+            launch_arguments.argument(*launch_arguments.NAMESPACE),
+            *launch_arguments.declare(*_TABLES),
+            launch_arguments.argument(*launch_arguments.PARAMS_FILE),
             OpaqueFunction(function=start),
         ]
     )

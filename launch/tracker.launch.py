@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 
-from sim_perception.ros import launching
+from sim_perception.ros import launch_arguments, launching
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -11,12 +11,12 @@ def generate_launch_description() -> LaunchDescription:
         launching.single_node(
             'tracker',
             (
-                launching.TRACKER_ARGUMENTS,
-                launching.DEVICE,
-                launching.TRANSPORT,
-                launching.COMMON_ARGUMENTS,
+                launch_arguments.TRACKER_ARGUMENTS,
+                launch_arguments.DEVICE,
+                launch_arguments.TRANSPORT,
+                launch_arguments.COMMON_ARGUMENTS,
             ),
-            launching.TRACKER_TOPICS,
-            launching.tracker_remappings(),
+            launch_arguments.TRACKER_TOPICS,
+            launch_arguments.tracker_remappings(),
         )
     )

@@ -1,4 +1,4 @@
-"""What the launch files share: transport settings, node actions, start order, exit codes.
+"""What the launch files do: transport settings, node actions, start order, exit codes.
 
 Written for the real ``launch`` and ``launch_ros``; only launch files import this module.
 """
@@ -16,7 +16,6 @@ import yaml
 from launch import LaunchContext, LaunchDescriptionEntity
 from launch.action import Action
 from launch.actions import (
-    DeclareLaunchArgument,
     EmitEvent,
     ExecuteProcess,
     OpaqueFunction,
@@ -36,6 +35,14 @@ from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
 from sim_perception.resources import share_path
+from sim_perception.ros.launch_arguments import (
+    NAMESPACE,
+    PARAMS_FILE,
+    Table,
+    argument,
+    declare,
+    parameters_from,
+)
 
 PACKAGE = 'sim_perception'
 DRAIN_SECONDS = 2.0
@@ -67,92 +74,6 @@ def transport_settings() -> list[Action]:
     for name, value in _MALLOC.items():
         settings[name] = os.environ.get(name, str(value))
     return [SetEnvironmentVariable(name, value) for name, value in settings.items()]
-
-
-def argument(name: str, default: str, description: str, **kwargs: Any) -> DeclareLaunchArgument:
-    """Return the declaration of a launch argument."""
-    return DeclareLaunchArgument(name, default_value=default, description=description, **kwargs)
-
-
-SIMULATOR_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    'scenario': (str, 'target', 'name of a shipped scenario, or path of a YAML file'),
-    'seed': (int, '-1', "seed of the scene; -1 keeps the scenario's own"),
-    'duration': (float, '0.0', "simulated seconds; 0 keeps the scenario's own"),
-    'rate': (float, '1.0', 'simulated seconds per second; 0 is as fast as possible'),
-    'loop': (bool, 'false', 'start again at the end'),
-}
-DEVICE: Mapping[str, tuple[type, str, str]] = {
-    'device': (str, 'auto', "of networks: 'auto', 'cpu', 'cuda', 'cuda:1'"),
-}
-DEPTH_SEGMENTATION_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    'checkpoint': (str, '', 'checkpoint folder; empty is the shipped one'),
-    **DEVICE,
-}
-TRACKER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    'input': (
-        str,
-        'detections_3d',
-        "of the tracker: 'detections_3d', 'detections_2d', or 'network', which takes the camera",
-    ),
-    'network': (str, '', "the tracker's checkpoint folder; empty is the shipped one"),
-    'ego_motion': (str, 'tf', "where the sensor's motion comes from: 'tf', 'estimate', 'none'"),
-    'occlusion': (str, 'none', "what hides objects: 'none', 'boxes', 'depth', 'lidar'"),
-    'sensor_frame': (str, '', 'frame of the sensor if detections come in another, such as odom'),
-}
-TRACKER_TOPICS: Mapping[str, tuple[type, str, str]] = {
-    'detections': (
-        str,
-        'detections',
-        "topic of a detector's Detection3DArray or Detection2DArray",
-    ),
-    'depth': (
-        str,
-        'depth_segmentation/depth/image',
-        "topic of depth images for occlusion 'depth'",
-    ),
-}
-AUTO_LABELER_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    'mode': (str, 'lidar', "what labels rest on: 'lidar', 'mono' (the image) or 'fused'"),
-    'time_budget': (float, '0.2', 'of the auto_labeler: seconds per frame for new objects'),
-    'mirrors': (bool, 'false', 'labels as wide as the car with its mirrors'),
-    'export_folder': (str, 'auto_labels', 'where the service ~/export writes'),
-}
-AUTO_LABELER_TOPICS: Mapping[str, tuple[type, str, str]] = {
-    'image_boxes': (str, 'detections_2d', "topic of a detector's Detection2DArray to label from"),
-}
-DETECTOR_3D_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    'points': (str, 'lidar', "what the detector_3d sees: 'lidar', or 'depth' of the camera"),
-    'detector_checkpoint': (str, '', "the detector_3d's checkpoint folder; empty is the shipped"),
-}
-TRANSPORT: Mapping[str, tuple[type, str, str]] = {
-    'image_transport': (str, 'raw', "'raw' or 'compressed': which camera topic to take"),
-}
-FRAME_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    'frame_prefix': (str, '', "goes before the names of this robot's frames: 'robot1/'"),
-}
-COMMON_ARGUMENTS: Mapping[str, tuple[type, str, str]] = {
-    **FRAME_ARGUMENTS,
-    'use_sim_time': (bool, 'false', 'take the time from /clock'),
-}
-NAMESPACE = ('namespace', '', 'of all nodes and of the topics whose names have no leading slash')
-
-
-def declare(*tables: Mapping[str, tuple[type, str, str]]) -> list[DeclareLaunchArgument]:
-    """Return the declarations of tables of name -> (type, default, description)."""
-    return [
-        argument(name, default, description)
-        for table in tables
-        for name, (_, default, description) in table.items()
-    ]
-
-
-def parameters_from(*tables: Mapping[str, tuple[type, str, str]]) -> dict[str, ParameterValue]:
-    """Return the node parameters that have the values of launch arguments."""
-    return {
-        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
-        for table in tables
-        for name, (value_type, _, _) in table.items()
-    }
 
 
 def node_parameters(
@@ -199,9 +120,6 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f'{PACKAGE}_launch_')
 
 
-PARAMS_FILE = ('params_file', '', 'YAML with node parameters; they win over the other arguments')
-
-
 def lifecycle_node(name: str, parameters: list[Any], **kwargs: Any) -> LifecycleNode:
     """Return the action that starts one of this package's nodes."""
     return LifecycleNode(
@@ -215,30 +133,10 @@ def lifecycle_node(name: str, parameters: list[Any], **kwargs: Any) -> Lifecycle
     )
 
 
-def tracker_remappings() -> list[tuple[str, LaunchConfiguration]]:
-    """Return the remappings of the tracker's inputs to the values of ``TRACKER_TOPICS``."""
-    detections = LaunchConfiguration('detections')
-    return [
-        ('detections', detections),
-        ('detections_2d', detections),
-        ('depth/image', LaunchConfiguration('depth')),
-    ]
-
-
-def auto_labeler_remappings() -> list[tuple[str, LaunchConfiguration]]:
-    """Return the remappings of the auto_labeler's inputs, for it alone in a process."""
-    return [('auto_labeler:detections_2d', LaunchConfiguration('image_boxes'))]
-
-
-def detector_3d_remappings() -> list[tuple[str, LaunchConfiguration]]:
-    """Return the remappings of the detector_3d's inputs, for it alone in a process."""
-    return [('detector_3d:depth/image', LaunchConfiguration('depth'))]
-
-
 def single_node(
     name: str,
-    parameters: Sequence[Mapping[str, tuple[type, str, str]]],
-    topics: Mapping[str, tuple[type, str, str]] | None = None,
+    parameters: Sequence[Table],
+    topics: Table | None = None,
     remappings: Sequence[tuple[str, LaunchConfiguration]] = (),
 ) -> list[Action]:
     """Return the actions of a launch file that starts one node, which ends the launch with it.

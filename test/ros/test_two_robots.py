@@ -126,13 +126,13 @@ def test_launched_parameters_name_the_prefix_and_yield_to_the_users_file(tmp_pat
     pytest.importorskip('launch', reason='no launch installed')
     from launch import LaunchContext
 
-    from sim_perception.ros import launching
+    from sim_perception.ros import launch_arguments, launching
 
     chosen = tmp_path / 'own.param.yaml'
     chosen.write_text('/**/tracker: {ros__parameters: {frame_prefix: own/}}\n')
     context = LaunchContext()
     context.launch_configurations.update(frame_prefix='robot1/', params_file=str(chosen))
-    values = launching.parameters_from(launching.FRAME_ARGUMENTS)
+    values = launch_arguments.parameters_from(launch_arguments.FRAME_ARGUMENTS)
     files = launching.node_parameters(context, ['tracker', 'detector_3d'], values)
     assert files[-1] == str(chosen)
     written = yaml.safe_load(Path(files[-2]).read_text())
