@@ -124,7 +124,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._transforms = TransformLookup(self, p.tf_timeout)
         settings = SyncSettings(slop=p.sync_slop, queue_size=10, jump=p.jump_threshold)
         streams = input_streams(p.mode, p.image_transport)
-        self._sync = Synchronizer(len(streams), self._on_set, settings, self.diagnostics.dropped)
+        self._sync = Synchronizer(len(streams), self._on_set, settings, self._on_unmatched)
         self._topics = [self.resolve_topic_name(topic) for topic, _ in streams]
         lost, sensor = self.diagnostics.lost, qos.sensor_qos
         self._inputs = [
@@ -168,6 +168,11 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         else:
             self.diagnostics.heard(self._topics[number])
         self._sync.put(number, message)
+
+    def _on_unmatched(self, number: int) -> None:
+        self.diagnostics.dropped(number)
+        if number and (why := self._sync.explain(self._topics)):
+            self.report(why)
 
     def _on_set(self, messages: Any) -> None:
         if self._paused:

@@ -83,7 +83,7 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         if p.image_transport != 'none':
             topics.append(IMAGE_TOPICS[p.image_transport])
         settings = SyncSettings(slop=p.sync_slop, queue_size=10, jump=p.jump_threshold)
-        self._sync = Synchronizer(len(topics), self._on_set, settings, self.diagnostics.dropped)
+        self._sync = Synchronizer(len(topics), self._on_set, settings, self._on_unmatched)
         self._topics = [self.resolve_topic_name(topic) for topic, _ in topics]
         lost, sensor = self.diagnostics.lost, qos.sensor_qos
         callbacks = [self._on_place, self._on_image]
@@ -129,6 +129,11 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
 
     def _on_set(self, messages: Sequence[Any]) -> None:
         self.submit(messages)
+
+    def _on_unmatched(self, number: int) -> None:
+        self.diagnostics.dropped(number)
+        if number and (why := self._sync.explain(self._topics)):
+            self.report(why)
 
     def process(self, item: Sequence[Any]) -> None:
         """Detect in one scan and image, and publish what is found."""

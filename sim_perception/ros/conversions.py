@@ -40,11 +40,13 @@ def stamp_to_ns(stamp: Time) -> int:
     """Return a stamp in nanoseconds.
 
     Raises:
-        ValueError: for negative seconds, which no clock of ROS has.
+        ValueError: for negative seconds, or a second and more of nanoseconds: no clock of ROS
+            has them, and what they would make of it is a moment that the source did not mean.
     """
-    if stamp.sec < 0:
+    if stamp.sec < 0 or stamp.nanosec >= 10**9:
         raise ValueError(
-            f'data with a stamp of {stamp.sec} seconds; set header.stamp at the source'
+            f'data with a stamp of {stamp.sec} seconds and {stamp.nanosec} nanoseconds; set '
+            'header.stamp at the source'
         )
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 

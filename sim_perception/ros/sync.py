@@ -41,6 +41,9 @@ class Synchronizer:
         settings: how topics are matched.
         on_dropped: called with the number of messages of the first topic that will not be part
             of any set.
+
+    Attributes:
+        unmatched: how many messages of the first topic in a row found no partners.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Synchronizer:
         self._settings = settings
         self._on_dropped = on_dropped
         self._waiting: set[int] = set()
+        self.unmatched = 0
         self.jumps = 0
         self.reset()
 
@@ -90,6 +94,7 @@ class Synchronizer:
 
     def _on_match(self, *messages: Any) -> None:
         self._waiting.discard(stamp_to_ns(messages[0].header.stamp))
+        self.unmatched = 0
         self._on_set(messages)
 
     def _wait(self, stamp: int) -> None:
@@ -98,6 +103,22 @@ class Synchronizer:
         self._waiting.add(stamp)
         if len(self._waiting) > self._settings.queue_size:
             self._waiting.remove(min(self._waiting))
+            self.unmatched += 1
             replaced = True
         if replaced:
             self._on_dropped(1)
+
+    def explain(self, topics: Sequence[str]) -> str:
+        """Return why nothing is given although data come; empty while sets are found.
+
+        Args:
+            topics: names of what is matched, in order.
+        """
+        if self.unmatched < self._settings.queue_size:
+            return ''
+        first, *others = topics
+        return (
+            f'the last {self.unmatched} messages on {first} match none on {" and ".join(others)}: '
+            f'their stamps differ by more than sync_slop ({self._settings.slop:g} s); are both '
+            'stamped by one clock, with the time of the measurement?'
+        )

@@ -311,6 +311,12 @@ def test_messages_that_find_no_match_are_counted_as_dropped(slop):
     assert sum(lost) == 5
     sync.reset()
     assert sum(lost) == 8
+    assert sync.explain(('boxes', 'cloud')) == ''
+    for second in range(1, 8):
+        sync.put(0, Stamped(second))
+    assert 'last 4 messages on boxes match none on cloud' in sync.explain(('boxes', 'cloud'))
+    sync.put(1, Stamped(7))
+    assert sync.explain(('boxes', 'cloud')) == ''
 
 
 def test_problems_of_ever_new_kinds_do_not_grow():

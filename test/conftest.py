@@ -1,0 +1,16 @@
+"""What all tests share: one context of ROS a session, and what is run only where it is named."""
+
+import pytest
+from ros_harness import dummy_checkpoint, ros
+
+__all__ = ['dummy_checkpoint', 'ros']
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that take minutes, unless they are asked for."""
+    if 'soak' in config.getoption('-m'):
+        return
+    long = [item for item in items if item.get_closest_marker('soak')]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
