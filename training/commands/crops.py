@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import SHAPE_SPACE, ShapeSpace
+
 
 def crops(
     out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
@@ -20,9 +22,7 @@ def crops(
         list[Path] | None,
         typer.Option(help='Folder of the verb label: its accepted labels; may be repeated.'),
     ] = None,
-    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
-        'models/shape_car'
-    ),
+    shape: ShapeSpace = SHAPE_SPACE,
     max_range: Annotated[float, typer.Option(help='Metres from the camera.', min=1)] = 60.0,
     workers: Annotated[int, typer.Option(help='Processes.', min=1)] = 1,
 ) -> None:

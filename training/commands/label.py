@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.commands.options import Camera, Lidar, Refine
+from training.commands.options import SHAPE_SPACE, Camera, Lidar, Refine, ShapeSpace
 
 
 def label(
@@ -30,9 +30,7 @@ def label(
         str | None,
         typer.Option(help="Address of a Ray cluster that shares the folders, or 'local'."),
     ] = None,
-    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
-        'models/shape_car'
-    ),
+    shape: ShapeSpace = SHAPE_SPACE,
     segmentation: Annotated[
         Path, typer.Option(help='Checkpoint that finds image boxes where no topic has them.')
     ] = Path('models/depth_segmentation'),

@@ -33,3 +33,11 @@ Camera = Annotated[
 Lidar = Annotated[
     str, typer.Option('--lidar', help='Of a recording with several LiDARs: a cloud topic.')
 ]
+SensorsOnly = Annotated[
+    bool, typer.Option('--sensors-only', help='Ignore the truth of a simulated recording.')
+]
+Unsure = Annotated[
+    bool, typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.')
+]
+ShapeSpace = Annotated[Path, typer.Option('--shape', help='Checkpoint of the shape space.')]
+SHAPE_SPACE = Path('models/shape_car')

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.commands.options import Camera, Lidar
+from training.commands.options import SHAPE_SPACE, Camera, Lidar, SensorsOnly, ShapeSpace, Unsure
 
 
 def resimulate(
@@ -18,9 +18,7 @@ def resimulate(
         Path | None,
         typer.Option(help="Folder of the verb label; default: the recording's true objects."),
     ] = None,
-    shape: Annotated[Path, typer.Option(help='Checkpoint of the shape space.')] = Path(
-        'models/shape_car'
-    ),
+    shape: ShapeSpace = SHAPE_SPACE,
     segmentation: Annotated[
         Path, typer.Option(help='Checkpoint of depth, classes and motion.')
     ] = Path('models/depth_segmentation'),
@@ -28,13 +26,8 @@ def resimulate(
         int, typer.Option(help='At most so many places whose view becomes surroundings.', min=1)
     ] = 6,
     spacing: Annotated[float, typer.Option(help='Way between them, metres.')] = 6.0,
-    sensors_only: Annotated[
-        bool, typer.Option('--sensors-only', help='Ignore the truth of a simulated recording.')
-    ] = False,
-    unsure: Annotated[
-        bool,
-        typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.'),
-    ] = False,
+    sensors_only: SensorsOnly = False,
+    unsure: Unsure = False,
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:

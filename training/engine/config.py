@@ -122,17 +122,31 @@ class TrainConfig(Section):
         return yaml.safe_dump(self.model_dump(mode='json'), sort_keys=False)
 
 
-def find_config(name: str | Path) -> Path:
-    """Return the file of a config given by path or by the name of a shipped one.
+def find_config(name: str | Path, folder: Path = CONFIG_FOLDER) -> Path:
+    """Return the file of a config given by path or by the name of one shipped in a folder.
 
     Raises:
         ConfigError: listing the shipped names if there is no such file.
     """
-    for path in (Path(name), CONFIG_FOLDER / f'{name}.yaml'):
+    for path in (Path(name), folder / f'{name}.yaml'):
         if path.is_file():
             return path
-    names = ', '.join(sorted(p.stem for p in CONFIG_FOLDER.glob('*.yaml')))
-    raise ConfigError(f'no config file {str(name)!r}, and no shipped one (shipped: {names})')
+    names = ', '.join(sorted(p.stem for p in folder.glob('*.yaml')))
+    raise ConfigError(f'no file {str(name)!r}, and none shipped in {folder.name} ({names})')
+
+
+def load_section(section: type[S], name: str | Path, folder: Path) -> S:
+    """Read a section that has a file of its own; see ``find_config``.
+
+    Raises:
+        ConfigError: for a missing file, bad YAML, an unknown key or a bad value.
+    """
+    path = find_config(name, folder)
+    try:
+        values = read_yaml(path) or {}
+    except FileError as error:
+        raise ConfigError(str(error)) from error
+    return validated(section, values, str(path))
 
 
 def _override(data: dict[str, Any], assignment: str) -> None:

@@ -11,12 +11,18 @@ import yaml
 from pydantic import AfterValidator, Field
 from rich.console import Console
 
-from sim_perception.files import FileError, read_json, read_yaml, safe_name, write_json
+from sim_perception.files import read_json, read_yaml, safe_name, write_json
 from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import merge_settings
 from training.datasets.bags.open_bags import expand
 from training.engine.command import run_verb
-from training.engine.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
+from training.engine.config import (
+    CONFIG_FOLDER,
+    ConfigError,
+    Section,
+    load_config,
+    load_section,
+)
 from training.simulation.translate import translate
 
 ABLATION_FOLDER = CONFIG_FOLDER / 'ablations'
@@ -79,15 +85,7 @@ def load_ablation(name: str) -> Ablation:
     Raises:
         ConfigError: if there is none, or it is malformed.
     """
-    path = Path(name) if name.endswith('.yaml') else ABLATION_FOLDER / f'{name}.yaml'
-    if not path.is_file():
-        known = ', '.join(sorted(p.stem for p in ABLATION_FOLDER.glob('*.yaml')))
-        raise ConfigError(f'no ablation {name!r}; shipped: {known}')
-    try:
-        values = read_yaml(path)
-    except FileError as error:
-        raise ConfigError(str(error)) from error
-    return validated(Ablation, values or {}, str(path))
+    return load_section(Ablation, name, ABLATION_FOLDER)
 
 
 def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = None) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from sim_perception.files import FileError, read_yaml
 from training.engine.command import run_verb
-from training.engine.config import CONFIG_FOLDER, ConfigError, Section, load_config, validated
+from training.engine.config import (
+    CONFIG_FOLDER,
+    ConfigError,
+    Section,
+    load_config,
+    load_section,
+)
 from training.engine.state import list_states
 
 logger = logging.getLogger('training')
@@ -49,17 +54,10 @@ def load_recipe(name: str) -> Recipe:
     Raises:
         ConfigError: if there is none, or it is malformed.
     """
-    path = Path(name) if name.endswith('.yaml') else RECIPE_FOLDER / f'{name}.yaml'
-    if not path.is_file():
-        known = ', '.join(sorted(p.stem for p in RECIPE_FOLDER.glob('*.yaml')))
-        raise ConfigError(f'no recipe {name!r}; shipped: {known}')
-    try:
-        recipe: Recipe = validated(Recipe, read_yaml(path) or {}, str(path))
-    except FileError as error:
-        raise ConfigError(str(error)) from error
+    recipe = load_section(Recipe, name, RECIPE_FOLDER)
     names = [stage.name for stage in recipe.stages]
     if len(set(names)) < len(names):
-        raise ConfigError(f'{path}: two stages have one name, and would share a folder')
+        raise ConfigError(f'{name}: two stages have one name, and would share a folder')
     return recipe
 
 

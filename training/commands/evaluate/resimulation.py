@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Camera, Checkpoint, Json, Lidar, Limit
+from training.commands.options import Camera, Checkpoint, Json, Lidar, Limit, SensorsOnly, Unsure
 
 
 def resimulation(
@@ -19,13 +19,8 @@ def resimulation(
     checkpoint: Checkpoint = Path('models/depth_segmentation'),
     json_file: Json = None,
     limit: Limit = None,
-    sensors_only: Annotated[
-        bool, typer.Option('--sensors-only', help='Ignore the truth of a simulated recording.')
-    ] = False,
-    unsure: Annotated[
-        bool,
-        typer.Option('--unsure', help='Use rejected labels, too, that points alone confirm.'),
-    ] = False,
+    sensors_only: SensorsOnly = False,
+    unsure: Unsure = False,
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
