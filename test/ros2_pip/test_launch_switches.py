@@ -4,9 +4,11 @@ The launch files are carried out but for the starting of processes; the command 
 process would get makes the node here, which must then have the value of the switch.
 """
 
+import atexit
 import dataclasses
 import importlib
 import runpy
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from launch.utilities import perform_substitutions
 from launch_ros.actions import Node as NodeAction
 from rclpy.context import Context
 
+from sim_perception.bags.topics import IMAGE_COMPRESSED
+from sim_perception.bags.writer import BagWriter
 from sim_perception.nodes import pipeline
 from sim_perception.ros import launching, parameters
 from sim_perception.ros.parameter_fields import FRAME_PREFIX, parameter, read_parameters
@@ -51,10 +55,20 @@ def arguments_of(name):
     return {argument.name for argument in description(name).get_launch_arguments()}
 
 
+@cache
+def recording():
+    """Return a bag with one compressed camera topic and no messages."""
+    folder = tempfile.TemporaryDirectory(prefix='launch_switches_')
+    atexit.register(folder.cleanup)
+    with BagWriter(Path(folder.name) / 'bag') as bag:
+        bag.add_topic(IMAGE_COMPRESSED)
+    return Path(folder.name) / 'bag'
+
+
 def commands(name, **arguments):
     """Return the command lines that a launch file starts with these arguments."""
     if 'bag' in arguments_of(name):
-        arguments.setdefault('bag', str(ROOT))
+        arguments.setdefault('bag', str(recording()))
     context, found = LaunchContext(), []
     context.launch_configurations.update(arguments)
 
