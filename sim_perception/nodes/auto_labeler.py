@@ -67,6 +67,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
     """
 
     work_name = 'labelling'
+    preparation = 'compiling the fit (half a minute the first time, then a few seconds)'
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, AutoLabelerParameters, **options)
@@ -81,11 +82,11 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._lock = threading.Lock()
         self._offered: list[Any] = []
 
-    def setup(self) -> None:
-        """Load the shape space, compile the fit and make publishers and services."""
-        p = self.parameters
+    def prepare(self, parameters: AutoLabelerParameters) -> ShapeLabeler:
+        """Load the shape space and networks, and compile the fit."""
+        p = parameters
         config, image = LabelConfig(mirrors=p.mirrors), p.mode != 'lidar'
-        self._labeler = load_labeler(
+        labeler = load_labeler(
             p.mode,
             _folder(p.shape_checkpoint, 'shape_car'),
             coordinates=_folder(p.coordinates_checkpoint, 'surface_coordinates') if image else '',
@@ -93,7 +94,13 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             config=config,
             refine=p.refine,
         )
-        self._labeler.warm_up()
+        labeler.warm_up()
+        return labeler
+
+    def setup(self) -> None:
+        """Make publishers and services."""
+        p = self.parameters
+        self._labeler = self.prepared
         self._taxonomy = load_taxonomy()
         self._class_ids = parse_class_map(p.class_map, self._taxonomy)
         self._kept = deque(maxlen=p.keep_frames)

@@ -46,6 +46,8 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
     points and the odometry are made only while someone subscribes to them.
     """
 
+    preparation = 'loading the network'
+
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, DepthSegmentationParameters, **options)
         self._engine: DepthSegmentationEngine | None = None
@@ -55,28 +57,33 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self._rays: tuple[Camera, np.ndarray] | None = None
         self._odometry: OdometryOutput | None = None
 
-    def setup(self) -> None:
-        """Load the checkpoint, run it once and create the publishers."""
-        parameters = self.parameters
+    def prepare(self, parameters: DepthSegmentationParameters) -> DepthSegmentationEngine:
+        """Load the checkpoint and run it once."""
         folder = (
             Path(parameters.checkpoint)
             if parameters.checkpoint
             else share_path('models', 'depth_segmentation')
         )
-        self._engine = DepthSegmentationEngine.load(
+        engine = DepthSegmentationEngine.load(
             folder,
             device=parameters.device,
             precision=parameters.precision,
             backend=parameters.backend,
             threads=parameters.threads or None,
         )
-        self._engine.warm_up(_WARM_UP_CAMERA)
-        self._palette = self._engine.taxonomy.palette()
-        if parameters.odometry and not self._engine.predicts_motion:
+        engine.warm_up(_WARM_UP_CAMERA)
+        if parameters.odometry and not engine.predicts_motion:
             raise ValueError(
                 'parameter odometry is on, but this checkpoint has no ego-motion head or the '
                 "backend is not 'torch'; choose another checkpoint or backend, or switch it off"
             )
+        return engine
+
+    def setup(self) -> None:
+        """Create the publishers."""
+        self._engine = self.prepared
+        assert self._engine is not None
+        self._palette = self._engine.taxonomy.palette()
         for name, message_type in self._output_types().items():
             latched = name == 'segmentation/label_info'
             profile = qos.latched_qos() if latched else qos.output_qos()

@@ -45,6 +45,8 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
     Markers are made only while someone subscribes to them.
     """
 
+    preparation = 'loading the network'
+
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, Detector3dParameters, **options)
         self._engine: Detector3dEngine | None = None
@@ -54,15 +56,20 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         self._calibration: Calibration | None = None
         self._transforms: TransformLookup | None = None
 
-    def setup(self) -> None:
-        """Load the checkpoint, run it once and create the publishers."""
-        p = self.parameters
+    def prepare(self, parameters: Detector3dParameters) -> Detector3dEngine:
+        """Load the checkpoint and run it once."""
+        p = parameters
         shipped = PLACE_TOPICS[p.points][2]
         folder = (
             Path(p.detector_checkpoint) if p.detector_checkpoint else share_path('models', shipped)
         )
-        self._engine = Detector3dEngine.load(folder, device=p.device, threads=p.threads or None)
-        self._engine.warm_up(warm_up_frame())
+        engine = Detector3dEngine.load(folder, device=p.device, threads=p.threads or None)
+        engine.warm_up(warm_up_frame())
+        return engine
+
+    def setup(self) -> None:
+        """Create the publishers."""
+        self._engine = self.prepared
         self._output = qos.advertise(self, Detection3DArray, '~/detections', qos.stream_qos())
         self._markers = qos.advertise(self, MarkerArray, '~/markers', qos.stream_qos())
 

@@ -52,6 +52,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
     """Publishes a simulation in real time, faster, slower, or as fast as it can."""
 
     work_name = 'rendering'
+    preparation = 'compiling the renderer (half a minute the first time, then a few seconds)'
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, SimulatorParameters, **options)
@@ -61,9 +62,9 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         self._threads: list[threading.Thread] = []
         self._usual = 0.0  # seconds that rendering a frame takes
 
-    def setup(self) -> None:
-        """Build the scene, render once so that everything is compiled, and advertise."""
-        p = self.parameters
+    def prepare(self, parameters: SimulatorParameters) -> Simulation:
+        """Build the scene and render once, so that everything is compiled."""
+        p = parameters
         overrides: dict[str, Any] = {
             'duration_s': p.duration,
             'camera.width': p.width,
@@ -74,8 +75,13 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
             seed=None if p.seed < 0 else p.seed,
             **{key: value for key, value in overrides.items() if value},
         )
-        self._simulation = Simulation(scenario, threads=p.threads or None)
-        self._simulation.camera_frame(0.0, layers=frozenset({'rgb'}))
+        simulation = Simulation(scenario, threads=p.threads or None)
+        simulation.warm_up()
+        return simulation
+
+    def setup(self) -> None:
+        """Advertise."""
+        self._simulation = self.prepared
         self._taxonomy = load_taxonomy()
         for topic in t_.TOPICS.values():
             package, _, name = topic.type.split('/')

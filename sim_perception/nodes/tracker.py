@@ -41,6 +41,7 @@ class TrackerNode(WorkerNode[TrackerParameters]):
     """
 
     work_name = 'tracking'
+    preparation = 'compiling the tracker (half a minute the first time, then a few seconds)'
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, TrackerParameters, **options)
@@ -53,12 +54,18 @@ class TrackerNode(WorkerNode[TrackerParameters]):
         self._next_id = 1  # kept when the node is configured anew
         self._unused = 0
 
+    def prepare(self, parameters: TrackerParameters) -> TrackInput:
+        """Load the network, if there is one, and compile the tracker."""
+        source = open_input(parameters)
+        warm_up(source.config(), image=source.image)
+        return source
+
     def setup(self) -> None:
-        """Make the tracker, load its network if it has one, and make the publishers."""
-        self._input = open_input(self.parameters)
+        """Make the tracker and the publishers."""
+        self._input = self.prepared
+        assert self._input is not None
         self._image = self._input.image
         config = self._input.config()
-        warm_up(config, image=self._image)
         self._tracker = Tracker(config, first_id=self._next_id)
         self.inbox_size = self._input.queue
         self._outputs = TrackOutputs(self, self._input.taxonomy, image=self._image)

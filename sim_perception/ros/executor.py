@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
@@ -19,8 +20,48 @@ from rclpy.node import Node
 from sim_perception.ros.diagnostics import describe_error
 
 T = TypeVar('T')
+_LOOK = 0.2
+"""Seconds between looks at what runs aside, should its end wake nobody."""
 _PAUSE = 0.01
 """Seconds before the next attempt where waiting itself failed, so that it cannot spin hot."""
+
+
+class Ended(BaseException):
+    """Spinning has ended within a callback; nothing on the way out may take it for a failure."""
+
+
+class OneThreadGroup(CallbackGroup):
+    """Lets one thread at a time run callbacks, which may spin and so run others meanwhile.
+
+    rclpy's own group would let nothing else of the node run until the first has returned.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self._depth = 0
+
+    def can_execute(self, entity: Any) -> bool:
+        """Return whether the caller may run a callback now."""
+        with self._lock:
+            return self._owner in (None, threading.get_ident())
+
+    def beginning_execution(self, entity: Any) -> bool:
+        """Take the group for the caller's thread; False if another has it."""
+        with self._lock:
+            if self._owner not in (None, threading.get_ident()):
+                return False
+            self._owner = threading.get_ident()
+            self._depth += 1
+            return True
+
+    def ending_execution(self, entity: Any) -> None:
+        """Give the group back."""
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._owner = None
 
 
 class NodeExecutor(SingleThreadedExecutor):
@@ -35,6 +76,7 @@ class NodeExecutor(SingleThreadedExecutor):
         self._spinner: int | None = None
         self._current: tuple[Any, Any, Any] | None = None
         self._pause = threading.Event()
+        self._aside: list[threading.Thread] = []
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Wait for one callback and run it.
@@ -48,6 +90,10 @@ class NodeExecutor(SingleThreadedExecutor):
             super().spin_once(timeout_sec)
         except ExternalShutdownException:
             raise
+        except Ended as error:
+            if outer[0] is not None:
+                raise
+            raise ExternalShutdownException from error
         # The border of the process: whatever a message, timer or service raised ends here.
         except Exception as error:
             if not self._context.ok():
@@ -88,6 +134,39 @@ class NodeExecutor(SingleThreadedExecutor):
 
         self.create_task(task)
         return outcome.result(timeout)
+
+    def aside(self, function: Callable[[], T]) -> T:
+        """Run a function on a thread of its own and spin until it ends; for use in a callback.
+
+        Returns what it returns and raises what it raises. Elsewhere it just runs the function.
+        """
+        if not self.is_here:
+            return function()
+        outcome: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                outcome.set_result(function())
+            # handed to the thread that waits for it
+            except Exception as error:
+                outcome.set_exception(error)
+            finally:
+                self.wake()
+
+        thread = threading.Thread(target=work, name='aside', daemon=True)
+        self._aside = [*filter(threading.Thread.is_alive, self._aside), thread]
+        thread.start()
+        try:
+            while not outcome.done():
+                self.spin_once(_LOOK)
+        except ExternalShutdownException as error:
+            raise Ended from error
+        return outcome.result()
+
+    @property
+    def is_busy_aside(self) -> bool:
+        """Whether something still runs that was to run aside."""
+        return any(thread.is_alive() for thread in self._aside)
 
     def _survive(self, error: Exception) -> None:
         """Report what a callback raised, and make its entity ready for the next time."""

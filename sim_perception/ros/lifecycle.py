@@ -8,6 +8,7 @@ wrong becomes one throttled log line and a diagnostic with cause and remedy, and
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import os
 import signal
@@ -28,7 +29,7 @@ from rclpy.utilities import remove_ros_args
 
 from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.diagnostics import Diagnostics, describe_error
-from sim_perception.ros.executor import NodeExecutor
+from sim_perception.ros.executor import NodeExecutor, OneThreadGroup
 from sim_perception.ros.parameter_fields import ParameterError, declare_parameters, read_parameters
 from sim_perception.ros.parameter_text import parameter_help
 from sim_perception.ros.services import answering
@@ -43,23 +44,29 @@ _LEAVE_AFTER = 1.0
 class ManagedNode(LifecycleNode, Generic[P]):
     """A lifecycle node with parameters, diagnostics and ``autostart``.
 
-    Subclasses implement ``setup`` (configure: load, create publishers, warm up), ``start``
-    (activate: subscribe, run), ``stop`` (deactivate) and ``teardown`` (clean up). ``setup``
-    and ``start`` may raise: the transition fails with the error as its diagnostic.
+    Subclasses implement ``prepare`` and ``setup`` (configure: load and warm up, then create
+    publishers), ``start`` (activate: subscribe, run), ``stop`` (deactivate) and ``teardown``
+    (clean up). The first three may raise: the transition fails with the error as its diagnostic.
+    While a node prepares, it answers services and reports itself.
 
     Attributes:
         parameters: the values read when the node was last configured; live ones follow
             changes, so read them from here whenever they are needed.
         diagnostics: counts and problems.
+        prepared: what ``prepare`` has returned.
         work_name: what making an output is called in the diagnostics.
+        preparation: what ``prepare`` does, and how long it takes if that is long.
         patience: seconds after which a thread that does not return is a problem.
     """
 
     parameters: P
+    prepared: Any = None
     work_name = 'inference'
+    preparation = 'loading'
     patience = 10.0
     _running = False  # on the class: rclpy may destroy a node whose __init__ raised
     _configured = False
+    _preparing = False
 
     def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
         super().__init__(name, **options)
@@ -69,12 +76,26 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self.add_post_set_parameters_callback(self._follow_parameters)
         self.diagnostics = Diagnostics(self, self.work_name)
         self._left: list[threading.Thread] = []
+        service = self._service_change_state
+        self._change_state_of_rclpy = service.callback
+        service.callback = answering(self._change_state, self.report)
         self._autostart = self.create_timer(
             0.0, self._start_by_itself, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
+    @functools.cached_property
+    def default_callback_group(self) -> OneThreadGroup:
+        """The group of all callbacks: others run while one of them, configuring, waits."""
+        return OneThreadGroup()
+
+    def prepare(self, parameters: P) -> Any:
+        """Return what takes long to load, compile and warm up; called on a thread of its own.
+
+        It must leave ROS alone.
+        """
+
     def setup(self) -> None:
-        """Load and warm up; called when the node is configured."""
+        """Create what a configured node has; called after ``prepare``."""
 
     def start(self) -> None:
         """Begin to take and give data; called when the node is activated."""
@@ -101,6 +122,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
         answer = answering(callback, self.report)
         return super().create_service(service_type, name, answer, **options)
 
+    def _change_state(self, request: Any, response: Any) -> Any:
+        """Answer a request for a transition; while the node prepares, there is none to make."""
+        if self._preparing:
+            raise ValueError(f'the node is still {self.diagnostics.state}')
+        return self._change_state_of_rclpy(request, response)
+
     def _start_by_itself(self) -> None:
         self._autostart.cancel()
         if not getattr(self.parameters, 'autostart', True):
@@ -123,14 +150,29 @@ class ManagedNode(LifecycleNode, Generic[P]):
         def configure() -> None:
             self._configured = True
             self.parameters = read_parameters(self, self._parameters_class)
+            self.prepared = self._prepare()
             self.setup()
 
         result = self._attempt('configure', configure)
         if result != TransitionCallbackReturn.SUCCESS:
             self._release()
+            self.diagnostics.state = 'unconfigured'
             return result
         self.diagnostics.state = 'inactive'
         return super().on_configure(state)
+
+    def _prepare(self) -> Any:
+        self.diagnostics.state = f'configuring: {self.preparation}'
+        self.get_logger().info(f'{self.preparation} ...')
+        begin, work = time.monotonic(), functools.partial(self.prepare, self.parameters)
+        executor = self.executor
+        self._preparing = True
+        try:
+            prepared = executor.aside(work) if isinstance(executor, NodeExecutor) else work()
+        finally:
+            self._preparing = False
+        self.get_logger().info(f'prepared in {time.monotonic() - begin:.1f} s')
+        return prepared
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable the publishers and start."""
@@ -185,6 +227,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def _release(self) -> None:
         self.teardown()
+        self.prepared = None
         self._configured = False
 
     def _halt(self) -> None:
@@ -370,7 +413,7 @@ def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> i
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
-    if any(getattr(node, 'is_stuck', False) for node in nodes):
+    if executor.is_busy_aside or any(getattr(node, 'is_stuck', False) for node in nodes):
         print('ended without waiting for work in progress', file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -94,6 +94,12 @@ class Simulation:
         seed = np.random.SeedSequence([self.scenario.seed, round(t * 1e6) & 0xFFFFFFFF])
         return self._lidar.scan(self.state(t), self.base_T_lidar, int(seed.generate_state(1)[0]))
 
+    def warm_up(self) -> None:
+        """Compile everything that frames and scans need; takes long where it never ran before."""
+        self.camera_frame(0.0)
+        if self.lidar_spec is not None:
+            self.lidar_scan(0.0)
+
     def object_truth(self, state: WorldState, sample: CameraSample) -> ObjectTruth:
         """Return the truth of every object within the scenario's range, hidden or not."""
         return object_truth(
