@@ -5,9 +5,51 @@ No `fastmath`: contraction and reordering would make the bytes depend on the pro
 
 from __future__ import annotations
 
-from numba import njit
+import contextlib
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
 
-#: Decorator of a loop that Python code calls.
-kernel = njit(cache=True, nogil=True, error_model='numpy')
-#: Decorator of a piece that is copied into the loops that use it.
-inlined = njit(cache=True, nogil=True, error_model='numpy', inline='always')
+from numba import njit, types
+from numba.core.caching import FunctionCache
+
+
+class _Cache(FunctionCache):
+    """A cache on disk whose failures cost time only: a full, read-only or damaged folder."""
+
+    @contextlib.contextmanager
+    def _guard_against_spurious_io_errors(self) -> Iterator[None]:
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            yield
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Decorate a loop, or a piece of one, to be compiled for the types it is called with."""
+    dispatcher = njit(nogil=True, error_model='numpy')(function)
+    # numba refuses to cache where it finds no folder that it may write to
+    with contextlib.suppress(RuntimeError):
+        dispatcher._cache = _Cache(dispatcher.py_func)
+    return dispatcher
+
+
+def strided(function: Callable[..., Any]) -> Any:
+    """Decorate a loop over columns of records: one compiled form, whatever their strides.
+
+    numba compiles anew for every memory layout, and a column of a record array counts as
+    contiguous where it has one row: a tracker would stop to compile when it first holds one
+    track. Arrays must be writable, and later calls have the types of the first.
+    """
+    dispatcher = kernel(function)
+    type_of = dispatcher.typeof_pyval
+
+    def compile_first(*arguments: Any) -> Any:
+        entry = dispatcher.compile(tuple(_any_strides(type_of(one)) for one in arguments))
+        dispatcher.disable_compile()
+        return entry
+
+    dispatcher._compile_for_args = compile_first
+    return dispatcher
+
+
+def _any_strides(kind: Any) -> Any:
+    return kind.copy(layout='A', readonly=False) if isinstance(kind, types.Array) else kind

@@ -235,6 +235,7 @@ class DepthSegmentationEngine:
         """Run once at a camera's size, so that the first real frame is not the slow one."""
         image = np.zeros((camera.height, camera.width, 3), np.uint8)
         self.infer(Frame(0, image, camera))
+        self.infer(Frame(0, image, camera), confidence=True)
 
     def _result(
         self,

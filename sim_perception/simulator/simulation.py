@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.compile_ahead import compile_ahead
 from sim_perception.simulator.common.scene import Objects, Scene, WorldState
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.sensors.camera import LAYERS, CameraSample, Renderer
@@ -44,6 +45,7 @@ class Simulation:
     """
 
     def __init__(self, scenario: Scenario, threads: int | None = None) -> None:
+        compile_ahead(__package__)
         self.scenario = scenario
         self._threads = threads
         self._world: World | ReplayWorld = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import strided
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.tables import DETECTION_DTYPE, Rows, logit
 from sim_perception.types import Detection
@@ -173,7 +173,7 @@ def place(rows: Rows, tracking_T_sensor: Array) -> None:
         )  # fmt: skip
 
 
-@kernel
+@strided
 def _place(boxes: Array, noise: Array, pose: Array, out: Array, out_noise: Array) -> None:
     heading = math.atan2(pose[1, 0], pose[0, 0])
     c, s = math.cos(heading), math.sin(heading)
@@ -190,7 +190,7 @@ def _place(boxes: Array, noise: Array, pose: Array, out: Array, out_noise: Array
         out_noise[j, 2] = s * s * xx + 2 * c * s * xy + c * c * yy
 
 
-@kernel
+@strided
 def _noise(
     boxes: Array,
     scale: Array,

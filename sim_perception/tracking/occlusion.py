@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import strided
 from sim_perception.tracking.tables import OCCLUDED, OUTSIDE, UNKNOWN
 from sim_perception.types import Camera
 
@@ -59,7 +59,7 @@ def image_boxes(camera: Camera, camera_T_sensor: Array, boxes: Array) -> Array:
     return _image_boxes(np.ascontiguousarray(boxes, float), camera_T_sensor, intrinsics)
 
 
-@kernel
+@strided
 def _image_boxes(boxes: Array, camera_T_sensor: Array, intrinsics: Array) -> Array:
     out = np.full((len(boxes), 4), np.nan)
     m = camera_T_sensor
@@ -110,7 +110,7 @@ class BoxView:
         return _judge(boxes, image, np.asarray(lost, np.int64), size, self.hidden, self.margin)
 
 
-@kernel
+@strided
 def _judge(
     boxes: Array, image: Array, lost: npt.NDArray[np.int64], size: Array, hidden: float,
     margin: float,

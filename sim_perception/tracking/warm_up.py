@@ -33,4 +33,9 @@ def warm_up(config: TrackerConfig, *, image: bool = False) -> None:
         boxes[1:, 0] += 30.0 * (n >= 16)
         count = len(boxes)
         arrays = DetectionArrays(np.full(count, class_id), np.ones(count), boxes)
-        tracker.step((n + 1) * _PERIOD, arrays, view=None if image else view)
+        tracker.step(
+            (n + 1) * _PERIOD,
+            arrays,
+            tracking_T_sensor=None if image or config.ego_motion else np.eye(4),
+            view=None if image else view,
+        )

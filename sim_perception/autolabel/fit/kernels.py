@@ -23,7 +23,7 @@ from sim_perception.autolabel.fit.posed_shape import (
     posed_residual,
     silhouette,
 )
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 
 _FREE = (0.25, 0.6)
 """How far before a point on the object there is certainly nothing, metres."""
@@ -84,7 +84,7 @@ class Weights(NamedTuple):
     past: float
 
 
-@inlined
+@kernel
 def _add(hessian, slope, row, residual, weight):
     """Add one weighted residual to the normal equations (lower triangle)."""
     for i in range(len(row)):

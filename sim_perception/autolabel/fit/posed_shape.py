@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 
 F64 = npt.NDArray[np.float64]
 
@@ -63,7 +63,7 @@ class View(NamedTuple):
     camera_T_level: F64
 
 
-@inlined
+@kernel
 def _locate(position, nodes):
     """Return the cell, the place in it and how far outside, of a position in units of nodes."""
     last = nodes - 1
@@ -209,7 +209,7 @@ def _project(state, view, c, s, place):
     return camera[0] * u / depth + camera[2], camera[1] * v / depth + camera[3], depth
 
 
-@inlined
+@kernel
 def _widen(u, v, place, pixel, touch):
     """Take a projected place into the outline."""
     if u < pixel[0]:

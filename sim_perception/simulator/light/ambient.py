@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import inlined
+from sim_perception.kernels import kernel
 from sim_perception.simulator.common.scene import F32, F64
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.surfaces.tracing import Tracer
@@ -126,7 +126,7 @@ def bake_ambient(
     return AmbientGrid(grid, frame)
 
 
-@inlined
+@kernel
 def _clamped(position, count):  # type: ignore[no-untyped-def]
     """Return lower index and fraction of a coordinate on a line of ``count`` points."""
     position = min(max(position, 0.0), count - 1.001)
@@ -134,7 +134,7 @@ def _clamped(position, count):  # type: ignore[no-untyped-def]
     return index, position - index
 
 
-@inlined
+@kernel
 def openness(values, frame, x, y, z, nx, ny, nz):  # type: ignore[no-untyped-def]
     """Return the open share for a surface at (x, y, z) with normal (nx, ny, nz)."""
     i, fx = _clamped((x - frame[0]) * frame[3], values.shape[2])

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 from sim_perception.simulator.common.scene import F32
 
 
@@ -53,7 +53,7 @@ def build_pyramids(textures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return pyramids
 
 
-@inlined
+@kernel
 def _bilinear(pyramids, texture, offset, size, u, v, linear):
     x = (u - math.floor(u)) * size - 0.5
     y = (v - math.floor(v)) * size - 0.5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64, I32
 from sim_perception.simulator.light.sky import (
@@ -46,14 +46,14 @@ class Reflections:
     color: F32
 
 
-@inlined
+@kernel
 def puddle(clouds, x, y):
     """Return 0 to 1 how deep water stands on a wet surface at a place in the world."""
     depth = tiled_noise(clouds, x * 0.02, y * 0.02) * 3.0 - 1.0
     return min(max(depth, 0.0), 1.0)
 
 
-@inlined
+@kernel
 def mirror_strength(material, wet, up, facing):
     """Return the share of light that a surface mirrors (Schlick's approximation)."""
     mirror = material[REFLECTIVITY] + 0.6 * wet * max(up, 0.0)

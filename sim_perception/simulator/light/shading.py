@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64
 from sim_perception.simulator.light.ambient import AmbientGrid, openness
@@ -93,7 +93,7 @@ def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, top, li
     return r * darken, g * darken, b * darken
 
 
-@inlined
+@kernel
 def _highlight(material, wet, shine, lit):
     """Return the sun's highlight for the cosine between sun and mirrored view."""
     value = 0.0
@@ -104,7 +104,7 @@ def _highlight(material, wet, shine, lit):
     return value
 
 
-@inlined
+@kernel
 def _turn(rotation, x, y, z):
     """Return a vector in the world."""
     return (
@@ -114,7 +114,7 @@ def _turn(rotation, x, y, z):
     )
 
 
-@inlined
+@kernel
 def _sunshine(through, cosine):
     """Return the share of sunlight that a surface scatters, some of it through leaves."""
     direct = max(cosine, 0.0) * (1.0 - 0.5 * through)

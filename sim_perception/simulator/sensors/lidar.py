@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.transforms import make_transform
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 from sim_perception.simulator.common.noise import NORMAL, normal, salt, uniform
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F64, Scene, WorldState
@@ -170,7 +170,7 @@ def moved_instances(scene: Scene, state: WorldState, duration: float) -> F64:
     return poses
 
 
-@inlined
+@kernel
 def _slot(column, ring, columns, rings):
     """Return a ray's place in tracing order: packets are tiles of 4 columns and 2 rings."""
     left = column // 4 * 4

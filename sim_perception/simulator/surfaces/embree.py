@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 from sim_perception.simulator.common.scene import F32, I32
 
 _FLOAT3, _UINT3, _MATRIX = 0x9003, 0x5003, 0x9234
@@ -83,7 +83,7 @@ def _aligned(words):
     return raw[skip : skip + words]
 
 
-@inlined
+@kernel
 def _fill(ray, word, lane, origin, direction, time, far):
     """Write one lane of a packet."""
     for axis in range(3):

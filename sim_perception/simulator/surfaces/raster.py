@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numba.core import types
 from numba.extending import intrinsic
 
-from sim_perception.kernels import inlined, kernel
+from sim_perception.kernels import kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64, I32
 from sim_perception.simulator.surfaces.frustum import NEAR, Grid, visible_instances
@@ -98,7 +98,7 @@ def clip_face(vertices, face, pose, intrinsics, near, polygon):
     return count
 
 
-@inlined
+@kernel
 def _narrow(a, inverse_a, e, low, high):
     """Shrink [low, high] to where ``a x + e >= 0``; low > high when nowhere."""
     if a > 0.0:

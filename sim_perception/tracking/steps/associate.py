@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from sim_perception.geometry.rectangle_overlap import overlap, remainder
-from sim_perception.kernels import kernel
+from sim_perception.kernels import kernel, strided
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.tables import Rows, track_boxes
 
@@ -126,7 +126,7 @@ def mahalanobis(x: float, y: float, xx: float, xy: float, yy: float) -> tuple[fl
     return (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant, determinant
 
 
-@kernel
+@strided
 def _costs(
     boxes: npt.NDArray[np.float64],
     cov: npt.NDArray[np.float64],

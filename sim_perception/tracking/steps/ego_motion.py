@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.rectangle_overlap import remainder
-from sim_perception.kernels import kernel
+from sim_perception.kernels import kernel, strided
 from sim_perception.tracking.tables import Rows
 
 Array = npt.NDArray[np.float64]
@@ -137,7 +137,7 @@ def _smooth(
     return np.array([rate[0] + gain * shift, variance - gain * both * (1 - spread / prior)])
 
 
-@kernel
+@strided
 def _search(
     mean: Array,
     kind: npt.NDArray[np.int64],
@@ -168,7 +168,7 @@ def _search(
     return best, best_step, best_turn
 
 
-@kernel
+@strided
 def _register(
     pose: Array,
     prior: Array,

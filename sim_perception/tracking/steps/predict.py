@@ -13,7 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import kernel, strided
 from sim_perception.tracking.tables import Rows
 
 YAW_RATE_MEMORY = 1.0
@@ -55,7 +55,7 @@ def shift(tracks: Rows, dt: float) -> None:
     tracks['cov'] = f @ tracks['cov'] @ f.T
 
 
-@kernel
+@strided
 def _predict(
     mean: npt.NDArray[np.float64],
     cov: npt.NDArray[np.float64],

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.rectangle_overlap import overlap
-from sim_perception.kernels import kernel
+from sim_perception.kernels import strided
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.tables import (
     OCCLUDED,
@@ -52,7 +52,7 @@ def report(tracks: Rows, classes: Rows, config: TrackerConfig, stamp: int) -> tu
     return reported, sure(kept) & hidden & ~seen
 
 
-@kernel
+@strided
 def _surest(
     boxes: npt.NDArray[np.float64],
     group: npt.NDArray[np.int64],

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import strided
 from sim_perception.tracking.config import TrackerConfig
 from sim_perception.tracking.steps.associate import FORBIDDEN, assign, mahalanobis
 from sim_perception.tracking.tables import Rows
@@ -73,7 +73,7 @@ def _fresh(tracks: Rows, config: TrackerConfig, instant: float) -> npt.NDArray[n
     return np.flatnonzero(fresh & (tracks['detection'] >= 0))
 
 
-@kernel
+@strided
 def _costs(
     mean: npt.NDArray[np.float64],
     cov: npt.NDArray[np.float64],

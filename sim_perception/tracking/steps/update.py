@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.rectangle_overlap import remainder
-from sim_perception.kernels import kernel
+from sim_perception.kernels import kernel, strided
 from sim_perception.tracking.steps.sources import outranked
 from sim_perception.tracking.tables import OCCLUDED, VISIBLE, Rows
 
@@ -107,7 +107,7 @@ def recall(
     tracks['source'][rows] = source
 
 
-@kernel
+@strided
 def _update(
     mean: npt.NDArray[np.float64],
     cov: npt.NDArray[np.float64],
