@@ -70,12 +70,12 @@ class RosHarness:
         self.executor.add_node(node)
         return node
 
-    def call(self, function):
+    def call(self, function, deadline=DEADLINE):
         """Run a function on the executor's thread, as its own callbacks; returns the result.
 
         What changes a node must not race with the node's timers and subscriptions.
         """
-        return self.executor.call(function, DEADLINE)
+        return self.executor.call(function, deadline)
 
     def remove(self, node):
         def destroy():

@@ -82,7 +82,7 @@ def start(ros, namespace, scenario_file, **parameters):
 def activate(ros, node, *topics):
     """Configure, wait until this process subscribes to the topics, and activate."""
     if node.diagnostics.state == 'unconfigured':
-        ros.call(node.trigger_configure)
+        ros.call(node.trigger_configure, deadline=240)  # may compile all of the renderer
     for name in topics:
         ros.matched(node._outputs[name])
     ros.call(node.trigger_activate)
@@ -197,7 +197,7 @@ def test_a_wrong_scenario_is_reported_and_the_node_lives(ros, tmp_path, scenario
     try:
         log.wait(lambda m: 'cannot configure' in m.msg and 'camera.width' in m.msg)
         node.set_parameters([Parameter('scenario', value=str(scenario_file))])
-        ros.call(node.trigger_configure)
+        ros.call(node.trigger_configure, deadline=240)  # may compile all of the renderer
         assert node.diagnostics.state == 'inactive'
     finally:
         ros.remove(node)

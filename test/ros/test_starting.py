@@ -1,7 +1,12 @@
 """Nodes while they start, and while they are started and stopped without rest."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +204,76 @@ def test_the_executor_outlives_200_rounds_of_starting_and_stopping(ros, monkeypa
         for sender in senders:
             sender.join(10)
         ros.remove(node)
+
+
+BUSY = """
+import dataclasses, sys
+import torch
+from sim_perception.ros.lifecycle import WorkerNode, run
+from sim_perception.ros.parameter_fields import parameter
+
+torch.set_num_threads(1)
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    autostart: bool = parameter(True, 'start')
+
+def work(native):
+    print('at work', flush=True)
+    values = torch.ones(400, 400)
+    while True:
+        if native:
+            values = values @ values / 400
+        else:
+            sum(range(1000))
+
+class Busy(WorkerNode[Parameters]):
+    def prepare(self, parameters):
+        if sys.argv[1] != 'inference':
+            work(native=sys.argv[1] == 'native')
+
+    def start(self):
+        super().start()
+        self.submit(None)
+
+    def process(self, item):
+        work(native=True)
+
+sys.exit(run(lambda: Busy('busy', Parameters)))
+"""
+
+
+def processor_seconds(pid):
+    fields = Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+@pytest.mark.parametrize(
+    ('what', 'number'),
+    [
+        ('python', signal.SIGINT),
+        ('native', signal.SIGINT),
+        ('inference', signal.SIGINT),
+        ('inference', signal.SIGTERM),
+    ],
+)
+def test_a_signal_ends_a_busy_node_within_two_seconds_of_processor_time(what, number):
+    """While it prepares, in Python or without the lock, and while it works."""
+    process = subprocess.Popen(
+        [sys.executable, '-c', BUSY, what],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == 'at work\n', process.stderr.read()
+        before = processor_seconds(process.pid)
+        process.send_signal(number)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        used = processor_seconds(process.pid) - before
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert 'Traceback' not in errors
+    assert 'terminate called' not in errors
+    assert '[ERROR]' not in errors, 'nothing is wrong'
+    assert used <= 2.0
