@@ -22,7 +22,7 @@ PACKAGES = ('sim_perception', 'training', 'benchmark')
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     'sim_perception': (
-        ('files', 'kernels', 'resources', 'types'),
+        ('files', 'compile_ahead', 'kernels', 'resources', 'types'),
         ('geometry', 'locks', 'taxonomy'),
         ('models', 'simulator', 'tracking', 'visualization'),
         ('bags', 'inference'),
