@@ -6,7 +6,6 @@ No `fastmath`: contraction and reordering would make the bytes depend on the pro
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +18,7 @@ class _Cache(FunctionCache):
 
     @contextlib.contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:
-        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+        with contextlib.suppress(Exception):
             yield
 
 
