@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,10 @@ from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
 from sim_perception.locks import BusyError, locked
+from sim_perception.models.checkpoint import save_checkpoint
+from sim_perception.models.translation import TranslationConfig, TranslationNet
+from sim_perception.taxonomy import load_taxonomy
+from training.simulation.translate import translate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,28 +139,20 @@ def test_second_training_in_a_run_folder_is_told(tmp_path: Path) -> None:
     assert 'Traceback' not in done.stderr
 
 
-FULL = """
-import resource, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-from test_corrupt_writers import image
-from sim_perception.bags.writer import BagWriter
-resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-try:
-    with BagWriter(Path(sys.argv[1]), storage=sys.argv[2], compression='none') as bag:
-        for number in range(20):
-            bag.write(image(number, 200))
-except Exception as error:
-    print(type(error).__module__, type(error).__name__, error)
-"""
-
-
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_full_disk_leaves_nothing_half_done(tmp_path: Path, storage: str) -> None:
-    with in_child(FULL, str(tmp_path / 'bag'), storage, str(Path(__file__).parent)) as child:
-        told, problems = child.communicate(timeout=60)
-    assert 'Traceback' not in problems
-    assert any(word in told for word in ('File too large', 'full', 'disk I/O error')), told
+    def write() -> None:
+        with BagWriter(tmp_path / 'bag', storage, compression='none') as bag:
+            for number in range(20):
+                bag.write(image(number, 200))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        with pytest.raises((OSError, sqlite3.Error), match='File too large|full|disk I/O'):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == []
 
 
@@ -184,3 +182,27 @@ def test_interrupt_while_large_messages_are_written(tmp_path: Path, storage: str
     assert problems.rstrip().endswith('KeyboardInterrupt')
     assert problems.count('Traceback') == 1  # nothing went wrong on the way out
     assert os.listdir(tmp_path) == []
+
+
+def test_translation_that_was_killed_gives_equal_messages(tmp_path: Path) -> None:
+    net = TranslationNet(TranslationConfig(width=8, blocks=1))
+    checkpoint = save_checkpoint(tmp_path / 'net', net, taxonomy=load_taxonomy())
+    source, folder = tmp_path / 'source', tmp_path / 'made'
+    with BagWriter(source) as bag:
+        for number in range(40):
+            bag.write(image(number, 96))
+    code = 'import sys; from training.commands.cli import main; main()'
+    words = ['translate', source, '--checkpoint', checkpoint, '--out', folder / 'killed']
+    partial = folder / '.killed.partial' / 'killed' / 'killed.mcap'
+    with in_child(code, *map(str, words)) as child:
+        while not (partial.exists() and partial.stat().st_size > 4000):
+            assert child.poll() is None
+        child.kill()
+    assert os.listdir(folder) == ['.killed.partial']
+    for name in ('killed', 'other'):
+        assert translate(source, checkpoint, folder / name, 'cpu') == 40
+    assert sorted(os.listdir(folder)) == ['killed', 'other']
+    with BagReader(folder / 'killed') as first, BagReader(folder / 'other') as second:
+        assert first.count(t_.IMAGE.name) == 40
+        pairs = zip(first.messages(), second.messages(), strict=True)
+        assert all((a[0], a[1], bytes(a[2])) == (b[0], b[1], bytes(b[2])) for a, b in pairs)

@@ -66,6 +66,9 @@ class Translator:
 def translate(bag: Path, checkpoint: Path, output: Path, device: str = 'auto') -> int:
     """Copy a bag with its camera images translated; all else, labels too, stays as it is.
 
+    The same call gives equal messages, also after a run that was killed and left nothing: bags
+    appear when they are complete.
+
     Args:
         bag: with ``/camera/image_raw``, raw or compressed.
         checkpoint: a run's ``translator`` folder.
