@@ -75,6 +75,47 @@ IMAGE: dict[str, Change] = {
     'twice the data': lambda m: setattr(m, 'data', m.data + m.data),
 }  # fmt: skip
 
+
+def _written(start: int, value: int) -> Change:
+    """Return what writes a big-endian number into the bytes of a PNG: its sizes, for one."""
+
+    def change(message: Any) -> None:
+        message.data[start : start + 4] = array.array('B', value.to_bytes(4, 'big'))
+
+    return change
+
+
+def _bytes(data: bytes) -> Change:
+    return lambda m: setattr(m, 'data', array.array('B', data))
+
+
+def _bytes_until(count: int) -> Change:
+    return lambda m: setattr(m, 'data', m.data[:count])
+
+
+COMPRESSED: dict[str, Change] = {
+    **HEADER,
+    **every(
+        'format',
+        empty='', jpeg='jpeg', unknown='dragon', long='j' * 10_000, unicode='пнг',
+        full='bgr8; png compressed rgb8', depth='32FC1; compressedDepth png', lines='a\nb',
+    ),
+    **{f'PNG wide {v}': _written(16, v) for v in (0, 1, 127, 65_535, 10**6, 2**31 - 1, HUGE)},
+    **{f'PNG high {v}': _written(20, v) for v in (0, 1, 63, 65_535, 2**31 - 1)},
+    'PNG huge both': both(_written(16, 60_000), _written(20, 60_000)),
+    **{f'chunk of {v}': _written(8, v) for v in (0, HUGE)},
+    **{f'cut at {n}': _bytes_until(n) for n in (0, 1, 8, 20, 33, 60)},
+    'twice': lambda m: setattr(m, 'data', m.data + m.data),
+    'zeros': _bytes(bytes(5000)),
+    'text': _bytes(b'<html>no image</html>' * 10),
+    'GIF': _bytes(b'GIF89a' + b'\xff' * 20),
+    'BMP of 4 GB': _bytes(b'BM\xff\xff\xff\xff\0\0\0\0\x36\0\0\0(\0\0\0' + b'\x7f' * 40),
+    'JPEG of nothing': _bytes(b'\xff\xd8\xff\xd9'),
+    'JPEG of 65535': _bytes(
+        b'\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03\x01\x22\0\x02\x11\x01\x03\x11\x01'
+    ),
+}  # fmt: skip
+
 INFO: dict[str, Change] = {
     **HEADER,
     **every('width', none=0, other=100, huge=HUGE),
@@ -218,8 +259,8 @@ TRANSFORMS: dict[str, Change] = {
 }  # fmt: skip
 
 CASES = {
-    'image': IMAGE, 'info': INFO, 'cloud': CLOUD, 'boxes_3d': BOXES_3D, 'boxes_2d': BOXES_2D,
-    'tf': TRANSFORMS, 'tf_static': TRANSFORMS,
+    'image': IMAGE, 'depth': IMAGE, 'compressed': COMPRESSED, 'info': INFO, 'cloud': CLOUD,
+    'boxes_3d': BOXES_3D, 'boxes_2d': BOXES_2D, 'tf': TRANSFORMS, 'tf_static': TRANSFORMS,
 }  # fmt: skip
 """By what they are sent as."""
 

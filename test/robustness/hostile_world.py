@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import re
 import resource
 import threading
@@ -10,13 +11,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from geometry_msgs.msg import TransformStamped
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import (
@@ -47,9 +49,13 @@ SPACE = '/hostile'
 BASE, LIDAR, SENSOR, ODOM = 'h_base', 'h_lidar', 'h_camera_optical_frame', 'h_odom'
 CAMERA = Camera(128, 64, 74.0, 74.0, 63.5, 31.5)
 PERIOD = 100_000_000
+GREY = np.full((64, 128, 3), 90, np.uint8)
+PNG = cv2.imencode('.png', GREY)[1].tobytes()
 TOPICS: dict[str, tuple[str, type]] = {
     'info': ('camera/camera_info', CameraInfo),
     'image': ('camera/image_raw', Image),
+    'depth': ('depth/image', Image),
+    'compressed': ('camera/image_raw/compressed', CompressedImage),
     'cloud': ('lidar/points', PointCloud2),
     'boxes_3d': ('detections', Detection3DArray),
     'boxes_2d': ('detections_2d', Detection2DArray),
@@ -58,14 +64,18 @@ TOPICS: dict[str, tuple[str, type]] = {
 }
 TAKES: dict[str, tuple[str, ...]] = {
     'depth_segmentation': ('info', 'image'),
+    'by_compressed': ('info', 'compressed'),
     'detector_3d': ('info', 'image', 'cloud', 'tf', 'tf_static'),
+    'by_depth': ('info', 'depth', 'tf', 'tf_static'),
     'auto_labeler': ('info', 'cloud', 'boxes_2d', 'tf', 'tf_static'),
     'tracker': ('cloud', 'boxes_3d', 'tf', 'tf_static'),
     'tracker_2d': ('boxes_2d',),
 }
 OUTPUTS: dict[str, tuple[str, type]] = {
     'depth_segmentation': ('depth/image', Image),
+    'by_compressed': ('depth/image', Image),
     'detector_3d': ('detections', Detection3DArray),
+    'by_depth': ('detections', Detection3DArray),
     'auto_labeler': ('labels', Detection3DArray),
     'tracker': ('tracks', Detection3DArray),
     'tracker_2d': ('tracks_2d', Detection2DArray),
@@ -95,14 +105,18 @@ def good(kind: str, stamp: int) -> Any:
     """Return a message that every node likes."""
     header = Header()
     header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10**9)
-    if kind in ('info', 'image', 'boxes_2d'):
+    if kind in ('info', 'image', 'depth', 'compressed', 'boxes_2d'):
         header.frame_id = SENSOR
     elif kind in ('cloud', 'boxes_3d'):
         header.frame_id = LIDAR
     if kind == 'info':
         return to_camera_info(CAMERA, header)
     if kind == 'image':
-        return to_image(np.full((64, 128, 3), 90, np.uint8), 'rgb8', header)
+        return to_image(GREY, 'rgb8', header)
+    if kind == 'compressed':
+        return CompressedImage(header=header, format='png', data=array.array('B', PNG))
+    if kind == 'depth':
+        return to_image(np.full((64, 128), 12.0, np.float32), '32FC1', header)
     if kind == 'cloud':
         x, y = np.meshgrid(np.linspace(3, 30, 40), np.linspace(-8, 8, 30))
         return to_cloud(np.stack([x.ravel(), y.ravel(), np.full(x.size, -1.75)], 1), header)
@@ -163,13 +177,16 @@ class World:
         frames = {'level_frame': BASE, 'fixed_frame': ODOM, 'tf_timeout': 0.5}
         detector = {'detector_checkpoint': str(small_detector(folder / 'detector')), **frames}
         shapes = {'shape_checkpoint': str(small_shapes(folder / 'shapes')), **frames}
+        by_depth = {**detector, 'points': 'depth', 'image_transport': 'none'}
+        checkpoint = {'checkpoint': str(depth_checkpoint)}
+        compressed = {**checkpoint, 'image_transport': 'compressed'}
         space = {'tracking_frame': ODOM, 'occlusion': 'lidar', 'tf_timeout': 0.5, 'queue_size': 99}
         image = {'input': 'detections_2d', 'queue_size': 99}
         self.nodes: dict[str, Any] = {
-            'depth_segmentation': self._make(
-                DepthSegmentationNode, {'checkpoint': str(depth_checkpoint)}
-            ),
+            'depth_segmentation': self._make(DepthSegmentationNode, checkpoint),
+            'by_compressed': self._make(DepthSegmentationNode, compressed, 'by_compressed'),
             'detector_3d': self._make(Detector3dNode, detector),
+            'by_depth': self._make(Detector3dNode, by_depth, 'by_depth'),
             'auto_labeler': self._make(AutoLabelerNode, shapes),
             'tracker': self._make(TrackerNode, space),
             'tracker_2d': self._make(TrackerNode, image, 'tracker_2d'),
@@ -266,7 +283,9 @@ class World:
         report = node.diagnostics.problems.report
 
         def listened(text: str) -> None:
-            self.told[name].append(text)
+            with self._changed:
+                self.told[name].append(text)
+                self._changed.notify_all()
             report(text)
 
         node.diagnostics.problems.report = listened
@@ -285,7 +304,9 @@ class World:
     def _silent(self, names: tuple[str, ...], stamp: int) -> list[str]:
         return [name for name in names if stamp not in self.answers[name]]
 
-    def strike(self, kind: str, make: Callable[[int], Any], *, must_tell: bool = True) -> None:
+    def strike(
+        self, kind: str, make: Callable[[int], Any], *, must_tell: bool = True
+    ) -> dict[str, list[str]]:
         """Send a hostile message among good ones, and then good ones.
 
         Every node must answer it or say what is wrong in words, and answer the good ones.
@@ -294,6 +315,9 @@ class World:
             kind: of ``TOPICS``.
             make: gives the message, or its bytes, for a stamp.
             must_tell: whether the frame with the message must be answered or reported.
+
+        Returns:
+            What the nodes said of it.
         """
         names = self.concerned(kind)
         before = {name: len(self.told[name]) for name in names}
@@ -306,13 +330,23 @@ class World:
         if not isinstance(message, bytes) and kind not in ('info', 'tf', 'tf_static'):
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         if kind == 'info':
+            # workers read the calibration when they come to the frame
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: all(
+                        stamp in self.answers[name] or len(self.told[name]) > before[name]
+                        for name in names
+                    ),
+                    10.0,
+                )
             self.send_info(good('info', self.stamp))
         elif kind == 'tf_static':
             self.send(kind, good(kind, 0))
         self.expect_good(names, rounds=3)
         self.cases += 1
+        said = {}
         for name in names:
-            told = self.told[name][before[name] :]
+            told = said[name] = self.told[name][before[name] :]
             for text in told:
                 assert not RAW.search(text), f'{name} says no sentence: {text}'
             # What finds no partner of its stamp is not looked at, but counted as dropped.
@@ -321,6 +355,7 @@ class World:
             assert answered or not must_tell, f'{name} says nothing'
             self.told[name].clear()
             self.answers[name].clear()
+        return said
 
 
 def bytes_of(kind: str, stamp: int) -> bytes:

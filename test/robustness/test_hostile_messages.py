@@ -10,6 +10,10 @@ from hostile_world import World, bytes_of, good, peak_mib, resident_mib
 pytestmark = pytest.mark.ros
 FUZZ = 12
 """Messages with wrong bytes for every input; the marker ``soak`` brings many more."""
+NO_NUMBERS = [
+    *(f'k{i} {name}' for i in (0, 2, 4, 5) for name in ('nan', 'inf', 'minus_inf')),
+    *('d 4', 'd 5', 'd 8', 'd inf', 'd minus_inf'),
+]
 _SETTLED = 60
 """Cases after which memory must not grow."""
 
@@ -25,7 +29,7 @@ def world(ros, dummy_checkpoint, tmp_path_factory):
 def strike(world, kind, make, **options):
     if world.cases == _SETTLED:
         world.start_mib = resident_mib()
-    world.strike(kind, make, **options)
+    return world.strike(kind, make, **options)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,9 @@ def test_a_hostile_message_is_answered_or_told(world, kind, name):
         CASES[kind][name](message)
         return message
 
-    strike(world, kind, make, must_tell=kind not in ('tf', 'tf_static'))
+    said = strike(world, kind, make, must_tell=kind not in ('tf', 'tf_static'))
+    if kind == 'info' and name in NO_NUMBERS:
+        assert all(said.values()), f'a calibration without numbers was used: {said}'
 
 
 @pytest.mark.parametrize('seed', range(FUZZ))
