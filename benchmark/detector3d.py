@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sim_perception.inference.detector3d import Detector3dEngine
+from training.datasets.scenes import open_scenes
 from training.engine.command import command_line
-from training.evaluation.autolabel.evaluate import open_scenes
 from training.evaluation.detector3d.evaluate import THRESHOLD, source_of
 from training.evaluation.detector3d.scores import DetectorScores
 from training.evaluation.report import frames_of

@@ -21,11 +21,12 @@ from training.datasets.kitti.object import object_scenes, read_scene
 from training.datasets.kitti.tracking import from_vehicle
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
 from training.datasets.sample import DatasetError
+from training.datasets.scenes import open_scenes
 from training.engine.command import command_line
 from training.evaluation.autolabel import confidence as autolabel_confidence
 from training.evaluation.autolabel.compare import Compared, Population, compare, scores
 from training.evaluation.autolabel.confidence import fit_confidence
-from training.evaluation.autolabel.evaluate import evaluate_autolabel, open_scenes
+from training.evaluation.autolabel.evaluate import evaluate_autolabel
 from training.evaluation.calibrate import calibrate_any
 
 CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)

@@ -9,7 +9,8 @@ from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.datasets.objects.label_scenes import LabelScene, TrueObject
-from training.evaluation.autolabel import compare, refiners
+from training.evaluation.autolabel import refiners
+from training.evaluation.autolabel.compare import compare
 from training.evaluation.autolabel.refiners import pick_objects, summary
 
 CAMERA = Camera(320, 120, 180.0, 180.0, 159.5, 59.5)

@@ -14,13 +14,13 @@ from scipy.optimize import minimize
 from sim_perception.autolabel.labeler import ALL_FEATURES, ConfidenceModel, load_labeler
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.datasets.sample import DatasetError
+from training.datasets.scenes import open_scenes
 from training.engine.command import command_line
 from training.evaluation.autolabel.compare import Compared, Population
 from training.evaluation.autolabel.evaluate import (
     CHECKPOINT,
     config_of,
     label_scenes,
-    open_scenes,
 )
 
 F64 = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ def calibrate_labels(
     Args:
         checkpoint: a shape space, for labels from LiDAR; or a coordinates network, for labels
             from images.
-        specs: see ``evaluation.autolabel.evaluate.KINDS``; not the data that labels are scored on.
+        specs: see ``datasets.scenes.KINDS``; not the data that labels are scored on.
         limit: at most so many frames of each.
 
     Returns:

@@ -13,7 +13,8 @@ import numpy as np
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.labeler import RenderLabeler, load_render_labeler
 from training.datasets.objects.label_scenes import LabelScene, TrueObject
-from training.evaluation.autolabel.evaluate import Compared, Population, compare, open_scenes
+from training.datasets.scenes import open_scenes
+from training.evaluation.autolabel.compare import Compared, Population, compare
 
 SHAPE_PCA, SHAPE_SDF = Path('models/shape_car'), Path('models/shape_car_sdf')
 DEPTH = Path('models/depth_segmentation')

@@ -9,7 +9,7 @@ from typing import Any
 from sim_perception.inference.detector3d import Detector3dEngine
 from training.datasets.objects.clouds import cloud_source
 from training.datasets.sample import DatasetError, require_truth
-from training.evaluation.autolabel.evaluate import open_scenes
+from training.datasets.scenes import open_scenes
 from training.evaluation.detector3d.scores import Source, score_scenes
 from training.evaluation.report import frames_of, record_of
 
@@ -44,7 +44,7 @@ def evaluate_detector3d(
 
     Args:
         checkpoint: its folder.
-        data: see ``evaluation.autolabel.evaluate.KINDS``.
+        data: see ``datasets.scenes.KINDS``.
         points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
         blind: show it no image.
         limit: at most so many frames, spread evenly.

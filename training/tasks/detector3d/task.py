@@ -17,9 +17,9 @@ from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.detector3d import GEOMETRY, Detector3dNet, Detector3dOutput
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from training.datasets.objects.clouds import cloud_source
+from training.datasets.scenes import open_scenes
 from training.engine.config import Section, TrainConfig, validated
 from training.engine.task import Batch, NetworkTask, build_net, preprocess_of, take_encoder
-from training.evaluation.autolabel.evaluate import open_scenes
 from training.evaluation.detector3d.scores import score_scenes
 from training.losses import centre_focal, weighted_l1
 from training.tasks.detector3d.data import (
@@ -99,7 +99,7 @@ class Detector3dTask(NetworkTask):
         """Score the present weights on evaluation SPECs by name; keys are ``name/score``.
 
         Args:
-            data: see ``training.evaluation.autolabel.evaluate.open_scenes``.
+            data: see ``datasets.scenes.KINDS``.
             limit: greatest number of frames of each.
         """
         source = cloud_source(self.data_config.points, self.data_config.depth_checkpoint)
