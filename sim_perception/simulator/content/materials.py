@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import Material
 from sim_perception.simulator.content import textures
 
@@ -211,16 +212,22 @@ class _Pool:
 
     def __init__(self, domain: str) -> None:
         self.domain = domain
-        self.images: list[npt.NDArray[np.uint8]] = []
         self._index: dict[tuple[str, int], int] = {}
 
     def index(self, kind: str, variant: int) -> int:
         """Return the place of a texture among those of the scene."""
-        key = (kind, variant)
-        if key not in self._index:
-            self._index[key] = len(self.images)
-            self.images.append(textures.texture(kind, variant, self.domain))
-        return self._index[key]
+        return self._index.setdefault((kind, variant), len(self._index))
+
+    def images(self) -> npt.NDArray[np.uint8]:
+        """Make the textures and return them as (T, S, S, 3)."""
+        keys = list(self._index)
+        made = np.empty((len(keys), textures.SIZE, textures.SIZE, 3), np.uint8)
+
+        def make(n: int) -> None:
+            made[n] = textures.texture(*keys[n], self.domain)
+
+        Workers().run(make, len(keys))
+        return made
 
 
 class _Dresser:
@@ -297,4 +304,4 @@ def build_materials(
             materials[slot] = dresser.make(slot.name.lower(), recipe)
     unused = Material(name='unused')
     ordered = tuple(materials.get(i, unused) for i in range(max(materials) + 1))
-    return ordered, np.ascontiguousarray(np.stack(dresser.pool.images))
+    return ordered, dresser.pool.images()
