@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     'sim_perception': (
         ('files', 'compile_ahead', 'kernels', 'resources', 'types'),
         ('geometry', 'locks', 'taxonomy'),
-        ('models', 'simulator', 'tracking', 'visualization'),
+        ('models', 'odometry', 'simulator', 'tracking', 'visualization'),
         ('bags', 'inference'),
         ('autolabel',),
         ('ros',),

@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.transforms import to_quaternion
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine, View
-from sim_perception.inference.odometry import Mounting, OdometryEstimate, VisualOdometry
+from sim_perception.odometry.integration import Mounting, OdometryEstimate, VisualOdometry
 from sim_perception.ros.conversions import stamp_to_ns
 from sim_perception.ros.tf import TransformError, TransformLookup
 from sim_perception.types import Camera

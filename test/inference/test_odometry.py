@@ -15,12 +15,12 @@ from sim_perception.geometry.transforms import (
     make_transform,
 )
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
-from sim_perception.inference.odometry import Mounting, VisualOdometry
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.depth_segmentation import (
     DepthSegmentationConfig,
     DepthSegmentationNet,
 )
+from sim_perception.odometry.integration import Mounting, VisualOdometry
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
 

@@ -1,0 +1,1 @@
+"""How a camera moved between two images: correspondences, two-view geometry, metric scale."""
