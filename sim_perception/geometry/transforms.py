@@ -54,6 +54,11 @@ def transform_points(a_T_b: Array, points: Array) -> Array:
     return points @ a_T_b[:3, :3].T + a_T_b[:3, 3]
 
 
+def homogeneous(points: Array) -> Array:
+    """Return (N, D + 1) points with a last coordinate of 1."""
+    return np.concatenate([points, np.ones((len(points), 1))], 1)
+
+
 def interpolate(start: Array, end: Array, fraction: Array | float) -> Array:
     """Return transforms between two 4x4 poses: linear in position, slerp in rotation.
 

@@ -259,6 +259,10 @@ class Scenario(_Model):
                     values[section].pop(name)
         return values
 
+    def __hash__(self) -> int:
+        """Scenarios can be keys, also those with mappings among their fields."""
+        return hash(self.model_dump_json())
+
     def check_time(self, t: float) -> None:
         """Refuse times at which there is no frame.
 

@@ -74,7 +74,7 @@ def sequence(tmp_path):
 def test_true_motion_has_no_error_and_every_frame_is_encoded_once(sequence):
     frames = open_posed(f'kitti_stereo:{sequence}')
     engine = TrueEngine(drive(6))
-    scores = evaluate_odometry(engine, frames)
+    scores = evaluate_odometry(engine, frames, method='learned')
     assert len(engine.encoded) == 6
     assert scores['pairs'] == 5
     for key in ('translation_error_percent', 'rotation_error_deg', 'speed_error_percent'):
@@ -92,7 +92,7 @@ def test_errors_are_what_was_put_in(sequence):
         changed[:3, 3] *= 1.2
         return changed
 
-    scores = evaluate_odometry(TrueEngine(drive(6), wrong), frames)
+    scores = evaluate_odometry(TrueEngine(drive(6), wrong), frames, method='learned')
     assert scores['translation_error_percent'] == pytest.approx(20)
     assert scores['speed_error_percent'] == pytest.approx(20)
     assert scores['scale_ratio'] == pytest.approx(1.2)
@@ -111,7 +111,7 @@ def test_chosen_frames_and_limits(sequence):
     frames = open_posed(f'kitti_stereo:{sequence}#1-2,4-5')
     # 2 and 4 are 0.2 s apart: still neighbours
     assert frames.pairs() == [(1, 2), (2, 4), (4, 5)]
-    assert evaluate_odometry(TrueEngine(drive(6)), frames, limit=2)['pairs'] == 2
+    assert evaluate_odometry(TrueEngine(drive(6)), frames, method='learned', limit=2)['pairs'] == 2
 
 
 def test_what_does_not_move_or_has_no_poses_is_refused(sequence):
@@ -148,7 +148,7 @@ def test_simulated_drives_go_forward_and_can_be_scored(engine, tmp_path):
     motion = frames.truth(pairs[0])
     assert motion[2, 3] > 0.2
     assert abs(motion[0, 3]) < 0.2 * motion[2, 3]
-    scores = evaluate_odometry(engine, frames, limit=2)
+    scores = evaluate_odometry(engine, frames, method='learned', limit=2)
     assert scores['pairs'] == 2
     assert all(np.isfinite(value) for value in scores.values())
 
@@ -159,4 +159,7 @@ def test_real_stereo_sequences_have_poses(engine):
         pytest.skip('the development data ../shared/data is absent')
     frames = open_posed(f'kitti_stereo:{SHARED}')
     assert len(frames.pairs()) == 78
-    assert evaluate_odometry(engine, frames, limit=2)['translation_error_percent'] > 0
+    assert (
+        evaluate_odometry(engine, frames, method='learned', limit=2)['translation_error_percent']
+        > 0
+    )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.inference.depth_segmentation import DepthSegmentationEngine, View
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.odometry.motion import GeometricMotion
+from sim_perception.odometry.views import MotionView, motion_view
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.types import Frame
 from training.datasets.clips import MAX_GAP_S, Motion, Timeline
@@ -26,6 +28,10 @@ F64 = npt.NDArray[np.float64]
 Pair = tuple[int, int]
 Track = Callable[[Iterable[Pair], int], Iterable[Pair]]
 
+#: How motion is told: by tracked points and the road, by the network's head, or by both.
+METHODS = ('geometric', 'learned', 'fused')
+#: Of KITTI's cameras above the road (Geiger et al., IJRR 2013, figure 3), metres.
+KITTI_CAMERA_HEIGHT_M = 1.65
 #: Pairs with less true motion have no relative error, metres.
 MIN_DISTANCE_M = 0.1
 _RATE_HZ = 10.0
@@ -41,12 +47,14 @@ class PosedFrames:
         time: of all frames.
         motion: true poses of all frames.
         chosen: which of the frames count.
+        camera_height: above the road, metres; None where the data do not say.
     """
 
     samples: Samples
     time: Timeline
     motion: Motion
     chosen: npt.NDArray[np.int64]
+    camera_height: float | None = None
 
     def pairs(self) -> list[Pair]:
         """Return the (previous, now) numbers of frames that follow each other closely."""
@@ -81,12 +89,16 @@ def open_posed(spec: str) -> PosedFrames:
 def _kitti_stereo(spec: Spec) -> PosedFrames:
     stereo = KittiStereo(spec.path, depth=False)
     time = stereo.timeline()
-    return PosedFrames(stereo, time, stereo.motion(), time.numbered(spec.frames))
+    return PosedFrames(
+        stereo, time, stereo.motion(), time.numbered(spec.frames), KITTI_CAMERA_HEIGHT_M
+    )
 
 
 def _rendered(spec: Spec) -> PosedFrames:
     drives = RenderedDrives(spec.scenario, spec.seeds)
-    return PosedFrames(drives, drives.timeline(), drives.motion(), np.arange(len(drives)))
+    return PosedFrames(
+        drives, drives.timeline(), drives.motion(), np.arange(len(drives)), drives.camera_height()
+    )
 
 
 KINDS = Kinds({
@@ -144,6 +156,12 @@ class RenderedDrives:
         stamps = [round(self._time(index) * 1e9) for index in range(len(self))]
         return Timeline(np.arange(len(self)) // self._count, np.array(stamps, np.int64))
 
+    def camera_height(self) -> float | None:
+        """Return the camera's height above the road if it is the same in all drives, metres."""
+        heights = {round(float(self._simulation(s).base_T_camera[2, 3]), 3)
+                   for s in self.scenarios}  # fmt: skip
+        return heights.pop() if len(heights) == 1 else None
+
     def motion(self) -> Motion:
         """Return the poses of the frames."""
         poses = np.empty((len(self), 4, 4))
@@ -158,6 +176,8 @@ def evaluate_visual_odometry(
     checkpoint: Path,
     spec: str,
     *,
+    method: str = METHODS[0],
+    camera_height: float | None = None,
     limit: int | None = None,
     device: str = 'auto',
 ) -> dict[str, Any]:
@@ -165,6 +185,9 @@ def evaluate_visual_odometry(
 
     Args:
         spec: see ``KINDS``.
+        method: of ``METHODS``.
+        camera_height: above the road, metres; None for what the data say, 0 to go by predicted
+            depth.
 
     Raises:
         DatasetError: for unusable data.
@@ -173,16 +196,25 @@ def evaluate_visual_odometry(
     """
     frames = open_posed(spec)
     engine = DepthSegmentationEngine.load(checkpoint, device=device)
-    scores = evaluate_odometry(engine, frames, limit=limit, track=frames_of(spec))
-    return record_of(
-        'visual_odometry', spec, scores, frames=int(scores['pairs']), checkpoint=str(checkpoint)
+    height = frames.camera_height if camera_height is None else camera_height
+    scores = evaluate_odometry(
+        engine,
+        frames,
+        method=method,
+        camera_height=height or None,
+        limit=limit,
+        track=frames_of(spec),
     )
+    facts = {'method': method, 'camera_height': height or None, 'checkpoint': str(checkpoint)}
+    return record_of('visual_odometry', spec, scores, frames=int(scores['pairs']), **facts)
 
 
 def evaluate_odometry(
     engine: DepthSegmentationEngine,
     frames: PosedFrames,
     *,
+    method: str = METHODS[0],
+    camera_height: float | None = None,
     limit: int | None = None,
     track: Track | None = None,
 ) -> dict[str, float]:
@@ -194,15 +226,20 @@ def evaluate_odometry(
     always the median true translation, which looks at no image.
 
     Args:
-        engine: one that ``predicts_motion``.
+        engine: one that ``predicts_motion``, unless the method is geometric.
         frames: with true poses.
+        method: of ``METHODS``.
+        camera_height: above the road, metres, which the geometric methods then go by; None to
+            take lengths from predicted depth.
         limit: greatest number of pairs, spread evenly.
         track: wraps the pairs in a progress display.
 
     Raises:
         DatasetError: without any pair of consecutive frames between which the camera moves.
-        ValueError: if the engine cannot tell ego-motion.
+        ValueError: for an unknown method, or if the engine cannot tell ego-motion.
     """
+    if method not in METHODS:
+        raise ValueError(f'unknown method {method!r}; choose one of {", ".join(METHODS)}')
     pairs = frames.pairs()
     pairs = [pairs[place] for place in evenly(len(pairs), limit)]
     true = np.array([frames.truth(pair) for pair in pairs]).reshape(-1, 4, 4)
@@ -212,11 +249,17 @@ def evaluate_odometry(
             f'the camera does not move between any of {len(pairs)} pairs of consecutive frames '
             'with known poses; take a recording of a drive'
         )
-    views = _Views(engine, frames.samples)
+    views = _Views(engine, frames.samples, method)
+    geometry = GeometricMotion(camera_height)
     found = []
     for before, now in track(pairs, len(pairs)) if track else pairs:
-        source = views.of(before)  # the older first, while it is still kept
-        found.append(engine.ego_motion(views.of(now), source))
+        source, target = views.of(before), views.of(now)  # the older first, while it is kept
+        learned = partial(engine.ego_motion, target.learned, source.learned)
+        if target.seen is None or source.seen is None:
+            found.append(learned())
+        else:
+            second = learned if method == 'fused' else None
+            found.append(geometry.between(target.seen, source.seen, second))
     return odometry_errors(np.array(found), true, moving)
 
 
@@ -249,13 +292,32 @@ def _percent(error: F64, length: F64) -> float:
     return float(100 * np.mean(error / length))
 
 
+class _View(NamedTuple):
+    """What the methods compare of a frame; None of what a method does not look at."""
+
+    learned: Any
+    seen: MotionView | None
+
+
 class _Views:
-    """Encodes frames once; keeps the newest two."""
+    """Looks at frames once; keeps the newest two."""
 
-    def __init__(self, engine: DepthSegmentationEngine, samples: Samples) -> None:
-        self._engine, self._samples = engine, samples
-        self.of = lru_cache(maxsize=2)(self._encode)
+    def __init__(self, engine: DepthSegmentationEngine, samples: Samples, method: str) -> None:
+        self._engine, self._samples, self._method = engine, samples, method
+        self.of = lru_cache(maxsize=2)(self._look)
 
-    def _encode(self, number: int) -> View:
+    def _look(self, number: int) -> _View:
         sample = self._samples[number]
-        return self._engine.infer_for_motion(Frame(sample.stamp, sample.image, sample.camera))[1]
+        frame = Frame(sample.stamp, sample.image, sample.camera)
+        if self._method == 'learned':
+            return _View(self._engine.infer_for_motion(frame)[1], None)
+        if self._method == 'fused':
+            result, learned = self._engine.infer_for_motion(frame)
+        else:
+            result, learned = self._engine.infer(frame), None
+        if sample.camera is None:
+            raise DatasetError(f'{sample.name} has no camera; odometry needs the focal length')
+        return _View(
+            learned,
+            motion_view(sample.stamp, sample.image, sample.camera, result, self._engine.taxonomy),
+        )
