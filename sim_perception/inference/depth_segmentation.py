@@ -32,6 +32,7 @@ from sim_perception.inference.postprocess import (
     label_image,
 )
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
+from sim_perception.inference.road_scale import RoadScale
 from sim_perception.models.checkpoint import ONNX, Checkpoint, CheckpointError
 from sim_perception.models.depth_segmentation import DepthSegmentationNet, DepthSegmentationOutput
 from sim_perception.taxonomy import Taxonomy
@@ -59,6 +60,7 @@ class DepthSegmentationEngine:
         metrics: the checkpoint's results.
         calibration: how the network's confidence becomes a probability.
         predicts_uncertainty: whether results can have a ``depth_confidence``.
+        road_scale: puts depth right by its ``camera_height`` above the road, where one is set.
         predicts_motion: whether ``infer_for_motion`` and ``ego_motion`` work.
     """
 
@@ -97,6 +99,7 @@ class DepthSegmentationEngine:
         self.metrics = metrics or {}
         self.calibration = calibration or Calibration()
         self.predicts_uncertainty = net.config.uncertainty
+        self.road_scale = RoadScale(taxonomy)
         self._limits = net.config.min_depth, net.config.max_depth
         self._sky = taxonomy.id_of('sky') if 'sky' in taxonomy.names else None
         if backend is None:
@@ -259,6 +262,9 @@ class DepthSegmentationEngine:
                 depth_sure = depth_confidence_image(scale, shape, self.calibration)
         else:
             labels = label_image(logits, shape)
+        factor = self.road_scale.factor(depth, labels, frame.camera)
+        if factor != 1:
+            depth *= np.float32(factor)
         if mask_sky and self._sky is not None:
             sky = labels == self._sky
             depth[sky] = np.nan

@@ -43,6 +43,12 @@ def depth_segmentation(
             'always answering with its mean depth image is printed as static_abs_rel.'
         ),
     ] = None,
+    camera_height: Annotated[
+        float | None,
+        typer.Option(
+            help='Of the camera above the road, metres: scales depth by the road.', min=0.1
+        ),
+    ] = None,
     record: Record = False,
     beside: Annotated[
         Path | None,
@@ -57,6 +63,13 @@ def depth_segmentation(
 
     data = choose_sensors(data, camera, lidar)
     scores = evaluate_depth_segmentation(
-        checkpoint, data, pictures=pictures, limit=limit, device=device, crop=crop, prior=prior
+        checkpoint,
+        data,
+        pictures=pictures,
+        limit=limit,
+        device=device,
+        crop=crop,
+        prior=prior,
+        camera_height=camera_height,
     )
     report(scores, json_file=json_file, keep_in=checkpoint if record else None, beside=beside)

@@ -22,6 +22,7 @@ def evaluate_depth_segmentation(
     device: str = 'auto',
     crop: float = 1.0,
     prior: str | None = None,
+    camera_height: float | None = None,
 ) -> dict[str, Any]:
     """Score a depth and segmentation checkpoint; return the record.
 
@@ -37,6 +38,7 @@ def evaluate_depth_segmentation(
         device: ``auto``, ``cpu`` or ``cuda``.
         crop: share of width and height that the network sees.
         prior: data of the same camera whose mean depth is printed as the answer to beat.
+        camera_height: above the road, metres, to which depth is scaled; None to leave it.
 
     Raises:
         DatasetError, BagError: for unusable data.
@@ -44,6 +46,7 @@ def evaluate_depth_segmentation(
     """
     data = open_spec(spec, limit, crop)
     engine = DepthSegmentationEngine.load(checkpoint, device=device)
+    engine.road_scale.camera_height = camera_height
     progress = frames_of(spec)
     known = None if prior is None else open_spec(prior, None, crop)
     scores = evaluate_engine(engine, data, pictures=pictures, track=progress, prior=known)
@@ -52,6 +55,7 @@ def evaluate_depth_segmentation(
         whole = evaluate_engine(engine, replace(data, crop=1.0, window=crop), track=progress)
         scores['abs_rel_whole'] = whole['abs_rel']
         scores['camera_change'] = scores['abs_rel'] / whole['abs_rel'] - 1
+    facts = {} if camera_height is None else {'camera_height': camera_height}
     return record_of(
-        'depth_segmentation', spec, scores, frames=len(data), checkpoint=str(checkpoint)
+        'depth_segmentation', spec, scores, frames=len(data), checkpoint=str(checkpoint), **facts
     )
