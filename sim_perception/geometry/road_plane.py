@@ -67,8 +67,8 @@ def fit_road_plane(
     return RoadPlane(solution / length, 1 / length)
 
 
-def thinned(keep: npt.NDArray[np.bool_], *arrays: Any, count: int) -> tuple[Any, ...]:
-    """Return the kept entries of arrays, evenly thinned to at most ``count``."""
+def thinned(keep: Any, *arrays: Any, count: int) -> tuple[Any, ...]:
+    """Return the entries of arrays that a mask keeps, evenly thinned to at most ``count``."""
     index = np.flatnonzero(keep)
     if len(index) > count:
         index = index[np.linspace(0, len(index) - 1, count).astype(int)]

@@ -262,7 +262,9 @@ class DepthSegmentationEngine:
                 depth_sure = depth_confidence_image(scale, shape, self.calibration)
         else:
             labels = label_image(logits, shape)
-        factor = self.road_scale.factor(depth, labels, frame.camera)
+        bent = frame.camera is not None and is_bent(frame.camera)
+        camera = frame.camera.ideal if bent and frame.camera is not None else frame.camera
+        factor = self.road_scale.factor(depth, labels, camera)
         if factor != 1:
             depth *= np.float32(factor)
         if mask_sky and self._sky is not None:
@@ -271,7 +273,7 @@ class DepthSegmentationEngine:
             if depth_sure is not None:
                 depth_sure[sky] = 0
         result = DepthSegmentation(depth, labels, labels_sure, depth_sure)
-        if frame.camera is None or not is_bent(frame.camera):
+        if frame.camera is None or not bent:
             return result
         return _unrectified(result, frame.camera, self.taxonomy.ignore_id)
 

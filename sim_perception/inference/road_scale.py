@@ -72,3 +72,18 @@ class RoadScale:
             self._heights.append(plane.height)
         height = self.predicted_height
         return self.camera_height / height if height is not None and self.believed else 1.0
+
+
+def road_scale_text(scale: RoadScale) -> str:
+    """Return what is done about the scale of depth, for people."""
+    height, known = scale.predicted_height, scale.camera_height
+    if known is None:
+        return "the network's: the height of the camera above the road is not known"
+    if height is None:
+        return f'waits for a road; the camera is {known:.2f} m above it'
+    if scale.believed:
+        return f'{known / height:.3f} by the road {known:.2f} m below the camera'
+    return (
+        f"the network's: it sees the road {height:.2f} m below the camera, not {known:.2f} m; "
+        'set camera_height, or base_frame to a frame on the ground'
+    )

@@ -17,6 +17,8 @@ from sim_perception.bags.images import rgb_image
 from sim_perception.geometry.cameras import pixel_rays
 from sim_perception.geometry.rectification import lens_text
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.inference.road_scale import road_scale_text
+from sim_perception.odometry.integration import Mounting
 from sim_perception.resources import share_path
 from sim_perception.ros import qos
 from sim_perception.ros.calibration import Calibration
@@ -36,6 +38,8 @@ from sim_perception.ros.stamps import StampGuard
 from sim_perception.types import Camera, DepthSegmentation, Frame
 
 NAME = 'depth_segmentation'
+# Heights of cameras above the road that are believed, metres.
+_HEIGHTS = 0.3, 5.0
 _WARM_UP_CAMERA = Camera(640, 192, 370.0, 370.0, 319.5, 95.5)
 
 
@@ -72,11 +76,6 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
             threads=parameters.threads or None,
         )
         engine.warm_up(_WARM_UP_CAMERA)
-        if parameters.odometry and not engine.predicts_motion:
-            raise ValueError(
-                'parameter odometry is on, but this checkpoint has no ego-motion head or the '
-                "backend is not 'torch'; choose another checkpoint or backend, or switch it off"
-            )
         return engine
 
     def setup(self) -> None:
@@ -102,11 +101,10 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
             'segmentation/color': Image,
             'segmentation/confidence': Image,
             'points': PointCloud2,
+            'odometry': Odometry,
         }
         if self._engine.predicts_uncertainty:
             types['depth/confidence'] = Image
-        if self._engine.predicts_motion:
-            types['odometry'] = Odometry
         return types
 
     def teardown(self) -> None:
@@ -132,10 +130,9 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         self.diagnostics.expect(self._image_topic, timeout=parameters.input_timeout)
         header = Header(stamp=self.get_clock().now().to_msg())
         assert self._engine is not None
-        if self._engine.predicts_motion:
-            self._odometry = OdometryOutput(
-                *(self, self._engine, parameters.odometry_frame, parameters.base_frame)
-            )
+        self._odometry = OdometryOutput(
+            *(self, self._engine, parameters.odometry_frame, parameters.base_frame)
+        )
         self._publish('segmentation/label_info', to_label_info(self._engine.taxonomy, header))
         super().start()
 
@@ -173,14 +170,13 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         begin = time.perf_counter()
         frame = Frame(stamp, image, camera, item.header.frame_id)
         confidence = self._wants('segmentation/confidence') or self._wants('depth/confidence')
+        assert self._odometry is not None
+        mounting = self._odometry.mounting(item.header)
+        self._engine.road_scale.camera_height = self._camera_height(mounting)
+        result = self._engine.infer(frame, confidence=confidence, mask_sky=True)
         odometry = None
-        if self._odometry is not None and (self.parameters.odometry or self._wants('odometry')):
-            result, view = self._engine.infer_for_motion(
-                frame, confidence=confidence, mask_sky=True
-            )
-            odometry = self._odometry.message(item.header, camera, view)
-        else:
-            result = self._engine.infer(frame, confidence=confidence, mask_sky=True)
+        if self.parameters.odometry or self._wants('odometry'):
+            odometry = self._odometry.message(item.header, mounting, frame, result)
         inference = time.perf_counter() - begin
         self._publish('depth/image', to_image(result.depth, '32FC1', item.header))
         self._publish('depth/camera_info', to_camera_info(camera, item.header))
@@ -190,6 +186,15 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         if odometry is not None:
             self._publish('odometry', odometry)
         self._publish_on_demand(item.header, image, camera, result)
+
+    def _camera_height(self, mounting: Mounting) -> float | None:
+        """Return the camera's height above the road by parameter or transform; None if unknown."""
+        height = self.parameters.camera_height or mounting.height
+        known = height is not None and _HEIGHTS[0] < height < _HEIGHTS[1]
+        assert self._engine is not None
+        scale = self._engine.road_scale
+        self.diagnostics.note(**{'depth scale': road_scale_text(scale)})
+        return height if known else None
 
     def _wants(self, name: str) -> bool:
         publisher = self._publishers_by_name.get(name)

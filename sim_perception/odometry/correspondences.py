@@ -58,10 +58,12 @@ def correspond(now: MotionView, before: MotionView) -> Correspondences:
     at, to = corners[kept, 0].astype(np.float64), found[kept, 0].astype(np.float64)
     column, row = np.rint(at).astype(int).T
     depth = now.depth[row, column].astype(np.float64)
-    points = Correspondences(
-        slopes_of(now.camera, at), slopes_of(before.camera, to), depth, now.camera.fx
-    )
-    return points.chosen(np.isfinite(points.now).all(1) & np.isfinite(points.before).all(1))
+    slopes = [
+        np.asarray(slopes_of(view.camera, places), np.float64)
+        for view, places in ((now, at), (before, to))
+    ]
+    seen = np.isfinite(slopes[0]).all(1) & np.isfinite(slopes[1]).all(1)
+    return Correspondences(slopes[0][seen], slopes[1][seen], depth[seen], now.camera.fx)
 
 
 def _tracked(image: Any, other: Any, places: Any) -> tuple[Any, Any]:

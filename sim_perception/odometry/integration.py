@@ -34,6 +34,15 @@ class Mounting:
     frame_id: str
     body_T_camera: FloatArray
 
+    @property
+    def height(self) -> float | None:
+        """Height of the camera above the body's origin, metres; None without a body."""
+        return (
+            None
+            if np.array_equal(self.body_T_camera, np.eye(4))
+            else float(self.body_T_camera[2, 3])
+        )
+
     @classmethod
     def of_camera(cls, frame_id: str) -> Mounting:
         """Return the mounting of a camera about whose robot nothing is known."""
@@ -76,7 +85,7 @@ class VisualOdometry(Generic[V]):
 
         Args:
             motion: returns the 4x4 ``source_T_target`` between the optical frames of (target,
-                source), in metres, for example ``DepthSegmentationEngine.ego_motion``.
+                source), in metres, for example ``GeometricMotion.between``.
             max_gap: longest time between two views, seconds.
         """
         self._motion = motion

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.cameras import resize_camera
+from sim_perception.geometry.rectification import rectify
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, DepthSegmentation
 
 #: Wider images are reduced: sharper corners do not pay for their time.
 MAX_WIDTH = 1280
-_ROAD = ('road',)
+_ROAD, _UNKNOWN = ('road',), 255
 # Road so near to something that moves is not looked at, share of the image's width.
 _SHADOW = 0.015
 
@@ -52,12 +53,15 @@ def motion_view(
     Args:
         stamp: nanoseconds.
         image: (H, W, 3) RGB.
-        camera: an ideal pinhole; its distortion is not looked at.
+        camera: of the image; what a lens bends is made straight.
         seen: depth and classes of the image.
         taxonomy: of the classes.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     depth, classes = seen.depth.astype(np.float32), seen.segmentation
+    if not camera.is_ideal:
+        grey, depth = rectify(camera, grey), rectify(camera, depth, np.nan)
+        classes, camera = rectify(camera, classes, _UNKNOWN), camera.ideal
     if camera.width > MAX_WIDTH:
         size = MAX_WIDTH, round(camera.height * MAX_WIDTH / camera.width)
         camera = resize_camera(camera, *size)

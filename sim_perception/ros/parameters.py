@@ -98,8 +98,16 @@ class DepthSegmentationParameters:
     )
     odometry: bool = parameter(
         False,
-        'publish ~/odometry even while nobody subscribes; needs a checkpoint with an ego-motion '
-        "head and the backend 'torch'",
+        'publish ~/odometry even while nobody subscribes',
+    )
+    camera_height: float = parameter(
+        0.0,
+        'height of the camera above the road, metres, which fixes the scale of depth and '
+        'odometry; 0 takes its height above base_frame from TF, -1 leaves the scale to the '
+        'network',
+        low=-1.0,
+        high=5.0,
+        read_at='always',
     )
     odometry_frame: str = parameter(
         'odom_visual', 'frame of ~/odometry, where the robot was at its start', frame=True

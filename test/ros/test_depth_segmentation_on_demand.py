@@ -8,10 +8,8 @@ import pytest
 pytest.importorskip('rclpy', reason='no ROS 2 installed')
 import torch
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from nav_msgs.msg import Odometry
-from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -26,6 +24,7 @@ from sim_perception.models.depth_segmentation import (
     DepthSegmentationNet,
 )
 from sim_perception.nodes.depth_segmentation import DepthSegmentationNode
+from sim_perception.odometry.integration import Mounting
 from sim_perception.ros import qos
 from sim_perception.ros.conversions import to_camera_info, to_image
 from sim_perception.taxonomy import load_taxonomy
@@ -121,8 +120,7 @@ def calls(bench, monkeypatch):
 
         return record
 
-    for name in ('infer', 'infer_for_motion'):
-        monkeypatch.setattr(engine, name, recorded(name))
+    monkeypatch.setattr(engine, 'infer', recorded('infer'))
     return made
 
 
@@ -163,7 +161,7 @@ def test_odometry_is_made_while_someone_looks(bench, calls, one_metre):
     bench.send()
     odometry = bench.wanted(Odometry, 'odometry')
     first, second, third = bench.send(), bench.send(), bench.send()
-    assert calls == [('infer', False)] + [('infer_for_motion', False)] * 3
+    assert calls == [('infer', False)] * 4
     message = odometry.wait(lambda m: m.header.stamp == third.stamp, 'odometry')
     assert message.header.frame_id == 'odom_visual'
     assert message.child_frame_id == 'camera_optical_frame'
@@ -222,17 +220,15 @@ def test_odometry_starts_afresh_after_a_break(bench, one_metre, break_):
     assert len(odometry.messages) == 3
 
 
-def test_the_real_head_gives_finite_odometry(ros, full_checkpoint):
+def test_real_images_give_finite_odometry(ros, full_checkpoint):
     bench = Bench(ros, full_checkpoint, 'always', odometry=True)
     try:
         bench.send()
-        engine = bench.node._engine
         odometry = bench.wanted(Odometry, 'odometry')
         header = bench.send()
         message = odometry.wait(lambda m: m.header.stamp == header.stamp, 'odometry')
         assert np.isfinite(message.pose.covariance).all()
         assert np.isfinite(message.twist.twist.linear.z)
-        assert engine.predicts_motion
     finally:
         ros.remove(bench.node)
 
@@ -240,7 +236,8 @@ def test_the_real_head_gives_finite_odometry(ros, full_checkpoint):
 def test_a_checkpoint_without_heads_does_not_promise_them(ros, dummy_checkpoint):
     bench = Bench(ros, dummy_checkpoint, 'plain')
     try:
-        assert not {'odometry', 'depth/confidence'} & set(bench.node._publishers_by_name)
+        assert 'depth/confidence' not in bench.node._publishers_by_name
+        assert 'odometry' in bench.node._publishers_by_name  # geometry needs no head
         images = bench.wanted(Image, 'segmentation/confidence')
         header = bench.send()
         assert images.wait(lambda m: m.header == header).encoding == '32FC1'
@@ -248,19 +245,37 @@ def test_a_checkpoint_without_heads_does_not_promise_them(ros, dummy_checkpoint)
         ros.remove(bench.node)
 
 
-def test_odometry_that_a_checkpoint_cannot_give_is_refused(ros, dummy_checkpoint):
-    log = ros.collect(Log, '/rosout')
+@pytest.mark.parametrize(
+    ('height', 'text'),
+    [(-1.0, 'is not known'), (1.5, 'waits for a road'), (4.9, 'it sees the road')],
+)
+def test_the_scale_of_depth_is_told(ros, dummy_checkpoint, height, text):
     node = ros.add(
         DepthSegmentationNode(
-            namespace='promising',
+            namespace=f'scaled_{text[:2]}',
             parameter_overrides=[
                 Parameter('checkpoint', value=str(dummy_checkpoint)),
-                Parameter('odometry', value=True),
+                Parameter('camera_height', value=height),
             ],
         )
     )
     try:
-        log.wait(lambda m: 'parameter odometry is on, but this checkpoint has no' in m.msg)
-        assert node.diagnostics.status().level == DiagnosticStatus.ERROR
+        ros.until(lambda: node._odometry is not None, 'active')
+        if 'sees' in text:
+            node._engine.road_scale._heights.append(1.4)
+        mounting = Mounting.of_camera('camera_optical_frame')
+        for _ in range(2):
+            node._engine.road_scale.camera_height = node._camera_height(mounting)
+        facts = {v.key: v.value for v in node.diagnostics.status().values}
+        assert text in facts['depth scale']
     finally:
         ros.remove(node)
+
+
+def test_transforms_tell_the_height_of_the_camera(bench):
+    camera_height = bench.node._camera_height
+    on_robot = make_transform(np.eye(3), (2.0, 0.5, 1.5)) @ np.asarray(BODY_T_OPTICAL)
+    assert camera_height(Mounting('base_link', on_robot)) == pytest.approx(1.5)
+    assert camera_height(Mounting.of_camera('camera')) is None
+    underground = make_transform(np.eye(3), (2.0, 0.5, -0.2)) @ np.asarray(BODY_T_OPTICAL)
+    assert camera_height(Mounting('base_link', underground)) is None
