@@ -149,7 +149,7 @@ def test_full_disk_leaves_nothing_half_done(tmp_path: Path, storage: str) -> Non
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
     try:
-        with pytest.raises((OSError, sqlite3.Error), match='File too large|full|disk I/O'):
+        with pytest.raises((OSError, sqlite3.Error), match=r'File too large|full|disk I/O'):
             write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
