@@ -132,7 +132,7 @@ def find_config(name: str | Path, folder: Path = CONFIG_FOLDER) -> Path:
         if path.is_file():
             return path
     names = ', '.join(sorted(p.stem for p in folder.glob('*.yaml')))
-    raise ConfigError(f'no file {str(name)!r}, and none shipped in {folder.name} ({names})')
+    raise ConfigError(f'no file {str(name)!r}, and none in {folder.name} (shipped: {names})')
 
 
 def load_section(section: type[S], name: str | Path, folder: Path) -> S:
