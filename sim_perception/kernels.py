@@ -6,11 +6,14 @@ No `fastmath`: contraction and reordering would make the bytes depend on the pro
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba import njit, types
 from numba.core.caching import FunctionCache
+
+_COMPILING = threading.RLock()
 
 
 class _Cache(FunctionCache):
@@ -42,8 +45,13 @@ def strided(function: Callable[..., Any]) -> Any:
     type_of = dispatcher.typeof_pyval
 
     def compile_first(*arguments: Any) -> Any:
-        entry = dispatcher.compile(tuple(_any_strides(type_of(one)) for one in arguments))
-        dispatcher.disable_compile()
+        kinds = tuple(_any_strides(type_of(one)) for one in arguments)
+        # One at a time: nodes of one process warm up side by side, and share loops.
+        with _COMPILING:
+            if (known := dispatcher.overloads.get(kinds)) is not None:
+                return known.entry_point
+            entry = dispatcher.compile(kinds)
+            dispatcher.disable_compile()
         return entry
 
     dispatcher._compile_for_args = compile_first

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,28 @@ def write_forms() -> None:
 
 if __name__ == '__main__':
     write_forms()
+
+
+def test_threads_that_meet_at_a_loop_compile_it_once() -> None:
+    from sim_perception.kernels import strided
+
+    @strided
+    def total(values):  # type: ignore[no-untyped-def]
+        out = 0.0
+        for value in values:
+            out += value
+        return out
+
+    start, found = threading.Barrier(4), []
+
+    def call() -> None:
+        start.wait()
+        found.append(total(np.arange(5.0)))
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [10.0] * 4
+    assert len(total.signatures) == 1
