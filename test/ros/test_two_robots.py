@@ -77,7 +77,10 @@ class Robot:
         values = {'ego_motion': 'estimate', 'frame_prefix': f'{name}/'}
         overrides = [Parameter(key, value=value) for key, value in values.items()]
         self.node = ros.add(TrackerNode(namespace=name, parameter_overrides=overrides))
-        ros.until(lambda: self.node.diagnostics.state == 'active', 'the activation')
+        # a first start compiles
+        ros.until(
+            lambda: self.node.diagnostics.state == 'active', 'the activation', deadline=240.0
+        )
         self.detections = ros.publisher(Detection3DArray, f'/{name}/detections', 100)
         self.tracks = ros.collect(Detection3DArray, f'/{name}/tracker/tracks', 100)
         ros.matched(self.detections)
