@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.boxes import box_corners, box_edges
+from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import transform_points
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Box3D, Camera
@@ -96,14 +98,13 @@ def draw_box3d(
             a = a + (near - a[2]) / (b[2] - a[2]) * (b - a)
         elif b[2] < near:
             b = b + (near - b[2]) / (a[2] - b[2]) * (a - b)
-        ends = [
-            (
-                round(float(np.clip(p[0] / p[2] * camera.fx + camera.cx, -1e4, 1e4))),
-                round(float(np.clip(p[1] / p[2] * camera.fy + camera.cy, -1e4, 1e4))),
-            )
-            for p in (a, b)
-        ]
-        cv2.line(image, ends[0], ends[1], color, thickness, cv2.LINE_AA)
+        # straight edges are curves in the image of a lens
+        way = np.linspace(0, 1, 2 if camera.is_ideal else 9)[:, None]
+        pixels, _ = project(camera, a + way * (b - a))
+        for start, end in pairwise(np.clip(pixels, -1e4, 1e4)):
+            if np.isfinite([start, end]).all():
+                first, last = ((round(float(u)), round(float(v))) for u, v in (start, end))
+                cv2.line(image, first, last, color, thickness, cv2.LINE_AA)
 
 
 def caption(image: Image, text: str) -> Image:

@@ -30,7 +30,7 @@ def is_rectified(topic: str) -> bool:
     return bool(_RECTIFIED.search(topic))
 
 
-def camera_of(info: Any, rectified: bool = False) -> Camera:
+def camera_of(info: Any, rectified: bool = False, size: tuple[int, int] | None = None) -> Camera:
     """Return the camera of a CameraInfo; region of interest and binning are applied.
 
     A raw image is of K and D. Of a rectified one P is the whole truth, also where the message
@@ -41,6 +41,8 @@ def camera_of(info: Any, rectified: bool = False) -> Camera:
     Args:
         info: the message.
         rectified: whether its images are.
+        size: width and height of an image that it is of. One as large as the whole sensor is
+            neither binned nor a region of it, whatever the message says of others.
 
     Raises:
         MessageError: for an uncalibrated camera, an unknown distortion model, numbers that are
@@ -59,12 +61,16 @@ def camera_of(info: Any, rectified: bool = False) -> Camera:
             matrix = p[[0, 5, 2, 6]]
     else:
         fisheye, distortion = _distortion(info.distortion_model, d)
+    if info.width * info.height > _MOST_PIXELS:
+        raise MessageError(
+            f'CameraInfo is of {info.width}x{info.height} pixels; is the message damaged?'
+        )
     fx, fy, cx, cy = matrix.tolist()
     try:
         camera = Camera(int(info.width), int(info.height), fx, fy, cx, cy, distortion, fisheye)
     except ValueError as error:
         raise MessageError(f'unusable CameraInfo: {error}') from error
-    return _seen(info, camera)
+    return camera if size == (camera.width, camera.height) else _seen(info, camera)
 
 
 def _numbers(info: Any, name: str, count: int | None) -> Array:
@@ -101,10 +107,6 @@ def _distortion(model: str, d: Array) -> tuple[bool, tuple[float, ...]]:
 
 def _seen(info: Any, camera: Camera) -> Camera:
     """Return the part of the sensor that images are of, with their number of pixels."""
-    if camera.width * camera.height > _MOST_PIXELS:
-        raise MessageError(
-            f'CameraInfo is of {camera.width}x{camera.height} pixels; is the message damaged?'
-        )
     roi = info.roi
     if roi.width and roi.height:
         x, y, width, height = (int(v) for v in (roi.x_offset, roi.y_offset, roi.width, roi.height))

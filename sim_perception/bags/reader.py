@@ -248,16 +248,26 @@ class BagReader:
         """
         message = self.message(topic, number)
         stamp = int(self.stamps(topic)[number])
-        camera = self.camera(camera_info, stamp, is_rectified(topic)) if camera_info else None
-        return Frame(stamp, rgb_image(message), camera, frame_name(message.header.frame_id))
+        image, camera = rgb_image(message), None
+        if camera_info:
+            size = image.shape[1], image.shape[0]
+            camera = self.camera(camera_info, stamp, is_rectified(topic), size)
+        return Frame(stamp, image, camera, frame_name(message.header.frame_id))
 
-    def camera(self, topic: str, stamp: int | None = None, rectified: bool = False) -> Camera:
+    def camera(
+        self,
+        topic: str,
+        stamp: int | None = None,
+        rectified: bool = False,
+        size: tuple[int, int] | None = None,
+    ) -> Camera:
         """Return the calibration valid at a time: the last one before it, or else the first.
 
         Args:
             topic: of CameraInfo.
             stamp: nanoseconds.
             rectified: whether the images are; see ``calibration.camera_of``.
+            size: of an image, width and height; likewise.
 
         Raises:
             MissingTopicError: if there is none.
@@ -265,10 +275,12 @@ class BagReader:
         """
         self.require(topic)
         number = None if stamp is None else self.at_or_before(topic, stamp)
-        return self._camera(topic, number or 0, rectified)
+        return self._camera(topic, number or 0, rectified, size)
 
-    def _decode_camera(self, topic: str, number: int, rectified: bool) -> Camera:
-        return camera_of(self.message(topic, number), rectified)
+    def _decode_camera(
+        self, topic: str, number: int, rectified: bool, size: tuple[int, int] | None
+    ) -> Camera:
+        return camera_of(self.message(topic, number), rectified, size)
 
     def cloud(self, topic: str, number: int, needs: tuple[str, ...] = ('x', 'y', 'z')) -> Array:
         """Return a cloud as a 1-D structured array with the columns of the message.

@@ -198,7 +198,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         assert labeler is not None
         assert transforms is not None
         assert self._calibration is not None
-        camera = self._calibration.camera()
+        camera = self._calibration.camera(images[0] if images else None)
         begin = time.perf_counter()
         seen = read_input(
             *(detections, cloud, camera, self._class_ids, labeler.class_id, self.parameters),

@@ -162,9 +162,9 @@ class DepthSegmentationNode(WorkerNode[DepthSegmentationParameters]):
         """Infer one image and publish what it shows."""
         assert self._engine is not None
         assert self._calibration is not None
-        camera = self._calibration.camera()
         self.check_stamp(item.header)
         image = rgb_image(item)
+        camera = self._calibration.camera(image)
         check_camera_fits(camera, image)
         stamp = stamp_to_ns(item.header.stamp)
         begin = time.perf_counter()

@@ -149,11 +149,10 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         assert self._engine is not None
         assert self._transforms is not None
         assert self._calibration is not None
-        camera = self._calibration.camera()
         self._engine.threshold = self.parameters.min_score
         begin = time.perf_counter()
         seen = read_detector_input(
-            *(place, images[0] if images else None, camera, self._calibration.frame),
+            *(place, images[0] if images else None, self._calibration),
             *(self.parameters, self._transforms.lookup),
         )
         found = self._engine.detect(seen.frame, seen.image)
@@ -165,7 +164,7 @@ class Detector3dNode(WorkerNode[Detector3dParameters]):
         if qos.is_wanted(self._markers):
             self._markers.publish(box_markers(detections, self._engine.taxonomy))
         points = int(np.isfinite(seen.frame.points).all(1).sum())
-        self.diagnostics.note(points=str(points), lens=lens_text(camera, always=True))
+        self.diagnostics.note(points=str(points), lens=lens_text(seen.camera, always=True))
         self.diagnostics.published(self.age(stamp), work)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy.typing as npt
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
@@ -31,7 +34,7 @@ class Calibration:
         self.topic = node.resolve_topic_name(topic)
         self.rectified = rectified or any(map(is_rectified, images))
         self._info: CameraInfo | None = None
-        self._read: tuple[CameraInfo, Camera] | None = None
+        self._read: tuple[CameraInfo, tuple[int, int] | None, Camera] | None = None
         self._subscription = qos.subscribe(
             *(node, CameraInfo, topic, self._on_info, qos.sensor_qos())
         )
@@ -49,8 +52,8 @@ class Calibration:
         """The newest message, or None."""
         return self._info
 
-    def camera(self) -> Camera:
-        """Return the camera.
+    def camera(self, image: npt.NDArray[Any] | None = None) -> Camera:
+        """Return the camera, for images of one's size if an (H, W) image is given.
 
         Raises:
             ValueError: if there is no calibration yet, or it is unusable.
@@ -61,9 +64,10 @@ class Calibration:
                 f'no CameraInfo on {self.topic}, which metres need; is the camera running? '
                 'Publish its calibration, or remap the topic'
             )
-        if self._read is None or self._read[0] is not info:
-            self._read = info, camera_of(info, self.rectified)
-        return self._read[1]
+        size = None if image is None else (image.shape[1], image.shape[0])
+        if self._read is None or self._read[0] is not info or self._read[1] != size:
+            self._read = info, size, camera_of(info, self.rectified, size)
+        return self._read[2]
 
     def close(self) -> None:
         """Unsubscribe."""

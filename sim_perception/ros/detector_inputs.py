@@ -14,6 +14,7 @@ from sim_perception.bags.images import depth_image, rgb_image
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.rectification import rectify
 from sim_perception.inference.plan import depth_frame
+from sim_perception.ros.calibration import Calibration
 from sim_perception.ros.conversions import (
     check_camera_fits,
     stamp_to_ns,
@@ -32,18 +33,19 @@ class DetectorInput:
         frame: camera and cloud in the level frame.
         image: (H, W, 3) RGB, undistorted, or None.
         stamp: of the frame.
+        camera: as calibrated, with its lens.
     """
 
     frame: LidarFrame
     image: npt.NDArray[np.uint8] | None
     stamp: Time
+    camera: Camera
 
 
 def read_detector_input(
     place: Any,
     image: Any | None,
-    camera: Camera,
-    camera_frame: str,
+    calibration: Calibration,
     parameters: Detector3dParameters,
     lookup: Lookup,
 ) -> DetectorInput:
@@ -54,8 +56,7 @@ def read_detector_input(
     Args:
         place: PointCloud2, or for points ``depth`` a depth image of the camera.
         image: the camera's image, raw or compressed, or None.
-        camera: its calibration.
-        camera_frame: the calibration's frame, used without an image.
+        calibration: of the camera; its frame is used without an image.
         parameters: of the node.
         lookup: gives transforms.
 
@@ -65,20 +66,20 @@ def read_detector_input(
     """
     moment = place.header.stamp if image is None else image.header.stamp
     stamp = stamp_to_ns(moment)
-    if image is not None:
-        camera_frame = image.header.frame_id
+    camera_frame = calibration.frame if image is None else image.header.frame_id
     if not camera_frame:
         raise ValueError('the camera has no frame_id; set header.frame_id to its optical frame')
     level = parameters.level_frame
     camera_T_level = np.asarray(lookup(camera_frame, level, stamp), float)
-    rgb = None
-    if image is not None:
-        rgb = rgb_image(image)
+    rgb = None if image is None else rgb_image(image)
+    depth = depth_image(place) if isinstance(place, Image) else None
+    camera = calibration.camera(depth if rgb is None else rgb)
+    ideal = camera.ideal
+    if rgb is not None:
         check_camera_fits(camera, rgb)
         rgb = rectify(camera, rgb)
-    ideal = camera.ideal
-    if isinstance(place, Image):
-        depth = rectify(camera, depth_image(place), np.nan)
-        return DetectorInput(depth_frame(depth, ideal, camera_T_level), rgb, moment)
+    if depth is not None:
+        depth = rectify(camera, depth, np.nan)
+        return DetectorInput(depth_frame(depth, ideal, camera_T_level), rgb, moment, camera)
     points, sensor, _ = level_cloud(place, stamp, lookup, level, parameters.fixed_frame)
-    return DetectorInput(LidarFrame(ideal, camera_T_level, points, sensor), rgb, moment)
+    return DetectorInput(LidarFrame(ideal, camera_T_level, points, sensor), rgb, moment, camera)

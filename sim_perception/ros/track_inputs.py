@@ -101,7 +101,7 @@ class TrackInput(Protocol):
         self,
         message: Any,
         level_T_source: Array | None = None,
-        camera: Callable[[], Camera] | None = None,
+        camera: Callable[[npt.NDArray[Any]], Camera] | None = None,
     ) -> Seen:
         """Return what a message shows.
 
@@ -109,8 +109,8 @@ class TrackInput(Protocol):
             message: of the topic.
             level_T_source: (4, 4), maps the message's frame to the sensor's level frame; not
                 needed for image boxes.
-            camera: gives the camera's calibration, or raises ValueError without one; needed for
-                images only.
+            camera: gives the camera's calibration for an image, or raises ValueError without
+                one; needed for images only.
 
         Raises:
             ValueError: for an unusable message.
@@ -157,7 +157,7 @@ class TopicInput:
         self,
         message: Any,
         level_T_source: Array | None = None,
-        camera: Callable[[], Camera] | None = None,
+        camera: Callable[[npt.NDArray[Any]], Camera] | None = None,
     ) -> Seen:
         """See ``TrackInput``; the camera is not needed."""
         least = self._parameters.min_visibility
@@ -218,11 +218,12 @@ class NetworkInput:
         self,
         message: Any,
         level_T_source: Array | None = None,
-        camera: Callable[[], Camera] | None = None,
+        camera: Callable[[npt.NDArray[Any]], Camera] | None = None,
     ) -> Seen:
         """See ``TrackInput``."""
         assert camera is not None
-        calibration, image = camera(), rgb_image(message)
+        image = rgb_image(message)
+        calibration = camera(image)
         check_camera_fits(calibration, image)
         stamp = stamp_to_ns(message.header.stamp)
         frame = Frame(stamp, image, calibration, frame_name(message.header.frame_id))

@@ -129,6 +129,12 @@ def test_region_and_binning_are_applied_to_k_and_to_p() -> None:
     assert (of_p.fx, of_p.cx, of_p.cy) == (80.0, 68.0, 26.0)
 
 
+def test_an_image_of_the_whole_sensor_is_neither_binned_nor_a_region() -> None:
+    message = info(roi=region(10, 20, 100, 50), binning_x=2, binning_y=2)
+    assert camera_of(message, size=(160, 96)) == camera_of(info())
+    assert camera_of(message, size=(50, 25)) == camera_of(message)
+
+
 def test_a_pixel_of_a_binned_region_is_where_its_sensor_pixels_are() -> None:
     message = info(roi=region(16, 8, 64, 40), binning_x=4, binning_y=4, **BENT)
     whole, part = camera_of(info(**BENT)), camera_of(message)

@@ -9,7 +9,12 @@ import typer
 
 
 def curriculum(
-    bags: Annotated[list[str], typer.Argument(help='Recordings to label: bags or folders.')],
+    bags: Annotated[
+        list[str],
+        typer.Argument(
+            help='Recordings to label: bags or folders; DIR,camera=NAME,lidar=NAME chooses.'
+        ),
+    ],
     start: Annotated[Path, typer.Option(help='Coordinates network to begin with.')],
     crops: Annotated[
         list[str], typer.Option(help='Folder of simulated crops to keep; may be repeated.')

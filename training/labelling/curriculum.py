@@ -23,7 +23,7 @@ from sim_perception.files import write_json
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
-from training.datasets.bags.open_bags import expand
+from training.datasets.bags.open_bags import expand_each
 from training.datasets.objects.crops import CropFolder
 from training.engine.command import command_line
 from training.evaluation.autolabel.evaluate import evaluate_autolabel
@@ -113,7 +113,7 @@ def curriculum(
     report: dict[str, Any] = {
         'task': 'curriculum',
         'command': command_line(),
-        'bags': [path.name for path in expand(job.bags)],
+        'bags': [path.name for path, _ in expand_each(job.bags)],
         'mode': job.mode,
         'rounds': [],
     }
@@ -138,11 +138,12 @@ def run_round(job: CurriculumJob, number: int) -> dict[str, Any]:
     folder, network = job.folder(number), job.checkpoint(number - 1)
     labelled = accepted = 0
     made = []
-    for bag in expand(job.bags):
+    for bag, sensors in expand_each(job.bags):
         out = folder / 'labels' / bag.name
         summary = label(
             LabelJob(
                 bag=str(bag), out=str(out), mode=job.mode, shape=job.shape,
+                camera=sensors.camera, lidar=sensors.lidar,
                 coordinates=str(network), mirrors=True, formats=(),
             )
         )  # fmt: skip

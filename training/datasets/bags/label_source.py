@@ -18,6 +18,7 @@ from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_
 from sim_perception.files import safe_name
 from sim_perception.geometry.cameras import undistort_boxes
 from sim_perception.geometry.deskew import still_points
+from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
@@ -132,7 +133,8 @@ class LabelBag:
                 f'{path}: nothing on {" and ".join(topics)} lies within '
                 f'{_TOLERANCE_NS * 1e-9:g} s; are the clocks synchronised?'
             )
-        self._level = level_frame if level_frame in bag.transforms.frames else CAMERA_LEVEL
+        level = frame_name(level_frame)
+        self._level = level if level in bag.transforms.frames else CAMERA_LEVEL
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from sim_perception.bags.layout import bags_at, find_files
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import ANY, Sensors
+from sim_perception.bags.sensors import ANY, Sensors, split_sensors
 from training.datasets.sample import DatasetError
 
 _MAX_OPEN = 32
@@ -46,6 +46,17 @@ class OpenBags:
         """Leave the open readers behind when sent to another process."""
         kept = {'paths': self.paths, 'sensors': self.sensors}
         return {**kept, '_readers': OrderedDict(), '_process': -1}
+
+
+def expand_each(patterns: Sequence[Path | str]) -> list[tuple[Path, Sensors]]:
+    """Return bags as ``expand``, each with the sensors that its pattern chooses.
+
+    Raises:
+        DatasetError: naming a pattern without a bag.
+        BagError: for a path that is something else.
+    """
+    split = [split_sensors(str(pattern)) for pattern in patterns]
+    return [(bag, sensors) for pattern, sensors in split for bag in expand([pattern])]
 
 
 def expand(patterns: Sequence[Path | str]) -> list[Path]:

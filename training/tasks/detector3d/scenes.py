@@ -16,12 +16,13 @@ from torch import Tensor
 
 from sim_perception.autolabel.records import LabelledFrame, read_frame
 from sim_perception.bags import topics as t_
+from sim_perception.bags.sensors import ANY, Sensors
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.plan import Plan, plan_points
 from sim_perception.types import Camera
 from training.datasets.bags.label_source import SEGMENTATION, LabelBag
 from training.datasets.bags.labelled import true_objects
-from training.datasets.bags.open_bags import expand
+from training.datasets.bags.open_bags import expand_each
 from training.datasets.objects.label_scenes import LabelScene
 from training.datasets.sample import DatasetError
 from training.tasks.detector3d.targets import Asked
@@ -88,9 +89,9 @@ def ready(scene: LabelScene, bag: str, max_range: float, paint: Paint, cloud: Cl
     )
 
 
-def scenes_of(path: Path) -> Iterator[LabelScene]:
+def scenes_of(path: Path, sensors: Sensors = ANY) -> Iterator[LabelScene]:
     """Yield the frames of a recording, without objects where it does not know the true ones."""
-    bag = LabelBag(path, 'car', detections=SEGMENTATION)
+    bag = LabelBag(path, 'car', detections=SEGMENTATION, sensors=sensors)
     has_truth = bag.reader.count(t_.OBJECTS.name) > 0
     for number in range(len(bag)):
         item = bag.item(number, boxes=False)
@@ -166,14 +167,14 @@ def ready_frames(
     """
     mark = hashlib.sha256(json.dumps({**facts, 'format': _FORMAT}, sort_keys=True).encode())
     frames: list[ReadyFrame] = []
-    bags = expand(patterns)
-    for done, path in enumerate(bags):
+    bags = expand_each(patterns)
+    for done, (path, sensors) in enumerate(bags):
         tell(done, len(bags))
         kept = folder / mark.hexdigest()[:12] / path.name if folder else None
         if kept is not None and kept.is_dir():
             frames += [read_ready(file) for file in sorted(kept.glob('*.npz'))]
             continue
-        made = [make(scene, path.name) for scene in scenes_of(path)]
+        made = [make(scene, path.name) for scene in scenes_of(path, sensors)]
         if kept is not None:
             growing = kept.with_name(f'.{kept.name}.growing')
             for frame in made:
