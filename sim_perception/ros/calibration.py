@@ -61,8 +61,8 @@ class Calibration:
         info = self._info
         if info is None:
             raise ValueError(
-                f'no CameraInfo on {self.topic}, which metres need; is the camera running? '
-                'Publish its calibration, or remap the topic'
+                f"no CameraInfo on {self.topic}, and this needs the camera's calibration; is the "
+                'camera running? Publish it, or remap the topic'
             )
         size = None if image is None else (image.shape[1], image.shape[0])
         if self._read is None or self._read[0] is not info or self._read[1] != size:

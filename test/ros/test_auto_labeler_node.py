@@ -386,6 +386,7 @@ def test_it_can_be_configured_again_by_services(bench):
     bench.ros.until(
         lambda: bench.node.count_publishers(f'{bench.base}/auto_labeler/labels') == 1, 'labels'
     )
+    bench.send_info()  # as cameras do with every image
     assert bench.label([detection(BOX)]).detections
 
 
