@@ -81,6 +81,10 @@ class ScriptedEngine:
     def __init__(self, *_arguments, **_options):
         pass
 
+    @classmethod
+    def load(cls, *arguments, **options):
+        return cls(*arguments, **options)
+
     def warm_up(self, camera):
         pass
 

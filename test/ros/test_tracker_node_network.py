@@ -58,6 +58,10 @@ class ScriptedEngine:
     def __init__(self, *_arguments, **_options):
         type(self).shown, type(self).resets = [], 0
 
+    @classmethod
+    def load(cls, *arguments, **options):
+        return cls(*arguments, **options)
+
     def warm_up(self, camera):
         pass
 
