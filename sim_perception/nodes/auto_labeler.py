@@ -189,6 +189,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
 
     def process(self, item: Any) -> None:
         """Label one frame and publish what was accepted."""
+        begin = time.perf_counter()
         packed, *others = item
         detections = packed.unpack()
         cloud = next((one for one in others if isinstance(one, PointCloud2)), None)
@@ -199,7 +200,6 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         assert transforms is not None
         assert self._calibration is not None
         camera = self._calibration.camera(images[0] if images else None)
-        begin = time.perf_counter()
         seen = read_input(
             *(detections, cloud, camera, self._class_ids, labeler.class_id, self.parameters),
             transforms.lookup,
@@ -214,7 +214,6 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
                 'number or out of range; correct the detector'
             )
         found = labeler.label(seen.frame, seen.boxes, self.parameters.time_budget, image)
-        work = time.perf_counter() - begin
         labels = tuple(replace(one, id=i) for one, i in zip(found, seen.ids, strict=True))
         stamp = stamp_to_ns(detections.header.stamp)
         frame = LabelledFrame(
@@ -235,7 +234,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
         self._explain(frame)
         self.diagnostics.note(lens=lens_text(camera, always=True))
         self._publish(frame, Header(stamp=ns_to_stamp(stamp), frame_id=frame.level_frame))
-        self.diagnostics.published(self.age(stamp), work)
+        self.diagnostics.published(self.age(stamp), time.perf_counter() - begin)
 
     def _explain(self, frame: LabelledFrame) -> None:
         """Count acceptance and reasons in the diagnostics."""
