@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mcap.writer import Writer as McapWriter
 
 TALKER = Path(__file__).parent / 'ros2_talker.py'
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
@@ -71,6 +72,19 @@ def answers(module_ros2, talker):
     with ThreadPoolExecutor(8) as pool:  # more at once would run into their own time limits
         answers = pool.map(lambda words: module_ros2.run(*words, deadline=180), QUERIES.values())
         return dict(zip(QUERIES, answers, strict=True))
+
+
+def ros1_mcap(folder: Path) -> Path:
+    """Return an MCAP file with a ROS 1 channel."""
+    path = folder / 'ros1.mcap'
+    with path.open('wb') as stream:
+        writer = McapWriter(stream)
+        writer.start(profile='ros2')
+        schema = writer.register_schema('std_msgs/String', 'ros1msg', b'string data')
+        channel = writer.register_channel('/talk', 'ros1', schema)
+        writer.add_message(channel, 0, b'\x01\x00\x00\x00a', 0)
+        writer.finish()
+    return path
 
 
 def test_topics_and_nodes_are_listed(answers):
@@ -536,6 +550,7 @@ def test_wrong_uses_of_bags_are_explained(bag, ros2, tmp_path):
     uses = {
         ('bag', 'info', tmp_path / 'none'): 'cannot read the bag',
         ('bag', 'play', tmp_path): 'cannot read the bag',
+        ('bag', 'info', ros1_mcap(tmp_path)): 'ros1msg',
         ('bag', 'play', bag, '--start-offset', '1000'): 'not within the bag',
         ('bag', 'play', bag, '--topics', '/none'): 'nothing to play',
         ('bag', 'play', bag, '--rate', '0'): 'not greater than 0',

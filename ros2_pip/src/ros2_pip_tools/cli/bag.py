@@ -145,6 +145,11 @@ def open_bag(path: Path) -> Iterator[Reader]:
         reader.open()
     except (ReaderError, OSError, ValueError) as error:
         raise CommandError(f'cannot read the bag {path}: {error}') from error
+    except KeyError as error:  # rosbags looks encodings up without asking
+        raise CommandError(
+            f'cannot read the bag {path}: its messages are {error}, not of ROS 2; convert the '
+            'recording that it comes from with rosbags-convert'
+        ) from error
     try:
         yield reader
     finally:
