@@ -76,7 +76,8 @@ def answers(module_ros2, talker):
 
 def ros1_mcap(folder: Path) -> Path:
     """Return an MCAP file with a ROS 1 channel."""
-    path = folder / 'ros1.mcap'
+    path = folder / 'one' / 'ros1.mcap'
+    path.parent.mkdir()
     with path.open('wb') as stream:
         writer = McapWriter(stream)
         writer.start(profile='ros2')
