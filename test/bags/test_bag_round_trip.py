@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sim_perception.bags.errors import BagError, MessageError, MissingTopicError
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize, typestore
 from sim_perception.bags.writer import BagWriter
-from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.scenario import parse_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 
@@ -232,7 +233,8 @@ def test_every_simulated_topic_comes_back(tiny_bag: Path) -> None:
     with BagReader(tiny_bag) as bag:
         assert set(bag.topics) == set(t_.TOPICS) - {t_.CLOCK.name, t_.IMAGE_COMPRESSED.name}
         assert bag.verify() == []
-        scenario = load_scenario(str(tiny_bag.parent / 'tiny.yaml'), seed=5)
+        scenario = parse_scenario(json.loads(bag.custom['sim_perception.scenario']))
+        assert scenario.seed == 5
         simulation = Simulation(scenario, 1)
         time, number = 0.2, 2
         stamp = m.START_STAMP + 200_000_000
