@@ -363,6 +363,10 @@ class WorkerNode(ManagedNode[P]):
         return True
 
 
+_SPARED_EVERY_S = 60.0
+_spared = float('-inf')
+
+
 def _spare_garbage_collection() -> None:
     """Take what is there by now out of the garbage collector's rounds.
 
