@@ -103,7 +103,9 @@ class BagFiles:
         try:
             if path.suffix == PACKED:
                 file = self._unpack(path)
-            storage: Storage = SqliteFile(file) if file.suffix == '.db3' else McapFile(file)
+            storage: Storage = (
+                SqliteFile(file) if file.suffix.lower() == '.db3' else McapFile(file)
+            )
         except (BagError, OSError) as error:
             self.problems.append(str(error).replace(str(file), str(path)))
             return

@@ -19,7 +19,7 @@ PACKED = '.zstd'
 
 METADATA = 'metadata.yaml'
 _SUFFIXES = ('.mcap', '.db3')
-_ROS1 = ('.bag',)
+_ROS1 = ('.bag', '.bag.active')
 _ROS1_MAGIC = b'#ROSBAG V'
 _SPLIT = re.compile(r'_\d+$')
 
@@ -57,7 +57,7 @@ def bags_at(path: Path) -> list[Path]:
 
 def _bags_in(path: Path) -> list[Path]:
     if path.is_file():
-        return [path] if _is_storage(path) or path.suffix in _ROS1 else []
+        return [path] if _is_storage(path) or _is_ros1(path) else []
     if not path.is_dir():
         return []
     if (path / METADATA).exists():
@@ -65,7 +65,7 @@ def _bags_in(path: Path) -> list[Path]:
     files = _storage_files(path)
     if len({_recording(file) for file in files}) == 1:
         return [path]
-    ros1 = [file for file in path.iterdir() if file.suffix in _ROS1 and file.is_file()]
+    ros1 = [file for file in path.iterdir() if _is_ros1(file) and file.is_file()]
     return _sorted([*files, *ros1])
 
 
@@ -95,8 +95,9 @@ def find_files(path: Path) -> BagLayout:
             'used. `ros2 bag reindex` writes it anew'
         )
     if not found:
-        for file in path.glob('*.bag'):
-            _refuse_ros1(file)
+        for file in path.iterdir():
+            if _is_ros1(file) and file.is_file():
+                _refuse_ros1(file)
         raise BagError(f'{path} has no {METADATA} and no .mcap or .db3 file: not a bag')
     if not metadata.exists() and len({_recording(file) for file in found}) > 1:
         names = ', '.join(file.name for file in found)
@@ -128,7 +129,12 @@ def _storage_files(folder: Path) -> list[Path]:
 
 
 def _is_storage(path: Path) -> bool:
-    return Path(_unpacked_name(path)).suffix in _SUFFIXES and not path.name.startswith('.')
+    suffix = Path(_unpacked_name(path)).suffix.lower()
+    return suffix in _SUFFIXES and not path.name.startswith('.')
+
+
+def _is_ros1(path: Path) -> bool:
+    return path.name.lower().endswith(_ROS1)
 
 
 def _is_packed(path: Path) -> bool:
@@ -151,7 +157,7 @@ def _sorted(paths: Iterable[Path]) -> list[Path]:
 def _refuse_ros1(path: Path) -> None:
     with path.open('rb') as file:
         ros1 = file.read(len(_ROS1_MAGIC)) == _ROS1_MAGIC
-    if ros1 or path.suffix in _ROS1:
+    if ros1 or _is_ros1(path):
         raise BagError(
             f'{path} is a ROS 1 bag; convert it with `rosbags-convert --src {path} --dst '
             f'{path.with_suffix("")}`'

@@ -7,12 +7,12 @@ far as it is readable; ``BagReader.problems`` says what is lost.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera, Detection, Frame
 
 Array = npt.NDArray[Any]
+_T = TypeVar('_T')
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class BagReader:
         """
         missing = [t for t in topics if t not in self._types or not self.count(t)]
         if missing:
-            there = ', '.join(f'{t.name} ({t.count})' for t in self.topics.values()) or 'nothing'
+            there = ', '.join(map(_listed, self.topics.values())) or 'nothing'
             foreign = ''.join(f'; {t} is encoded as {e}' for t, e in self._files.foreign.items())
             raise MissingTopicError(
                 f'{self.path} has no messages on {", ".join(missing)}; it has {there}{foreign}'
@@ -220,10 +221,18 @@ class BagReader:
             CorruptBagError: if that part of the bag is damaged.
             MessageError: if the bytes are not such a message.
         """
+        return self._named(topic, number, lambda: self.parsed(topic, self.raw(topic, number)))
+
+    def _decoded(self, topic: str, number: int, decode: Callable[[Any], _T]) -> _T:
+        """Return what a message holds; an error names the message."""
+        message = self.message(topic, number)
+        return self._named(topic, number, lambda: decode(message))
+
+    def _named(self, topic: str, number: int, read: Callable[[], _T]) -> _T:
         try:
-            return self.parsed(topic, self.raw(topic, number))
+            return read()
         except MessageError as error:
-            raise MessageError(f'message {number} on {topic}: {error}') from error
+            raise MessageError(f'{self.path}: message {number} on {topic}: {error}') from error
 
     def parsed(self, topic: str, data: memoryview) -> Any:
         """Return the message that a topic's CDR bytes stand for, as ``message`` does.
@@ -239,7 +248,7 @@ class BagReader:
         Raises:
             MessageError: if the message contradicts itself or its encoding is unknown.
         """
-        return plain_image(self.message(topic, number))
+        return self._decoded(topic, number, plain_image)
 
     def frame(self, topic: str, number: int, camera_info: str | None = None) -> Frame:
         """Return a camera image as RGB with its stamp and, if asked for, its calibration.
@@ -248,7 +257,8 @@ class BagReader:
         """
         message = self.message(topic, number)
         stamp = int(self.stamps(topic)[number])
-        image, camera = rgb_image(message), None
+        image = self._named(topic, number, lambda: rgb_image(message))
+        camera = None
         if camera_info:
             size = image.shape[1], image.shape[0]
             camera = self.camera(camera_info, stamp, is_rectified(topic), size)
@@ -280,7 +290,7 @@ class BagReader:
     def _decode_camera(
         self, topic: str, number: int, rectified: bool, size: tuple[int, int] | None
     ) -> Camera:
-        return camera_of(self.message(topic, number), rectified, size)
+        return self._decoded(topic, number, lambda info: camera_of(info, rectified, size))
 
     def cloud(self, topic: str, number: int, needs: tuple[str, ...] = ('x', 'y', 'z')) -> Array:
         """Return a cloud as a 1-D structured array with the columns of the message.
@@ -288,7 +298,7 @@ class BagReader:
         Raises:
             MessageError: if a needed column is missing or the sizes contradict each other.
         """
-        return cloud_array(self.message(topic, number), needs)
+        return self._decoded(topic, number, lambda cloud: cloud_array(cloud, needs))
 
     def detections(
         self, topic: str, number: int, taxonomy: Taxonomy | None = None
@@ -361,3 +371,7 @@ class BagReader:
         if topic not in self._indexes:
             self._indexes[topic] = self._files.index(topic)
         return self._indexes[topic]
+
+
+def _listed(topic: TopicInfo) -> str:
+    return f'{topic.name} ({topic.count}{"" if topic.type else ", of no known type"})'

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim_perception.bags.calibration import is_rectified
-from sim_perception.bags.errors import BagError, CorruptBagError, MessageError
+from sim_perception.bags.errors import (
+    BagError,
+    CorruptBagError,
+    MessageError,
+    MissingTopicError,
+)
 from sim_perception.geometry.frames import frame_name
 
 if TYPE_CHECKING:
@@ -105,6 +110,7 @@ def choose_camera(bag: BagReader, wanted: str | None = None) -> CameraTopics:
         if not found:
             bag.require(f'camera {wanted!r}')
     elif not found:
+        _refuse_depth(bag)
         bag.require('/camera/image_raw or /camera/image_raw/compressed')
     keeps = (lambda c: _is_near(c.info, c.image), lambda c: c.info, lambda c: c.colour)
     for keep in keeps:
@@ -115,6 +121,16 @@ def choose_camera(bag: BagReader, wanted: str | None = None) -> CameraTopics:
             f'--camera {found[0].image}, in a data SPEC bag:DIR,camera={found[0].image}'
         )
     return found[0]
+
+
+def _refuse_depth(bag: BagReader) -> None:
+    """Say so where all images of a recording are of depth."""
+    depth = [f'{topic} ({_encoding(bag, topic)})' for topic in bag.of_type(*IMAGES)]
+    if depth:
+        raise MissingTopicError(
+            f'{bag.path} has no camera images but only depth or labels: {", ".join(depth)}; '
+            'record the camera too'
+        )
 
 
 def choose_lidar(bag: BagReader, wanted: str | None = None) -> str:

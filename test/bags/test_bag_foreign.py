@@ -14,7 +14,7 @@ from rosbags.rosbag2 import Writer as RosbagsWriter
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from sim_perception.bags import messages as m
-from sim_perception.bags.errors import MessageError
+from sim_perception.bags.errors import MessageError, MissingTopicError
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize, typestore
 
@@ -172,6 +172,18 @@ def test_type_that_nobody_knows(tmp_path: Path) -> None:
         assert bytes(bag.raw('/odd', 0)) == b'\x00\x01\x00\x00'
         with pytest.raises(MessageError, match='odd/msg/Thing is unknown'):
             bag.message('/odd', 0)
+
+
+def test_topics_without_a_type_are_told(tmp_path: Path) -> None:
+    with (tmp_path / 'bag.mcap').open('wb') as stream:
+        writer = McapLibraryWriter(stream)
+        writer.start('ros2')
+        channel = writer.register_channel('/i', 'cdr', 0)
+        writer.add_message(channel, 7, b'\x00\x01\x00\x00', 7)
+        writer.finish()
+    wanted = pytest.raises(MissingTopicError, match=r'/x; it has /i \(1, of no known type\)')
+    with BagReader(tmp_path / 'bag.mcap') as bag, wanted:
+        bag.require('/x')
 
 
 DRIVE = Path(__file__).parents[2] / '../shared/data/kitti_drive'

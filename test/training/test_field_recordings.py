@@ -14,12 +14,14 @@ from mcap.writer import Writer as McapLibraryWriter
 from sim_perception.bags import messages as m
 from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import BagError
+from sim_perception.bags.reader import BagReader
 from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.types import Camera
 from training.commands.inspect import inspect
 from training.datasets.bags.open_bags import expand
+from training.datasets.clips import Timeline
 from training.datasets.images.files import list_images, split_frames
 from training.datasets.images.video import VideoFile
 from training.datasets.kitti.object import read_scan
@@ -109,6 +111,7 @@ def test_image_folders_as_people_have_them(tmp_path: Path) -> None:
     for number in (10, 9, 2, 100, 1):
         cv2.imwrite(str(tmp_path / f'frame{number}.jpg'), np.zeros((8, 8, 3), np.uint8))
         (tmp_path / f'._frame{number}.jpg').write_bytes(b'\x00\x05\x16\x07')
+    (tmp_path / 'frame3.jpg').mkdir()
     names = [path.name for path in list_images(tmp_path)]
     assert names == [f'frame{n}.jpg' for n in (1, 2, 9, 10, 100)]
 
@@ -187,9 +190,13 @@ def test_every_kind_of_bag_is_found_alike(tmp_path: Path) -> None:
     for path in (drive, drive / 'drive.mcap', tmp_path):
         assert KINDS.find(guess_spec(str(path)))[1].kind == 'bag'
     assert expand([drive]) == expand([tmp_path]) == [drive]
-    (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0\n')
-    with pytest.raises(BagError, match='ROS 1 bag'):
-        inspect(f'bag:{tmp_path / "old.bag"}')
+    for name in ('old.bag', 'OLD.BAG', 'old.bag.active'):
+        (tmp_path / name).write_bytes(b'#ROSBAG V2.0\n')
+        with pytest.raises(BagError, match='ROS 1 bag'):
+            inspect(str(tmp_path / name))
+    loud = (drive / 'drive.mcap').rename(tmp_path / 'DRIVE.MCAP')
+    assert guess_spec(str(loud)) == f'bag:{loud}'
+    assert len(BagReader(loud).of_type(t_.IMAGE.type)) == 1
     (tmp_path / 'note.txt').write_text('no bag')
     with pytest.raises(BagError, match='is not a bag'):
         expand([tmp_path / 'note.txt'])
@@ -213,6 +220,19 @@ def test_mcap_without_channels_in_its_summary_is_inspected(
     told = ' '.join(capsys.readouterr().out.split())
     assert 'every message is readable' in told
     assert cv2.imread(str(tmp_path / 'x.png')) is not None
+
+
+def test_frames_of_one_time_have_no_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for _ in range(3):
+            image = m.image_message(np.zeros((48, 64, 3), np.uint8), m.START_STAMP, 'c')
+            bag.write(m.StampedMessage(t_.IMAGE.name, m.START_STAMP, serialize(image)))
+    inspect(str(tmp_path / 'bag'), out=tmp_path / 'x.png', frames=2, verify=False, gap=0.1)
+    assert 'usable for: pseudo-labels' in ' '.join(capsys.readouterr().out.split())
+    twice = Timeline(np.zeros(6, np.int64), np.repeat(np.arange(3), 2) * 10**8)
+    assert twice.rate_hz() == pytest.approx(10)
 
 
 def test_times_rise(tmp_path: Path) -> None:

@@ -145,8 +145,30 @@ def test_a_thermal_camera_of_16_bits_alone_is_one(tmp_path: Path) -> None:
     topics = {'/thermal/image_raw': (IMAGE, depth), '/thermal/camera_info': (INFO, info())}
     with BagReader(record(tmp_path / 'bag', topics)) as bag:
         assert choose_camera(bag).image == '/thermal/image_raw'
-    with pytest.raises(MissingTopicError, match='/camera/image_raw'):
+    with pytest.raises(
+        MissingTopicError, match=r'only depth or labels: /depth/image_raw \(16UC1\)'
+    ):
         choose_camera(BagReader(record(tmp_path / 'depth', {'/depth/image_raw': (IMAGE, depth)})))
+
+
+def test_unusable_messages_are_named(tmp_path: Path) -> None:
+    def film(stamp: int) -> Any:
+        message = colours(stamp)
+        message.encoding = 'h264'
+        return message
+
+    nan = info(k=np.full(9, np.nan))
+    path = record(
+        tmp_path / 'bag', {'/i': (IMAGE, film), '/k': (INFO, nan), '/p': (POINTS, cloud())}
+    )
+    with BagReader(path) as bag:
+        for read in (bag.frame, bag.image):
+            with pytest.raises(MessageError, match=r'/bag: message 1 on /i: unknown image enc'):
+                read('/i', 1)
+        with pytest.raises(MessageError, match=r'/bag: message 0 on /k: CameraInfo has NaN'):
+            bag.camera('/k')
+        with pytest.raises(MessageError, match=r'/bag: message 2 on /p: cloud lacks'):
+            bag.cloud('/p', 2, ('ring',))
 
 
 PAIR = {

@@ -153,7 +153,9 @@ def test_results_are_read_back_as_written(mot: Path) -> None:
 @pytest.mark.parametrize(
     ('path', 'text', 'message'),
     [
-        ('seqinfo.ini', '[Nothing]', 'seqinfo.ini is no MOT sequence'),
+        ('seqinfo.ini', '[Nothing]', r'is no MOT sequence: no section \[Sequence\]$'),
+        ('seqinfo.ini', 'name=S', 'seqinfo.ini is no MOT sequence: .*no section headers[^\n]*$'),
+        ('gt/gt.txt', '1,99999999999999999999,9,9,30,60,1,1,1', 'line 1: id 1e[+]20 is beyond'),
         ('seqinfo.ini', '[Sequence]\nseqLength=99999999999', 'above 0, and at most'),
         ('det/det.txt', '1,2,3', 'line 1: not 7 numbers'),
         ('gt/gt.txt', 'a,b', 'line 1: not 8 numbers'),

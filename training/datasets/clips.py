@@ -129,10 +129,11 @@ class Timeline:
     sequence: Indices
     stamp: Indices
 
-    def interval_s(self) -> float:
-        """Return the median time between frames in seconds, NaN without two in a sequence."""
+    def rate_hz(self) -> float:
+        """Return the frames per second by the median step, NaN without two of different times."""
         steps = np.diff(self.stamp)[np.diff(self.sequence) == 0]
-        return float(np.median(steps)) / 1e9 if len(steps) else float('nan')
+        steps = steps[steps > 0]
+        return 1e9 / float(np.median(steps)) if len(steps) else float('nan')
 
     @property
     def place(self) -> Indices:

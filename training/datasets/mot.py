@@ -26,6 +26,7 @@ LIKE_PEDESTRIANS = (2, 7, 8, 12)
 _CLASSES = range(1, 14)
 _NO_CLASS = -1
 _MOST_FRAMES = 10_000_000
+_MOST_ID = 2**53
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,13 @@ def read_sequence(folder: Path) -> MotSequence:
         info = parser['Sequence']
         frames, rate = info.getint('seqLength'), info.getfloat('frameRate')
         width, height = info.getint('imWidth'), info.getint('imHeight')
-    except (OSError, KeyError, ValueError, configparser.Error) as error:
-        raise DatasetError(f'{folder}/seqinfo.ini is no MOT sequence: {error!r}') from error
+    except KeyError as error:
+        raise DatasetError(
+            f'{folder}/seqinfo.ini is no MOT sequence: no section [Sequence]'
+        ) from error
+    except (OSError, ValueError, configparser.Error) as error:
+        reason = ' '.join(str(error).split())
+        raise DatasetError(f'{folder}/seqinfo.ini is no MOT sequence: {reason}') from error
     if (
         frames is None
         or rate is None
@@ -210,6 +216,8 @@ def _row_problem(row: list[float], columns: int, frames: int) -> str:
     frame, identity, _, _, width, height = row[:6]
     if not frame.is_integer() or not identity.is_integer():
         return 'frame and id must be whole numbers'
+    if abs(identity) > _MOST_ID:
+        return f'id {identity:g} is beyond 2**53'
     if frame < 1:
         return f'frame {frame:g}, but MOTChallenge counts frames from 1'
     if frame > frames:

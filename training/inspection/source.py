@@ -101,7 +101,7 @@ def inspect_source(config: SourceConfig) -> Inspected:
         frames=len(indices),
         sequences=0 if time is None else len(np.unique(time.sequence)),
         size=(sample.image.shape[1], sample.image.shape[0]),
-        rate_hz=float('nan') if time is None else 1 / time.interval_s(),
+        rate_hz=float('nan') if time is None else time.rate_hz(),
         clips=0 if clips is None else len(clips),
         camera=seen.camera,
         assumed=sample.camera is None and seen.camera is not None,

@@ -34,7 +34,9 @@ def list_images(folder: Path) -> list[Path]:
         (
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in _SUFFIXES and not path.name.startswith('.')
+            if path.suffix.lower() in _SUFFIXES
+            and not path.name.startswith('.')
+            and not path.is_dir()
         ),
         key=lambda path: natural_key(path.name),
     )
