@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +22,20 @@ Array = npt.NDArray[np.floating]
 _COLORMAP = cv2.applyColorMap(
     np.arange(256, dtype=np.uint8)[::-1, None].copy(), cv2.COLORMAP_TURBO
 )[:, 0, ::-1].copy()
+
+
+def write_picture(path: Path, picture: Image) -> None:
+    """Write (H, W, 3) RGB to a file; the ending of its name says the format.
+
+    Raises:
+        OSError: if that is not possible.
+    """
+    try:
+        written = cv2.imwrite(str(path), picture[..., ::-1])
+    except cv2.error as error:
+        raise OSError(f'{path} is no name of a picture; end it with .png or .jpg') from error
+    if not written:
+        raise OSError(f'{path} cannot be written; is there space, and may you write there?')
 
 
 def color_depth(depth: Array, near: float = 2.0, far: float = 80.0) -> Image:

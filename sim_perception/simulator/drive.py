@@ -121,7 +121,9 @@ def write_drive(drive: Drive, folder: Path) -> None:
     for old in folder.glob('texture_*.png'):
         old.unlink()
     for k, texture in enumerate(drive.textures):
-        cv2.imwrite(str(folder / f'texture_{k:02d}.png'), texture[..., ::-1])
+        file = folder / f'texture_{k:02d}.png'
+        if not cv2.imwrite(str(file), texture[..., ::-1]):
+            raise OSError(f'{file} cannot be written')
     values = {
         'format': FORMAT,
         'source': drive.source,

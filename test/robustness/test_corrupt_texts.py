@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from simulated_bags import write_pictures
 
 from sim_perception.autolabel.records import RecordError, from_json, read_frame
 from sim_perception.files import (
@@ -253,6 +254,29 @@ def test_mot_files_that_are_wrong(name: str, refused: Refused, tmp_path: Path) -
 
 
 # Files themselves -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        (f'--{name}', v)
+        for name in ('rate', 'gap', 'speed', 'focal-ratio')
+        for v in ('inf', 'nan', '-1')
+    ]
+    + [('--rate', '1e30'), ('--rate', '1e-30')],
+)
+def test_options_without_end(option: str, value: str, refused: Refused, tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    told = refused('inspect', tmp_path, '--rate', 10, option, value)
+    assert option[2:].replace('-', '_') in told
+    assert 'pydantic' not in told
+
+
+def test_pictures_that_cannot_be_written(refused: Refused, tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    (tmp_path / 'folder.png').mkdir()
+    for name, told in (('x.weird', 'no name of a picture'), ('folder.png', 'cannot be written')):
+        assert told in refused('inspect', f'{tmp_path}#0-1', '--out', tmp_path / name)
 
 
 def test_pipes_devices_and_folders_are_no_texts(tmp_path: Path) -> None:

@@ -39,21 +39,17 @@ def inspect(
     lidar: Lidar = '',
 ) -> None:
     """Print what a source holds and is usable for, and draw a sheet of its frames."""
-    import cv2
-
+    from sim_perception.visualization import write_picture
     from training.datasets.sources import KINDS, SourceConfig, guess_spec
+    from training.engine.config import validated
     from training.inspection.inspect import inspect as run
 
     console = Console()
-    config = SourceConfig(
-        spec=choose_sensors(guess_spec(source), camera, lidar),
-        focal_ratio=focal_ratio,
-        speed=speed,
-        rate=rate,
-        gap_s=gap,
-    )
+    given = {'focal_ratio': focal_ratio, 'speed': speed, 'rate': rate, 'gap_s': gap}
+    spec = choose_sensors(guess_spec(source), camera, lidar)
+    config = validated(SourceConfig, {'spec': spec, **given}, 'the options')
     sheet = run(config, frames, verify, console)
     out = out or Path(f'{Path(KINDS.find(config.spec)[1].path).stem}.png')
     out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out), sheet[..., ::-1])
+    write_picture(out, sheet)
     console.print(f'wrote {out}')

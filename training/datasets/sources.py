@@ -51,7 +51,7 @@ class SourceConfig(Section):
     """Of clips: let the training correct ``focal_ratio``, which is then only the start."""
     speed: float | None = Field(default=None, gt=0)
     """Constant speed of the camera in m/s, used where the source does not know its motion."""
-    rate: float | None = Field(default=None, gt=0)
+    rate: float | None = Field(default=None, ge=1e-3, le=1e5)
     """Images per second of an image folder; without it a folder is not a sequence."""
     gap_s: float = Field(default=0.1, gt=0)
     """Seconds between target and neighbour, as near as the frame rate allows."""

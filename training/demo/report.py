@@ -24,6 +24,7 @@ from sim_perception.visualization import (
     draw_box3d,
     grid,
     visibility_color,
+    write_picture,
 )
 from training.metrics import ConfusionMatrix, DepthMetrics
 from training.pictures.images import blend
@@ -119,7 +120,7 @@ def report(bag: Path, out: Path, console: Console) -> dict[str, float]:
                 video = cv2.VideoWriter(str(out / 'demo.mp4'), code, 10, size)
             video.write(np.ascontiguousarray(sheet))
             if number in chosen:
-                cv2.imwrite(str(out / f'frame_{number:04d}.png'), sheet)
+                write_picture(out / f'frame_{number:04d}.png', sheet[..., ::-1])
         if video is None:
             raise ValueError(f'the network answered no frame of {bag}; see launch.log beside it')
         video.release()

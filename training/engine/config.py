@@ -26,9 +26,9 @@ class ConfigError(ValueError):
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values do not change."""
+    """Base of every section: unknown keys and infinite numbers are errors; it never changes."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
+    model_config = ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
 
 
 class OptimizerConfig(Section):

@@ -8,7 +8,6 @@ import threading
 import time
 from types import TracebackType
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from rich.progress import (
@@ -22,6 +21,7 @@ from rich.progress import (
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from sim_perception.visualization import write_picture
 from training.engine.config import TrainConfig
 
 logger = logging.getLogger('training')
@@ -136,7 +136,7 @@ class RunLog:
         folder.mkdir(exist_ok=True)
         for name, picture in pictures.items():
             self._board.add_image(name, picture, step, dataformats='HWC')
-            cv2.imwrite(str(folder / f'{name}_{step:08d}.png'), picture[..., ::-1])
+            write_picture(folder / f'{name}_{step:08d}.png', picture)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers to TensorBoard and to the log."""

@@ -37,7 +37,7 @@ from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
-from sim_perception.visualization import caption
+from sim_perception.visualization import caption, write_picture
 from training.examples.synthesis_fit import Descent, Synthesis, Target, descend
 from training.resimulation.ground import to_srgb
 
@@ -189,7 +189,7 @@ def main(
     synthesis = Synthesis(model, target)
     course = descend(synthesis, guesses)
     out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out), strip(synthesis, course)[..., ::-1])
+    write_picture(out, strip(synthesis, course))
     found = found_box(synthesis, course.guesses[-1])
     place = [round(float(v), 2) for v in found.parent_T_box[:3, 3]]
     console = Console()

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import typer
 
-from sim_perception.visualization import caption, grid
+from sim_perception.visualization import caption, grid, write_picture
 from training.evaluation.specs import open_spec
 from training.simulation.translate import Translator
 
@@ -43,9 +43,7 @@ def main(
         if len(panels) >= rows * len(images):
             break
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture = cv2.cvtColor(grid(panels, 1 + len(translators)), cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(out), picture):
-        raise OSError(f'{out} could not be written; does its folder exist and its suffix fit?')
+    write_picture(out, grid(panels, 1 + len(translators)))
     typer.echo(f'{out}: {len(panels)} images')
 
 

@@ -25,9 +25,11 @@ def flicker(
 ) -> None:
     """Score how depth trembles from frame to frame of a video; no truth is needed."""
     from training.datasets.sources import SourceConfig
+    from training.engine.config import validated
     from training.evaluation.depth_segmentation.flicker import evaluate_flicker
     from training.evaluation.report import report
 
-    source = SourceConfig(spec=data, rate=rate, focal_ratio=focal_ratio)
+    given = {'spec': data, 'rate': rate, 'focal_ratio': focal_ratio}
+    source = validated(SourceConfig, given, 'the options')
     scores = evaluate_flicker(checkpoint, source, limit=limit, device=device)
     report(scores, json_file=json_file, keep_in=checkpoint if record else None)

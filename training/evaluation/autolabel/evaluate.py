@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
 from sim_perception.autolabel.labeler import COORDINATES, DEPTH, ShapeLabeler, load_labeler
+from sim_perception.visualization import write_picture
 from training.datasets.objects.label_scenes import LabelScene
 from training.datasets.sample import DatasetError
 from training.datasets.scenes import open_scenes
@@ -74,7 +74,7 @@ def label_scenes(
             pictures.mkdir(parents=True, exist_ok=True)
             chosen = [row.label for row in rows if row.counts]
             picture = draw_labels(scene.image, scene.frame, chosen, labeler.shapes)
-            cv2.imwrite(str(pictures / f'{scene.name}.png'), picture[..., ::-1])
+            write_picture(pictures / f'{scene.name}.png', picture)
     return results
 
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import DepthSegmentation, Frame
-from sim_perception.visualization import caption, color_depth, color_labels
+from sim_perception.visualization import caption, color_depth, color_labels, write_picture
 from training.datasets.sample import IGNORE, DatasetError, Sample
 from training.evaluation.depth_segmentation.confidence import ConfidenceScores
 from training.evaluation.specs import MAX_DEPTH, EvaluationData
@@ -71,7 +70,7 @@ def evaluate_engine(
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             picture = draw(frame, result, taxonomy, camvid=camvid)
-            cv2.imwrite(str(pictures / f'{frame.name}.png'), picture[..., ::-1])
+            write_picture(pictures / f'{frame.name}.png', picture)
     scores = depth_scores.compute()
     if scores:
         scores.update(oracle_scores(truths))
@@ -87,7 +86,7 @@ def evaluate_engine(
     curves = confidence.draw()
     if pictures is not None and curves is not None:
         (pictures / 'confidence').mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(pictures / 'confidence' / 'curves.png'), curves[..., ::-1])
+        write_picture(pictures / 'confidence' / 'curves.png', curves)
     return scores
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from sim_perception.models.checkpoint import CARD, load_checkpoint, update_checkpoint
+from sim_perception.visualization import write_picture
 from training.datasets.objects.shapes import draw_cars
 from training.evaluation.report import record_of
 from training.evaluation.shape.scores import (
@@ -56,7 +56,7 @@ def evaluate_shape(
             pictures.mkdir(parents=True, exist_ok=True)
             seeds = model.seeds.numpy().astype(np.float64)
             picture = draw_paths(model, seeds, pairs_of_families())
-            cv2.imwrite(str(pictures / f'{folder.name}.png'), picture[..., ::-1])
+            write_picture(pictures / f'{folder.name}.png', picture)
     return record_of('shape', data, {'shapes': shapes}, cars=len(cars))
 
 

@@ -14,7 +14,7 @@ from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.tracking.tables import track_boxes
-from sim_perception.visualization import caption
+from sim_perception.visualization import caption, write_picture
 from training.datasets.sample import DatasetError
 from training.evaluation.tracking.clips import Clip, ClipFrame
 
@@ -163,7 +163,7 @@ def write_pictures(
     folder.mkdir(parents=True, exist_ok=True)
     for clip, frames in zip(clips, answers, strict=True):
         for n, picture in enumerate(draw_frames(clip, frames, taxonomy)):
-            cv2.imwrite(str(folder / f'{clip.name}_{n:04d}.png'), picture[..., ::-1])
+            write_picture(folder / f'{clip.name}_{n:04d}.png', picture)
 
 
 def write_video(

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
@@ -16,6 +15,7 @@ from sim_perception.models.checkpoint import save_checkpoint
 from sim_perception.models.shape import ShapeConfig, ShapeModel
 from sim_perception.simulator.catalogue import FAMILIES
 from sim_perception.taxonomy import load_taxonomy
+from sim_perception.visualization import write_picture
 from training.datasets.objects.shapes import MIRRORS, CarSample, Solid, draw_cars
 from training.engine.command import command_line
 from training.evaluation.shape.scores import F_SCORE_DISTANCE, score_shapes
@@ -100,9 +100,9 @@ def draw_space(model: ShapeModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seeds = model.seeds.numpy().astype(np.float64)
     families = np.concatenate([draw_members(model, seeds, turn) for turn in (0.0, 0.6, 2.4)])
-    cv2.imwrite(str(folder / 'families.png'), families[..., ::-1])
+    write_picture(folder / 'families.png', families)
     paths = draw_paths(model, seeds, pairs_of_families())
-    cv2.imwrite(str(folder / 'interpolation.png'), paths[..., ::-1])
+    write_picture(folder / 'interpolation.png', paths)
 
 
 def card(config: ShapeConfig, record: dict[str, Any]) -> str:
