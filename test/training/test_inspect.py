@@ -170,6 +170,8 @@ def test_standing_camera_and_slow_recording_are_told(tmp_path: Path) -> None:
     slow = inspect_source(SourceConfig(spec=spec, rate=1, focal_ratio=0.5)).facts
     assert slow.clips == 0
     assert 'frames lie 1.00 s apart' in missing(slow)[0]
+    short = inspect_source(SourceConfig(spec=spec, rate=1000, focal_ratio=0.5)).facts
+    assert 'ask for a shorter gap' in missing(short)[0]
     few = inspect_source(SourceConfig(spec=f'{spec}#0-1', rate=10, focal_ratio=0.5)).facts
     assert 'a clip needs three frames' in missing(few)[0]
 

@@ -138,6 +138,11 @@ def test_sparse_frames(tmp_path: Path, scenario: str) -> None:
         assert bag.frame(t_.IMAGE_COMPRESSED.name, 1).image.shape == (48, 64, 3)
 
 
+def test_the_shortest_drive_has_one_frame(tmp_path: Path, scenario: str) -> None:
+    plan = plan_bags(scenario, 0, tmp_path / 'bag', duration=1e-300)[0]
+    assert plan.frame_times == plan.lidar_times == [0]
+
+
 def test_dense_poses_between_frames(tmp_path: Path, scenario: str) -> None:
     plan = plan_bags(scenario, 0, tmp_path / 'bag', layers='depth')[0]
     write_bag(plan, 1, lambda: None)

@@ -187,15 +187,23 @@ def missing(facts: Facts) -> list[str]:
     elif not facts.clips and facts.frames < 3 * facts.sequences:
         found.append('neighbours: a clip needs three frames of a sequence')
     elif not facts.clips:
-        found.append(
-            f'neighbours: frames lie {1 / facts.rate_hz:.2f} s apart, more than {MAX_GAP_S} s; '
-            'record faster, or ask for a longer gap (gap_s)'
-        )
+        found.append(f'neighbours: {_why_no_neighbours(facts.rate_hz)}')
     if facts.clips and not facts.motion and not np.isfinite(facts.stereo):
         found.append('motion: give speed in m/s if it was constant; without it scale is unknown')
     if facts.clips and facts.flow < _STILL:
         found.append('motion: the camera hardly moves; view synthesis learns nothing from that')
     return found
+
+
+def _why_no_neighbours(rate_hz: float) -> str:
+    if np.isnan(rate_hz):
+        return 'all frames are of one time; are they stamped?'
+    if 1 / rate_hz > MAX_GAP_S:
+        return (
+            f'frames lie {1 / rate_hz:.2f} s apart, more than {MAX_GAP_S} s; record faster, or '
+            'ask for a longer gap (gap_s)'
+        )
+    return f'{rate_hz:g} frames per second are too few in all; ask for a shorter gap (gap_s)'
 
 
 def facts_table(title: str, facts: Facts) -> Table:

@@ -106,7 +106,7 @@ def _raster(rate_hz: float, duration: float) -> list[float]:
     """Return k / rate for all that lie within [0, duration)."""
     if rate_hz <= 0:
         return []
-    count = int(np.ceil(duration * rate_hz - 1e-9))
+    count = max(1, int(np.ceil(duration * rate_hz - 1e-9)))
     return [k / rate_hz for k in range(count)]
 
 
