@@ -11,6 +11,8 @@ os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('ROS_LOG_DIR', '/tmp/sim_perception_test_logs')
 
 DEADLINE = 60.0
+# A node that starts for the first time on a machine compiles its loops.
+FIRST_START = 240.0
 
 
 class Collector:
@@ -102,7 +104,8 @@ class RosHarness:
             pause.wait(0.01)
 
     def matched(self, publisher, count=1):
-        self.until(lambda: publisher.get_subscription_count() >= count, 'a subscriber')
+        what = 'a subscriber'
+        self.until(lambda: publisher.get_subscription_count() >= count, what, FIRST_START)
 
     def close(self):
         import rclpy

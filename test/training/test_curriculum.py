@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sim_perception.bags.sensors import Sensors
 from training.labelling import curriculum as module
 from training.labelling.curriculum import LABEL_KEYS, CurriculumJob, curriculum
 
@@ -37,7 +38,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, An
     monkeypatch.setattr(module, 'train', train)
     monkeypatch.setattr(module, 'evaluate_autolabel', evaluate)
     monkeypatch.setattr(module, 'CropFolder', lambda folders: range(len(folders)))
-    monkeypatch.setattr(module, 'expand', lambda bags: [tmp_path / 'a', tmp_path / 'b'])
+    found = [(tmp_path / name, Sensors()) for name in 'ab']
+    monkeypatch.setattr(module, 'expand_each', lambda bags: found)
     return made
 
 
