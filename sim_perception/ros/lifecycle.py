@@ -38,6 +38,8 @@ from sim_perception.ros.worker import Newest, Worker, place_of
 
 P = TypeVar('P')
 _LEAVE_AFTER = 1.0
+# Set by the first signal: rclpy's context is shut down only a moment later.
+_ending = threading.Event()
 """Seconds that the end of the process waits for a thread."""
 
 
@@ -215,7 +217,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         One that goes on is left alone: it can neither keep the node from its next state nor the
         process from its end.
         """
-        thread.join(self.patience if self.context.ok() else _LEAVE_AFTER)
+        ending = _ending.is_set() or not self.context.ok()
+        thread.join(_LEAVE_AFTER if ending else self.patience)
         if thread.is_alive():
             self._left.append(thread)
             self.report(f'left alone: {self.work_name} does not return from {place_of(thread)}')
@@ -431,11 +434,10 @@ def _end_at_first_signal() -> None:
 
     Set before rclpy's own handlers, which call these.
     """
-    seen: list[int] = []
 
     def on_signal(number: int, _frame: Any) -> None:
-        seen.append(number)
-        if len(seen) == 1:
+        if not _ending.is_set():
+            _ending.set()
             raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -158,7 +158,9 @@ class Bench:
     def send_info(self, camera=CAMERA):
         header = Header(stamp=ns_to_stamp(self.stamp), frame_id=CAMERA_FRAME)
         self.info.publish(to_camera_info(camera, header))
-        self.ros.until(lambda: self.node._calibration.info is not None, 'the calibration')
+        self.ros.until(
+            lambda: getattr(self.node._calibration, 'info', None) is not None, 'the calibration'
+        )
 
     def send(self, detections, points=POINTS, frame=CAMERA_FRAME, lidar=LIDAR):
         """Send the next frame; return its stamp."""

@@ -109,7 +109,8 @@ class Bench:
         self.info.publish(to_camera_info(camera, header))
         self.ros.until(
             lambda: (
-                (info := self.node._calibration.info) is not None and info.width == camera.width
+                (info := getattr(self.node._calibration, 'info', None)) is not None
+                and info.width == camera.width
             ),
             'the calibration',
         )
