@@ -35,7 +35,7 @@ _FLOOR_M = 0.01
 _ACCELERATION = 2.0
 # Predicted planes are averaged over so many images: the camera stays where it is on the robot.
 _PLANES = 40
-# Points nearer than this, as a multiple of the way, have a depth that two views tell.
+# Points that the way moves by more have a depth that two views tell.
 _MIN_PARALLAX_PX = 2.0
 
 
@@ -89,7 +89,7 @@ class GeometricMotion:
         pose[:3, :3] = motion.rotation
         if learned is not None:
             self._filtered(float(np.linalg.norm(learned()[:3, 3])), _LEARNED, seconds)
-        length, share = self._length(now, before, points, motion)
+        length, share = self._length(now, before, points, motion, seconds)
         pose[:3, 3] = motion.direction * self._filtered(length, share, seconds)
         return pose
 
@@ -99,19 +99,20 @@ class GeometricMotion:
         before: MotionView,
         points: Correspondences,
         motion: TwoView,
+        seconds: float,
     ) -> tuple[float, float]:
         """Return the measured length of the way and its standard deviation as a share."""
         by_depth = _length_by_depth(points, motion)
         if self._planes:
             plane = self._usual_plane()
-            first = by_depth if by_depth is not None else max(self._speed, 1.0) * 0.1
+            first = by_depth if by_depth is not None else max(self._speed, 1.0) * seconds
             ratio = way_per_height(now, before, motion, plane, first)
             if ratio is not None and self.camera_height is not None:
                 return ratio * self.camera_height, _ROAD_KNOWN
             if ratio is not None:
                 return ratio * plane.height, _ROAD_PREDICTED
         if by_depth is None:
-            return self._speed * max((now.stamp - before.stamp) * 1e-9, 1e-3), 1.0
+            return self._speed * seconds, 1.0
         return by_depth, _DEPTH
 
     def _usual_plane(self) -> RoadPlane:
