@@ -1,9 +1,9 @@
-"""What all tests share: one context of ROS a session, and what is run only where it is named."""
+"""What all tests share: one context of ROS a module, and what is run only where it is named."""
 
 import pytest
-from ros_harness import dummy_checkpoint, ros
+from ros_harness import dummy_checkpoint, own_domain, ros
 
-__all__ = ['dummy_checkpoint', 'ros']
+__all__ = ['dummy_checkpoint', 'own_domain', 'ros']
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,12 +1,12 @@
-"""Real nodes on a background executor over real Fast DDS, in a domain of this process alone."""
+"""Real nodes on a background executor over real Fast DDS, in a domain of this module alone."""
 
+import itertools
 import os
 import threading
 import time
 
 import pytest
 
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('ROS_LOG_DIR', '/tmp/sim_perception_test_logs')
 
@@ -116,8 +116,19 @@ class RosHarness:
         rclpy.try_shutdown()
 
 
-@pytest.fixture(scope='session')
-def ros():
+_domains = itertools.count(os.getpid())
+
+
+@pytest.fixture(scope='module', autouse=True)
+def own_domain():
+    """Keep away from what other modules of this process, and other processes, have left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_DOMAIN_ID', str(1 + next(_domains) % 200))
+        yield
+
+
+@pytest.fixture(scope='module')
+def ros(own_domain):
     harness = RosHarness()
     yield harness
     harness.close()

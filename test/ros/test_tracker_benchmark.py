@@ -54,7 +54,7 @@ def test_the_node_is_measured_beside_its_network(tmp_path):
         tmp_path / 'node.json',
         '--node',
         **{'checkpoint': folder, 'node-frames': 8},
-        domain=int(os.environ['ROS_DOMAIN_ID']) + 101,
+        domain=int(os.environ['ROS_DOMAIN_ID']),
     )
     assert figures['tracker_node_frames'] >= 8
     total, network = figures['tracker_node_ms'], figures['tracker_network_ms']

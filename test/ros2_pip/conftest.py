@@ -1,4 +1,4 @@
-"""An own ROS domain, programs of this Python, and helpers for launches and processes."""
+"""Programs of this Python, and helpers for launches and processes."""
 
 import os
 import signal
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,6 @@ os.environ.setdefault('ROS_LOG_DIR', '/tmp/sim_perception_test_logs')
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 90.0
-
-
-@pytest.fixture(scope='module', autouse=True)
-def own_domain(request):
-    """Keep away from nodes that other tests of this process have left in their domain."""
-    number = os.getpid() + zlib.crc32(request.module.__name__.encode())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', str(101 + number % 100))
-        yield
 
 
 class Ros2:
