@@ -102,7 +102,14 @@ class Roadside(_Model):
 
 
 class Traffic(_Model):
-    """Who is on the road; ``population`` says of which region the cars are, drawn per scene."""
+    """Who is on the road; ``population`` says of which region the cars are, drawn per scene.
+
+    With ``signals`` lamps work: traffic lights switch, vehicles brake and indicate visibly, and
+    the truth tells what is lit. ``light_cycle_s`` is how long a traffic light's phases take
+    together; ``stops_per_km`` how often a vehicle halts for a moment on its way, and those behind
+    with it; ``lane_changes`` the share of vehicles that change lanes where a direction has
+    several; ``parking_per_km`` how many vehicles pull into or out of a parking place.
+    """
 
     population: Annotated[
         tuple[Population, ...], BeforeValidator(_choices), Field(min_length=1)
@@ -117,12 +124,28 @@ class Traffic(_Model):
     crossing_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.2, 0.4)
     cyclists_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = (10, 25)
     turning_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.1, 0.3)
+    signals: bool = False
+    light_cycle_s: Annotated[Span, BeforeValidator(_Bounds(24, 180))] = (32.0, 32.0)
+    stops_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
+    lane_changes: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    parking_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
 
 
 class Ego(_Model):
-    """The vehicle that carries the sensors."""
+    """The vehicle that carries the sensors.
+
+    ``queue`` is the chance that it begins in a queue at a red light: ``queue_vehicles`` stand
+    ahead of it, ``queue_gap_m`` apart, until the light turns green after ``queue_wait_s``.
+    ``turn`` is the chance that it turns at a junction near its beginning, off or onto the main
+    street; who queues only turns off.
+    """
 
     speed_kmh: Annotated[Span, BeforeValidator(_Bounds(0, 130))] = (30, 45)
+    queue: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    queue_vehicles: Annotated[Span, BeforeValidator(_Bounds(0, 12))] = (1, 5)
+    queue_gap_m: Annotated[Span, BeforeValidator(_Bounds(0.5, 12))] = (1.0, 5.0)
+    queue_wait_s: Annotated[Span, BeforeValidator(_Bounds(0, 120))] = (3.0, 15.0)
+    turn: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
 
 
 class Weather(_Model):
@@ -216,7 +239,13 @@ class Replay(_Model):
     vehicles: tuple[AddedVehicle, ...] = ()
 
 
-_LATER_FIELDS = {'camera': ('left_m', 'centre_offset'), 'traffic': ('population',)}
+_LATER_FIELDS = {
+    'camera': ('left_m', 'centre_offset'),
+    'traffic': (
+        'population', 'signals', 'light_cycle_s', 'stops_per_km', 'lane_changes', 'parking_per_km',
+    ),
+    'ego': ('queue', 'queue_vehicles', 'queue_gap_m', 'queue_wait_s', 'turn'),
+}  # fmt: skip
 """Fields that scenarios of earlier releases lack; unused they do not change a bag's identity."""
 
 

@@ -26,6 +26,10 @@ class Agent:
         passages: junction passages as (s stop, s clear, junction, main, gives way).
         crossings: walkers' (s curb, s curb) intervals on the road.
         tag: what the world makes of it: 'car', 'truck', 'cyclist', 'walker' or 'ego'.
+        initial_speed: m/s at the beginning; None for nearly the free speed.
+        standstill: gap to the one ahead at rest, metres, as the model of car following sees it.
+        halts: (s, seconds) where it stops for a while.
+        indications: (s, s, side) intervals on which it indicates, side +1 to the left.
     """
 
     kind: int
@@ -36,6 +40,10 @@ class Agent:
     tag: str
     passages: list[tuple[float, float, int, int, int]] = field(default_factory=list)
     crossings: list[tuple[float, float]] = field(default_factory=list)
+    initial_speed: float | None = None
+    standstill: float = 2.0
+    halts: list[tuple[float, float]] = field(default_factory=list)
+    indications: list[tuple[float, float, int]] = field(default_factory=list)
 
 
 def arc_length(path: F64) -> F64:

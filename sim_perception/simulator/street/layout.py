@@ -27,6 +27,10 @@ BEHIND, AHEAD = 70.0, 170.0
 #: How far cross streets reach from the main street's centre line, metres.
 CROSS_REACH = 85.0
 CURB_HEIGHT = 0.13
+#: How far before a junction's corners the main street's stop line lies, metres.
+STOP_LINE = 4.2
+#: Length that a vehicle takes in a queue, on average, metres.
+_QUEUED_LENGTH = 4.4
 #: Length of one bend of a country road, metres.
 _BEND = 120.0
 
@@ -92,6 +96,21 @@ class Junction:
         return self.half + self.radius
 
 
+@dataclass(frozen=True)
+class Queue:
+    """A queue at a red light in which the ego begins.
+
+    Attributes:
+        junction: index of the junction whose light is red.
+        vehicles: how many stand ahead of the ego.
+        wait: until the light turns green, seconds after the scenario's beginning.
+    """
+
+    junction: int
+    vehicles: int
+    wait: float
+
+
 class Layout:
     """The plan of one scene.
 
@@ -103,6 +122,7 @@ class Layout:
         setback: from sidewalk to building fronts, metres.
         verges: what borders the road on the left and on the right.
         shoulder: width of the paved part of a shoulder, metres.
+        queue: in which the ego begins, or None.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -118,6 +138,7 @@ class Layout:
         if self.rural:
             self._open_up(stream(scenario, 'country road'))
         self.junctions = self._draw_junctions(street, rng)
+        self.queue = self._draw_queue(scenario)
         self._s, self._x, self._y, self._heading = self._centre_line(street, rng)
 
     @property
@@ -155,6 +176,22 @@ class Layout:
             junctions.append(Junction(s, half, radius, sides, bool(rng.random() < lights)))
             s += max(draw(rng, street.junction_spacing_m), 40.0)
         return tuple(junctions)
+
+    def _draw_queue(self, scenario: Scenario) -> Queue | None:
+        """Put the junction of a queue where the queue's end lies at the ego's start."""
+        rng = stream(scenario, 'queue')
+        ego = scenario.ego
+        if rng.random() >= draw(rng, ego.queue):
+            return None
+        vehicles, wait = round(draw(rng, ego.queue_vehicles)), draw(rng, ego.queue_wait_s)
+        half = float(rng.uniform(2.9, 4.2))
+        radius = self.section.sidewalk + float(rng.uniform(0.6, 2.5))
+        gap = 0.5 * (ego.queue_gap_m[0] + ego.queue_gap_m[1])
+        s = half + radius + STOP_LINE + 3.0 + vehicles * (_QUEUED_LENGTH + gap)
+        lit = Junction(s, half, radius, (1, -1), True)
+        others = [j for j in self.junctions if abs(j.s - s) > 45]
+        self.junctions = tuple(sorted([*others, lit], key=lambda j: j.s))
+        return Queue(self.junctions.index(lit), vehicles, wait)
 
     def _centre_line(self, street: Street, rng: np.random.Generator) -> tuple[F64, F64, F64, F64]:
         """Integrate smooth bends that leave the junctions straight."""

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street import traffic_kernel as kernel
 from sim_perception.simulator.street.agents import WARM_UP, Agent
-from sim_perception.simulator.street.draws import stream
-from sim_perception.simulator.street.layout import Layout
 from sim_perception.simulator.street.motion import SPACING, Motion, Paths
 
 F64 = npt.NDArray[np.float64]
@@ -29,13 +27,15 @@ class TrafficResult:
     motion: Motion
 
 
-def run_traffic(scenario: Scenario, agents: list[Agent], layout: Layout) -> TrafficResult:
+def run_traffic(scenario: Scenario, agents: list[Agent], lights: F64) -> TrafficResult:
     """Simulate agents, the ego last, and drop those that would touch another.
+
+    ``lights`` are the junctions' of ``draw_lights``.
 
     Agents that are dropped never show; the rest drove as if they were there.
     """
     paths = Paths([a.path for a in agents])
-    motion = _simulate(scenario, agents, layout, paths)
+    motion = _simulate(scenario, agents, lights, paths)
     keep = _untouched(agents, paths, motion)
     kept = tuple(a for a, k in zip(agents, keep, strict=True) if k)
     chosen = np.flatnonzero(keep)
@@ -47,28 +47,30 @@ def run_traffic(scenario: Scenario, agents: list[Agent], layout: Layout) -> Traf
     )  # fmt: skip
 
 
-def _simulate(scenario: Scenario, agents: list[Agent], layout: Layout, paths: Paths) -> Motion:
+def _simulate(scenario: Scenario, agents: list[Agent], lights: F64, paths: Paths) -> Motion:
     points, start, count = paths.table
     curvature = _curvature(points, start, count)
     rows = [(*p, i) for i, a in enumerate(agents) for p in a.passages]
     passage = np.array([r[:5] for r in rows], float).reshape(-1, 5)
     owner = np.array([r[5] for r in rows], np.int64)
-    rng = stream(scenario, 'lights')
-    lights = np.array([rng.uniform(0, kernel.LIGHT_PERIOD) if j.lights else -1.0
-                       for j in layout.junctions] or [-1.0])  # fmt: skip
     interval = np.array([c for a in agents for c in a.crossings], float).reshape(-1, 2)
     walker = np.array([i for i, a in enumerate(agents) for _ in a.crossings], np.int64)
     hits, first = _meetings(agents, paths, interval, walker)
     steps = int(np.ceil((WARM_UP + scenario.duration_s) / STEP)) + 3
     s0 = np.array([a.start for a in agents])
     desired = np.array([a.speed for a in agents])
+    speed0 = np.array([0.85 * a.speed if a.initial_speed is None else a.initial_speed
+                       for a in agents])  # fmt: skip
+    halt = np.array([h for a in agents for h in a.halts], float).reshape(-1, 2)
+    halting = np.array([i for i, a in enumerate(agents) for _ in a.halts], np.int64)
     kind = np.array([a.kind for a in agents], np.int64)
     half = np.array([a.half for a in agents], float)
     a_max = np.where(kind == kernel.VEHICLE, np.where(half[:, 0] > 2.9, 1.0, 1.7), 0.9)
     s, v, a = kernel.simulate(
         points, curvature, start, count, SPACING,
-        s0, 0.85 * desired, desired, half, kind, a_max,
+        s0, speed0, desired, half, kind, a_max, np.array([a.standstill for a in agents]),
         passage, owner, _conflicts(agents, paths, passage, owner), lights,
+        scenario.traffic.signals, halt, halting,
         interval, walker, hits, first, -WARM_UP, STEP, steps,
     )  # fmt: skip
     return Motion(-WARM_UP, STEP, s, v, a)

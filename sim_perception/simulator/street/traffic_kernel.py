@@ -14,8 +14,12 @@ VEHICLE, CYCLIST, WALKER = 0, 1, 2
 
 #: Hardest braking of any agent, m/s^2.
 MAX_BRAKING = 7.0
-#: Cycle of the traffic lights: green along the main street, then along the cross street.
-LIGHT_PERIOD, MAIN_GREEN, CLEARANCE = 32.0, 17.0, 3.5
+#: Seconds after a traffic light's green in which nobody has green, and how many are yellow.
+CLEARANCE, YELLOW = 3.5, 3.0
+#: Braking at which a driver still stops for a light that turns yellow, m/s^2.
+_YELLOW_BRAKING = 3.0
+#: What a traffic light shows.
+RED, AMBER, GREEN = 0, 1, 2
 
 _LATERAL = 2.2
 _SAMPLE = 1.0
@@ -92,9 +96,11 @@ def _bend_speed(
 
 
 @kernel
-def _idm(v: float, desired: float, gap: float, other: float, a_max: float) -> float:
+def _idm(
+    v: float, desired: float, gap: float, other: float, a_max: float, standstill: float
+) -> float:
     """Return the Intelligent Driver Model's acceleration (Treiber et al. 2000)."""
-    comfort, headway, standstill = 2.2, 1.2, 2.0
+    comfort, headway = 2.2, 1.2
     free = 1.0 - (v / max(desired, 0.1)) ** 4
     if v > desired:
         free = max(free, -2.0)
@@ -104,30 +110,50 @@ def _idm(v: float, desired: float, gap: float, other: float, a_max: float) -> fl
 
 
 @kernel
-def _green(time: float, offset: float, main: bool, needed: float) -> bool:
+def _green(time: float, light: F64, main: bool, needed: float) -> bool:
     """Return whether a light shows green for at least ``needed`` more seconds."""
-    phase = (time + offset) % LIGHT_PERIOD
+    phase = (time + light[0]) % light[1]
     if main:
-        return phase < MAIN_GREEN - needed
-    begin, end = MAIN_GREEN + CLEARANCE, LIGHT_PERIOD - CLEARANCE
+        return phase < light[2] - needed
+    begin, end = light[2] + CLEARANCE, light[1] - CLEARANCE
     return begin < phase < end - needed
+
+
+@kernel
+def shown(time: float, light: F64, main: bool) -> int:
+    """Return what a light shows, RED, AMBER or GREEN, to a street: the main one or the other.
+
+    Args:
+        time: seconds.
+        light: row of ``street.lights.draw_lights``.
+        main: the main street's light, not the cross street's.
+    """
+    if _green(time, light, main, 0.0):
+        return GREEN
+    return AMBER if _green(time - YELLOW, light, main, 0.0) else RED
 
 
 @kernel
 def _grant(
     time: float, s: F64, v: F64, half: F64, passage: F64, owner: I64, conflict: npt.NDArray,
-    lights: F64, state: npt.NDArray,
+    lights: F64, obey: bool, state: npt.NDArray,
 ) -> None:  # fmt: skip
     """Update who may enter which junction; state is 0 away, 1 granted, 2 gone.
 
     Passage columns: s of the stop line, s where clear, junction, on the main street (1/0),
-    gives way (1/0).
+    gives way (1/0). With ``obey`` who can still stop loses the grant when the green ends.
     """
     count = len(owner)
     for p in range(count):
         i = owner[p]
         if state[p] == 1 and s[i] - half[i, 0] > passage[p, 1]:
             state[p] = 2
+        junction = int(passage[p, 2])
+        if obey and state[p] == 1 and lights[junction, 0] >= 0:
+            to_line = passage[p, 0] - (s[i] + half[i, 0])
+            stoppable = to_line > v[i] * v[i] / (2 * _YELLOW_BRAKING)
+            if stoppable and not _green(time, lights[junction], passage[p, 3] > 0, 0.0):
+                state[p] = 0
     for priority in range(2):
         for p in range(count):
             i = owner[p]
@@ -140,7 +166,7 @@ def _grant(
                     state[p] = 2
                 continue
             junction = int(passage[p, 2])
-            if lights[junction] >= 0 and to_line > -1.0:
+            if lights[junction, 0] >= 0 and to_line > -1.0:
                 needed = 1.0 + max(to_line, 0.0) / max(v[i], 3.0)
                 if not _green(time, lights[junction], passage[p, 3] > 0, needed):
                     continue
@@ -153,7 +179,7 @@ def _grant(
                         break
                     if priority == 1 and state[q] == 0 and passage[q, 4] == 0:
                         away = passage[q, 0] - (s[k] + half[k, 0])
-                        waits = lights[junction] >= 0 and not _green(
+                        waits = lights[junction, 0] >= 0 and not _green(
                             time, lights[junction], passage[q, 3] > 0, 0.0
                         )
                         if -2.0 < away < 6.5 * max(v[k], 1.0) and not waits:
@@ -182,8 +208,9 @@ def _may_cross(w: int, s: F64, v: F64, half: F64, hits: F64, first: int, last: i
 @kernel
 def simulate(
     points: F64, curvature: F64, start: I64, count: I64, spacing: float,
-    s0: F64, v0: F64, desired: F64, half: F64, kind: I64, a_max: F64,
-    passage: F64, owner: I64, conflict: npt.NDArray, lights: F64,
+    s0: F64, v0: F64, desired: F64, half: F64, kind: I64, a_max: F64, standstill: F64,
+    passage: F64, owner: I64, conflict: npt.NDArray, lights: F64, obey: bool,
+    halt: F64, halting: I64,
     interval: F64, walker: I64, hits: F64, first_hit: I64,
     first_time: float, step: float, steps: int,
 ) -> tuple:  # fmt: skip
@@ -197,7 +224,10 @@ def simulate(
         half: (N, 2) half length and half width.
         kind: (N,) VEHICLE, CYCLIST or WALKER.
         a_max: (N,) acceleration.
-        passage, owner, conflict, lights: junctions, see ``_grant``.
+        standstill: (N,) gap to the one ahead at rest, metres.
+        passage, owner, conflict, lights, obey: junctions, see ``_grant``.
+        halt, halting: (H, 2) s where an agent's middle stops for a while and for how many
+            seconds, and (H,) whose it is.
         interval: (I, 2) s of curb to curb of walkers' crossings, walker: (I,) whose.
         hits, first_hit: where vehicles meet crossings, grouped by interval.
         first_time, step, steps: time axis.
@@ -210,6 +240,7 @@ def simulate(
     s, v = s0.copy(), v0.copy()
     granted = np.zeros(len(owner), np.int64)
     crossing = np.zeros(len(walker), np.int64)
+    rest = halt[:, 1].copy()
     place = np.zeros((n, 4))
     for row in range(steps):
         time = first_time + row * step
@@ -217,7 +248,7 @@ def simulate(
             place[i, 0], place[i, 1], place[i, 2], place[i, 3] = _point(
                 points, start[i], count[i], spacing, s[i]
             )
-        _grant(time, s, v, half, passage, owner, conflict, lights, granted)
+        _grant(time, s, v, half, passage, owner, conflict, lights, obey, granted)
         for c in range(len(walker)):
             i = walker[c]
             if crossing[c] == 0 and interval[c, 0] - 0.9 < s[i] < interval[c, 0] + 0.2:
@@ -232,6 +263,13 @@ def simulate(
                 away = passage[p, 0] - (s[i] + half[i, 0])
                 if away > -1.0:
                     stop[i] = min(stop[i], max(away, 0.05))
+        for h in range(len(halting)):
+            i = halting[h]
+            away = halt[h, 0] - s[i]
+            if rest[h] > 0 and away > -1.0:
+                stop[i] = min(stop[i], max(away, 0.05))
+                if v[i] < 0.2 and away < 1.5:
+                    rest[h] -= step
         for c in range(len(walker)):
             i = walker[c]
             if crossing[c] == 0 and s[i] < interval[c, 0] + 0.2:
@@ -258,9 +296,9 @@ def simulate(
                                         reach)  # fmt: skip
                 bend = _bend_speed(i, curvature, start, count, spacing, s[i], v[i])
                 wish = min(desired[i], bend)
-                a = _idm(v[i], wish, gap, other, a_max[i])
+                a = _idm(v[i], wish, gap, other, a_max[i], standstill[i])
                 hold = min(stop[i] + 1.2, length - s[i] - half[i, 0])
-                a = min(a, _idm(v[i], wish, hold, 0.0, a_max[i]))
+                a = min(a, _idm(v[i], wish, hold, 0.0, a_max[i], 2.0))
             if v[i] <= 0 and a < 0:
                 a = 0.0
             out_s[row, i], out_v[row, i], out_a[row, i] = s[i], v[i], a

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street import traffic_kernel as kernel
-from sim_perception.simulator.street.agents import WARM_UP, Agent, arc_length, fillet
+from sim_perception.simulator.street.agents import Agent, arc_length, fillet
 from sim_perception.simulator.street.draws import draw, stream
-from sim_perception.simulator.street.layout import CROSS_REACH, Junction, Layout
+from sim_perception.simulator.street.layout import CROSS_REACH, STOP_LINE, Junction, Layout
 from sim_perception.simulator.street.motion import SPACING
 
 F64 = npt.NDArray[np.float64]
@@ -95,6 +95,26 @@ def _main_agent(
         agent = _turning_agent(layout, rng, direction, d, s, footprint, speed)
         if agent is not None:
             return agent
+    return _straight_agent(layout, direction, d, s, footprint, speed)
+
+
+def lane_agent(
+    layout: Layout,
+    rng: np.random.Generator,
+    direction: int,
+    lane: int,
+    s: float,
+    footprint: Footprint,
+    scenario: Scenario,
+) -> Agent:
+    """Return a vehicle that begins at s and keeps to its lane of the main street."""
+    d = layout.section.lane(direction, lane) + float(rng.normal(0, 0.07))
+    return _straight_agent(layout, direction, d, s, footprint, _free_speed(rng, scenario))
+
+
+def _straight_agent(
+    layout: Layout, direction: int, d: float, s: float, footprint: Footprint, speed: float
+) -> Agent:
     low, high = min(layout.start, s) - 60, max(layout.end, s) + 400
     grid = np.arange(low, high, SPACING / 2)
     path = layout.line(grid, d)
@@ -104,14 +124,17 @@ def _main_agent(
     way = arc_length(path)
     at = float(np.interp(start, np.arange(len(grid)) * SPACING / 2, way))
     agent = Agent(kernel.VEHICLE, path, at, speed, footprint.half, footprint.tag)
-    agent.passages = _main_passages(layout, grid if direction > 0 else grid[::-1], way)
+    agent.passages = main_passages(layout, grid if direction > 0 else grid[::-1], way)
     return agent
 
 
-def _main_passages(
+def main_passages(
     layout: Layout, along: F64, way: F64
 ) -> list[tuple[float, float, int, int, int]]:
-    """Return the passages of an agent that goes straight on along the main street."""
+    """Return the passages of an agent that goes straight on along the main street.
+
+    ``along`` are s of a path's points, ``way`` is their arc length.
+    """
     order = np.argsort(along)
     passages = []
     for k, j in enumerate(layout.junctions):
@@ -121,7 +144,7 @@ def _main_passages(
         )
         a, b = min(a, b), max(a, b)
         if a > 1.0 and b < way[-1]:
-            passages.append((a - 4.2, b, k, 1, 0))
+            passages.append((a - STOP_LINE, b, k, 1, 0))
     return passages
 
 
@@ -154,10 +177,12 @@ def _turning_agent(
     at = float(np.interp((s - low) * direction, (before - low) * direction, way[: len(before)]))
     agent = Agent(kernel.VEHICLE, path, at, speed, footprint.half, footprint.tag)
     agent.passages = [
-        p for p in _main_passages(layout, before, way[: len(before)]) if p[2] != index
+        p for p in main_passages(layout, before, way[: len(before)]) if p[2] != index
     ]
-    stop = float(np.interp((junction.s - direction * (junction.reach() + 4.2) - low) * direction,
-                           (before - low) * direction, way[: len(before)]))  # fmt: skip
+    line = junction.s - direction * (junction.reach() + STOP_LINE)
+    stop = float(
+        np.interp((line - low) * direction, (before - low) * direction, way[: len(before)])
+    )
     agent.passages.append((stop, stop + 2 * junction.reach() + 12, index, 1, 0))
     return agent
 
@@ -214,7 +239,7 @@ def _cross_agent(
                 final = (j.s + direction * j.reach() - exit_s) * direction / (SPACING / 2)
                 if first > 0 and final < len(reach) - 1:
                     agent.passages.append(
-                        (way[offset + int(first)] - 4.2, way[offset + int(final)], k, 1, 0)
+                        (way[offset + int(first)] - STOP_LINE, way[offset + int(final)], k, 1, 0)
                     )
     return agent
 
@@ -238,22 +263,7 @@ def draw_cyclists(scenario: Scenario, layout: Layout) -> list[Agent]:
             at = float(np.interp(s, *((grid, way) if direction > 0 else (grid[::-1], way[::-1]))))
             agent = Agent(kernel.CYCLIST, path, at, float(rng.uniform(3.0, 6.5)), (0.95, 0.3),
                           'cyclist')  # fmt: skip
-            agent.passages = _main_passages(layout, grid, way)
+            agent.passages = main_passages(layout, grid, way)
             agents.append(agent)
             s += max(6.0, rng.exponential(2000 / per_km))
     return agents
-
-
-def ego_agent(scenario: Scenario, layout: Layout) -> Agent:
-    """Return the ego vehicle, which reaches s = 0 about when the scenario begins."""
-    rng = stream(scenario, 'ego')
-    speed = draw(rng, scenario.ego.speed_kmh) / 3.6
-    lane = int(rng.integers(layout.section.lanes))
-    d = layout.section.lane(1, lane)
-    grid = np.arange(layout.start - 60, layout.end + 60, SPACING / 2)
-    path = layout.line(grid, d)
-    way = arc_length(path)
-    at = float(np.interp(-0.9 * speed * WARM_UP, grid, way))
-    agent = Agent(kernel.VEHICLE, path, at, speed, (2.3, 0.95), 'ego')
-    agent.passages = _main_passages(layout, grid, way)
-    return agent

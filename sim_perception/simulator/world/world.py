@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim_perception.simulator.common.scene import Assets, Scene, WorldState
+from sim_perception.simulator.common.scene import F64, Assets, Scene, WorldState
 from sim_perception.simulator.content.materials import Look, build_materials
 from sim_perception.simulator.content.meshes.street import street_meshes
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street.draws import draw_environment, draw_sensor, stream
+from sim_perception.simulator.street.ego import ego_agent, ego_lane
 from sim_perception.simulator.street.layout import Layout
+from sim_perception.simulator.street.lights import draw_lights
+from sim_perception.simulator.street.manoeuvres import add_stops
+from sim_perception.simulator.street.queues import out_of_the_way, queue_vehicles
 from sim_perception.simulator.street.traffic import TrafficResult, run_traffic
-from sim_perception.simulator.street.vehicles import draw_cyclists, draw_vehicles, ego_agent
+from sim_perception.simulator.street.vehicles import draw_cyclists, draw_vehicles
 from sim_perception.simulator.street.walkers import draw_walkers
 from sim_perception.simulator.world.assembly import Assembly
 from sim_perception.simulator.world.dressing import Dresser
@@ -27,6 +31,7 @@ class World:
     Attributes:
         scene: everything that does not change.
         layout: the street's plan.
+        lights: the junctions' traffic lights, see ``draw_lights``.
         traffic: the agents that move, the ego last.
     """
 
@@ -43,7 +48,8 @@ class World:
             assembly.place(assembly.add_mesh(mesh), np.eye(4))
         Dresser(scenario, self.layout, assembly, season).dress()
         Roadside(scenario, self.layout, assembly, season).dress()
-        self.traffic = _populate(scenario, self.layout, assembly)
+        self.lights = draw_lights(scenario, self.layout)
+        self.traffic = _populate(scenario, self.layout, assembly, self.lights)
         Things(scenario, self.layout, assembly, season).dress()
         self.scene = Scene(
             Assets(tuple(assembly.meshes), materials, textures),
@@ -70,15 +76,23 @@ def _season(scenario: Scenario) -> str:
     return scenario.weather.season[int(rng.integers(len(scenario.weather.season)))]
 
 
-def _populate(scenario: Scenario, layout: Layout, assembly: Assembly) -> TrafficResult:
+def _populate(
+    scenario: Scenario, layout: Layout, assembly: Assembly, lights: F64
+) -> TrafficResult:
     """Draw vehicles and people, let them move, and give them bodies."""
     fleet = build_fleet(scenario)
     population = Population(scenario, assembly, fleet)
     gaps = crossing_gaps(scenario, layout)
-    vehicles = draw_vehicles(scenario, layout, [m.footprint for m in fleet])
+    footprints = [m.footprint for m in fleet]
+    _, lane = ego_lane(scenario, layout)
+    queue, queued = queue_vehicles(scenario, layout, footprints, lane)
+    ego = ego_agent(scenario, layout, queued)
+    placed = [a for a, _ in queue] + ([] if queued is None else [ego])
+    vehicles = queue + out_of_the_way(draw_vehicles(scenario, layout, footprints), placed)
+    add_stops(scenario, [a for a, _ in vehicles])
     walkers = draw_walkers(scenario, layout, gaps)
     agents = [a for a, _ in vehicles] + draw_cyclists(scenario, layout) + walkers
-    result = run_traffic(scenario, [*agents, ego_agent(scenario, layout)], layout)
+    result = run_traffic(scenario, [*agents, ego], lights)
     population.add_agents(result.agents, {id(a): k for a, k in vehicles})
     population.park(layout, gaps)
     population.stand(layout, len(walkers))
