@@ -85,11 +85,30 @@ def compressed_image_message(image: Array, stamp: int, frame_id: str, quality: i
     )
 
 
-def camera_info_message(camera: Camera, stamp: int, frame_id: str) -> Any:
-    """Return ``sensor_msgs/CameraInfo`` of a camera."""
+def camera_info_message(
+    camera: Camera,
+    stamp: int,
+    frame_id: str,
+    rectification: Array | None = None,
+    projection: Array | None = None,
+) -> Any:
+    """Return ``sensor_msgs/CameraInfo`` of a camera.
+
+    Args:
+        camera: of the raw images.
+        stamp: nanoseconds.
+        frame_id: of its optical frame.
+        rectification: 3x3 R, None for none.
+        projection: 3x4 P, None for that of the raw images.
+    """
+    fields = info_fields(camera)
+    if rectification is not None:
+        fields['r'] = rectification.reshape(-1)
+    if projection is not None:
+        fields['p'] = projection.reshape(-1)
     return message_class('sensor_msgs/msg/CameraInfo')(
         header=header(stamp, frame_id),
-        **info_fields(camera),
+        **fields,
         binning_x=0,
         binning_y=0,
         roi=message_class('sensor_msgs/msg/RegionOfInterest')(

@@ -6,7 +6,8 @@ layers are rendered and scans are made only when a requested topic needs them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from sim_perception.bags.messages import (
     time_message,
     transform_message,
 )
+from sim_perception.bags.rig_topics import SensorTopics, sensor_topics
 from sim_perception.bags.typestore import message_class, serialize
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 
@@ -132,29 +134,24 @@ def static_messages(
 ) -> Iterator[StampedMessage]:
     """Yield the latched messages: sensor mountings and the label names."""
     if t_.TF_STATIC.name in topics:
+        mountings = [
+            *((c.base_T_camera, c.stream.frame_id) for c in simulation.cameras.values()),
+            *((item.base_T_lidar, item.stream.frame_id) for item in simulation.lidars.values()),
+        ]
+        if not simulation.scenario.sensors and not simulation.lidars:
+            mountings.append((simulation.base_T_lidar, t_.LIDAR_FRAME))
+        odom = (frame_prefix + t_.MAP_FRAME, frame_prefix + t_.ODOM_FRAME)
         transforms = [
-            transform_message(
-                np.eye(4), stamp, frame_prefix + t_.MAP_FRAME, frame_prefix + t_.ODOM_FRAME
-            ),
-            transform_message(
-                simulation.base_T_camera,
-                stamp,
-                frame_prefix + t_.BASE_FRAME,
-                frame_prefix + t_.CAMERA_FRAME,
+            transform_message(np.eye(4), stamp, *odom),
+            *(
+                transform_message(pose, stamp, frame_prefix + t_.BASE_FRAME, frame_prefix + frame)
+                for pose, frame in mountings
             ),
         ]
-        if simulation.base_T_lidar is not None:
-            transforms.append(
-                transform_message(
-                    simulation.base_T_lidar,
-                    stamp,
-                    frame_prefix + t_.BASE_FRAME,
-                    frame_prefix + t_.LIDAR_FRAME,
-                )
-            )
         yield StampedMessage(t_.TF_STATIC.name, stamp, serialize(tf_message(transforms)))
     if t_.LABEL_INFO.name in topics:
-        message = label_info_message(load_taxonomy(), stamp, frame_prefix + t_.CAMERA_FRAME)
+        frame = next(iter(simulation.cameras.values())).stream.frame_id
+        message = label_info_message(load_taxonomy(), stamp, frame_prefix + frame)
         yield StampedMessage(t_.LABEL_INFO.name, stamp, serialize(message))
 
 
@@ -168,7 +165,7 @@ def simulation_messages(
 ) -> Iterator[StampedMessage]:
     """Yield the messages of the requested topics at one time of a simulation.
 
-    The clock and the pose come first, then the camera's topics, then the LiDAR's scan. One
+    The clock and the pose come first, then the cameras' topics, then the LiDARs' scans. A
     frame is rendered with just the layers that the topics need; a scan is made only if it is
     asked for, and the consumer stops work by not drawing further from the iterator.
 
@@ -190,66 +187,73 @@ def simulation_messages(
             odom_T_base, stamp, frame_prefix + t_.ODOM_FRAME, frame_prefix + t_.BASE_FRAME
         )
         yield StampedMessage(t_.TF.name, stamp, serialize(tf_message([transform])))
-    if t_.CAMERA_INFO.name in topics:
-        message = camera_info_message(simulation.camera, stamp, frame_prefix + t_.CAMERA_FRAME)
-        yield StampedMessage(t_.CAMERA_INFO.name, stamp, serialize(message))
-    yield from _camera_messages(simulation, time, topics, stamp, jpeg_quality, frame_prefix)
-    if t_.POINTS.name in topics:
-        message = cloud_message(
-            simulation.lidar_scan(time).points, stamp, frame_prefix + t_.LIDAR_FRAME
-        )
-        yield StampedMessage(t_.POINTS.name, stamp, serialize(message))
+    for sensor in sensor_topics(simulation.scenario):
+        if sensor.names.isdisjoint(topics):
+            continue
+        if sensor.stream.kind == 'camera':
+            yield from _camera_messages(
+                simulation, sensor, time, topics, stamp, jpeg_quality, frame_prefix
+            )
+        else:
+            scan = simulation.lidar_scan(time, sensor.stream.name)
+            cloud = cloud_message(scan.points, stamp, frame_prefix + sensor.stream.frame_id)
+            name = sensor.own[t_.POINTS].name
+            yield StampedMessage(name, stamp, serialize(cloud))
 
 
 def _camera_messages(
     simulation: Simulation,
+    sensor: SensorTopics,
     time: float,
     topics: Collection[str],
     stamp: int,
     jpeg_quality: int,
     frame_prefix: str,
 ) -> Iterator[StampedMessage]:
-    """Yield what one rendered frame gives."""
-    wanted = [
-        topic for topic in t_.CAMERA_TOPICS if topic.name in topics and topic is not t_.CAMERA_INFO
-    ]
-    if not wanted:
+    """Yield a camera's calibration and what one rendered frame gives."""
+    own = {topic: mine for topic, mine in sensor.own.items() if mine.name in topics}
+    frame = frame_prefix + sensor.stream.frame_id
+    info = own.pop(t_.CAMERA_INFO, None)
+    if info is not None:
+        carried = simulation.cameras[sensor.stream.name]
+        message = camera_info_message(
+            carried.camera, stamp, frame, carried.rectification, carried.projection
+        )
+        yield StampedMessage(info.name, stamp, serialize(message))
+    if not own:
         return
-    layers = frozenset(topic.layer for topic in wanted if topic.layer)
-    sample = simulation.camera_frame(time, layers=layers)
-    for topic in wanted:
+    layers = frozenset(topic.layer for topic in own if topic.layer)
+    sample = simulation.camera_frame(time, layers, sensor.stream.name)
+    for topic, mine in own.items():
         if not topic.layer:
             continue
         pixels = getattr(sample, topic.layer)
         if topic is t_.IMAGE_COMPRESSED:
-            message = compressed_image_message(
-                pixels, stamp, frame_prefix + topic.frame_id, jpeg_quality
-            )
+            message = compressed_image_message(pixels, stamp, frame, jpeg_quality)
         else:
-            message = image_message(pixels, stamp, frame_prefix + topic.frame_id)
-        yield StampedMessage(topic.name, stamp, serialize(message))
-    yield from _object_messages(simulation, time, sample, topics, stamp, frame_prefix)
+            message = image_message(pixels, stamp, frame)
+        yield StampedMessage(mine.name, stamp, serialize(message))
+    yield from _object_messages(simulation, time, sample, own, stamp, frame_prefix)
 
 
 def _object_messages(
     simulation: Simulation,
     time: float,
     sample: CameraSample,
-    topics: Collection[str],
+    own: Mapping[t_.Topic, t_.Topic],
     stamp: int,
     frame_prefix: str,
 ) -> Iterator[StampedMessage]:
-    """Yield the truth about objects."""
-    if not {t_.OBJECTS.name, t_.OBJECTS_2D.name, t_.OBJECT_STATES.name} & set(topics):
+    """Yield the truth about objects on a camera's own topics."""
+    if {t_.OBJECTS, t_.OBJECTS_2D, t_.OBJECT_STATES}.isdisjoint(own):
         return
     truth = simulation.object_truth(simulation.state(time), sample)
     taxonomy = load_taxonomy()
-    if t_.OBJECTS.name in topics:
-        message = objects_message(truth, taxonomy, stamp, frame_prefix + t_.ODOM_FRAME)
-        yield StampedMessage(t_.OBJECTS.name, stamp, serialize(message))
-    if t_.OBJECTS_2D.name in topics:
-        message = objects_2d_message(truth, taxonomy, stamp, frame_prefix + t_.CAMERA_FRAME)
-        yield StampedMessage(t_.OBJECTS_2D.name, stamp, serialize(message))
-    if t_.OBJECT_STATES.name in topics:
-        message = cloud_message(object_states(truth), stamp, frame_prefix + t_.ODOM_FRAME)
-        yield StampedMessage(t_.OBJECT_STATES.name, stamp, serialize(message))
+    for topic, make in (
+        (t_.OBJECTS, partial(objects_message, truth, taxonomy)),
+        (t_.OBJECTS_2D, partial(objects_2d_message, truth, taxonomy)),
+        (t_.OBJECT_STATES, partial(cloud_message, object_states(truth))),
+    ):
+        if topic in own:
+            message = make(stamp, frame_prefix + own[topic].frame_id)
+            yield StampedMessage(own[topic].name, stamp, serialize(message))

@@ -30,8 +30,7 @@ from sim_perception.bags.errors import BagError
 from sim_perception.bags.layout import STAMPED
 from sim_perception.bags.mcap_writer import McapWriter
 from sim_perception.bags.messages import StampedMessage
-from sim_perception.bags.topics import QosHint, Topic
-from sim_perception.bags.topics import topic as find_topic
+from sim_perception.bags.topics import TOPICS, QosHint, Topic
 from sim_perception.bags.typestore import typestore
 from sim_perception.locks import locked
 
@@ -111,6 +110,7 @@ class BagWriter:
         compression: ``zstd`` or ``none``. sqlite3 bags are compressed message by message.
         custom: facts kept in the bag's metadata.
         stamped: promise that times given to ``write`` are the header stamps.
+        topics: the table of those that ``write`` announces itself.
 
     Raises:
         FileExistsError: if ``path`` exists.
@@ -124,6 +124,7 @@ class BagWriter:
         compression: str = 'zstd',
         custom: Mapping[str, Any] | None = None,
         stamped: bool = True,
+        topics: Mapping[str, Topic] = TOPICS,
     ) -> None:
         if storage not in ('mcap', 'sqlite3'):
             raise ValueError(f'unknown bag storage {storage!r}; choose mcap or sqlite3')
@@ -138,6 +139,7 @@ class BagWriter:
         self._custom = dict(custom or {})
         if stamped:
             self._custom[STAMPED] = True
+        self._topics = topics
         self._connections: dict[str, Connection] = {}
         self._written = 0
         self._writer: _Rosbag2Writer
@@ -193,7 +195,7 @@ class BagWriter:
             KeyError: for a topic that is neither in the table nor announced.
         """
         if message.topic not in self._connections:
-            self.add_topic(find_topic(message.topic))
+            self.add_topic(self._topics[message.topic])
         self._writer.write(self._connections[message.topic], message.stamp, message.data)
         self._written += 1
 

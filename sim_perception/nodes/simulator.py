@@ -21,6 +21,7 @@ from visualization_msgs.msg import MarkerArray
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP
+from sim_perception.bags.rig_topics import rig_topics, sensor_topics
 from sim_perception.bags.simulated import simulation_messages, static_messages
 from sim_perception.ros import qos
 from sim_perception.ros.diagnostics import describe_error
@@ -41,7 +42,6 @@ _PROFILES = {
 }
 _GLOBAL = (t_.TF, t_.TF_STATIC, t_.CLOCK)  # these keep their names in any namespace
 _LIGHT = {t_.TF.name, t_.CLOCK.name}  # sent even when a frame is skipped
-_QUICK = {*_LIGHT, t_.CAMERA_INFO.name}  # need no rendering
 _RENDERED_AHEAD = 2  # frames
 _TOLERATED_DELAY = 0.5  # frames
 _SKIPS_TO_WARN = 10  # the first frames may take longer
@@ -83,7 +83,14 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         """Advertise."""
         self._simulation = self.prepared
         self._taxonomy = load_taxonomy()
-        for topic in t_.TOPICS.values():
+        assert self._simulation is not None
+        scenario = self._simulation.scenario
+        sensors = sensor_topics(scenario)
+        self._infos = {s.own[t_.CAMERA_INFO].name for s in sensors if t_.CAMERA_INFO in s.own}
+        self._periods: dict[float, set[str]] = {}
+        for sensor in sensors:
+            self._periods.setdefault(sensor.stream.period, set()).update(sensor.names)
+        for topic in rig_topics(scenario).values():
             package, _, name = topic.type.split('/')
             message_type = getattr(import_module(f'{package}.msg'), name)
             published = topic.name if topic in _GLOBAL else topic.name.lstrip('/')
@@ -162,11 +169,9 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
         gives fewer frames rather than late ones.
         """
         p = self.parameters
-        scan_period = None if simulation.lidar_spec is None else 1 / simulation.lidar_spec.rate_hz
         period = simulation.frame_period / (p.rate or 1.0)  # in real seconds
-        for moment in schedule(
-            simulation.scenario.duration_s, simulation.frame_period, scan_period, p.clock_rate
-        ):
+        quick = _LIGHT | self._infos  # need no rendering
+        for moment in schedule(simulation.scenario.duration_s, self._periods, p.clock_rate):
             due = begin + moment.time * 1e-9 / p.rate if p.rate else 0.0
             wanted = self._wanted(moment.topics)
             if p.rate:
@@ -174,7 +179,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
                 if self._stopping.wait(max(0.0, begin_at - time.monotonic())):
                     return False
                 late = time.monotonic() + self._usual - due
-                if wanted - _QUICK and late > _TOLERATED_DELAY * period:
+                if wanted - quick and late > _TOLERATED_DELAY * period:
                     self._skip()
                     wanted &= _LIGHT
             clock = time.perf_counter()
@@ -185,10 +190,10 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
                 )
             )
             made = time.perf_counter() - clock
-            if wanted - _QUICK:
+            if wanted - quick:
                 # Quick to forget: the first frame may have compiled something.
                 self._usual += 0.5 * (made - self._usual)
-            if not self._hand_over(frames, (due, messages, made if wanted - _QUICK else None)):
+            if not self._hand_over(frames, (due, messages, made if wanted - quick else None)):
                 return False
         return True
 

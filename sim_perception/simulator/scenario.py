@@ -20,11 +20,19 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
 from sim_perception.files import FileError, read_yaml, safe_name
 from sim_perception.resources import share_path
 from sim_perception.simulator.drive import DriveError, drive_digest
+from sim_perception.simulator.rig import (
+    SensorMount,
+    Stream,
+    check_rig,
+    located_calibrations,
+    stream_of,
+)
 
 Span = tuple[float, float]
 Season = Literal['spring', 'summer', 'autumn', 'winter']
@@ -268,6 +276,8 @@ class Scenario(_Model):
     weather: Weather = Weather()
     camera: CameraMount = CameraMount()
     lidar: LidarMount | None = LidarMount()
+    sensors: tuple[SensorMount, ...] = ()
+    """All sensors of the vehicle, in place of the one camera and LiDAR above."""
     randomisation: Randomisation = Randomisation()
     replay: Replay | None = None
 
@@ -279,14 +289,55 @@ class Scenario(_Model):
             values.pop('replay')
         if self.roadside == Roadside():
             values.pop('roadside')
-        if not self.things:
-            values.pop('things')
+        for name in ('things', 'sensors'):
+            if not getattr(self, name):
+                values.pop(name)
         for section, names in _LATER_FIELDS.items():
             part = getattr(self, section)
             for name in names:
                 if getattr(part, name) == type(part).model_fields[name].default:
                     values[section].pop(name)
         return values
+
+    @model_validator(mode='after')
+    def _check_sensors(self) -> Scenario:
+        if self.sensors:
+            check_rig(self.sensors)
+        for sensor in self.sensors:
+            self.mount_of(sensor)
+        return self
+
+    def mount_of(self, sensor: SensorMount) -> CameraMount | LidarMount:
+        """Return the ``camera`` or ``lidar`` section as a sensor of the list has it.
+
+        Raises:
+            ValueError: naming a wrong field of its ``settings``.
+        """
+        common = self.camera if sensor.kind == 'camera' else (self.lidar or LidarMount())
+        try:
+            return type(common).model_validate({**common.model_dump(), **sensor.settings})
+        except ValidationError as error:
+            lines = [
+                f'sensors: {sensor.name}.settings.{_describe(entry)}' for entry in error.errors()
+            ]
+            raise ValueError('; '.join(lines)) from error
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """What the vehicle's sensors send; a camera is the first."""
+        if not self.sensors:
+            single = stream_of('camera', 'camera', self.frame_rate_hz)
+            lidar = self.lidar and stream_of('lidar', 'lidar', self.lidar.rate_hz)
+            return (single, lidar) if lidar else (single,)
+        return tuple(
+            stream_of(s.name, s.kind, self._rate(s), s.frame_id, s.topics)
+            for s in sorted(self.sensors, key=lambda sensor: sensor.kind)
+        )
+
+    def _rate(self, sensor: SensorMount) -> float:
+        mount = self.mount_of(sensor)
+        own = mount.rate_hz if isinstance(mount, LidarMount) else self.frame_rate_hz
+        return sensor.rate_hz or own
 
     def __hash__(self) -> int:
         """Scenarios can be keys, also those with mappings among their fields."""
@@ -336,6 +387,11 @@ def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides
         data['seed'] = seed
     if isinstance(data.get('replay'), dict):
         data['replay'] = _located(data['replay'], path)
+    if 'sensors' in data:
+        try:
+            data['sensors'] = located_calibrations(data['sensors'], path.parent)
+        except (FileError, OSError) as error:
+            raise ScenarioError(f'scenario {path}: sensors: calibration: {error}') from error
     return parse_scenario(data)
 
 
@@ -397,4 +453,6 @@ def _describe(entry: Any) -> str:
     message = entry['msg'].removeprefix('Value error, ')
     if entry['type'] == 'extra_forbidden':
         return f'{place}: unknown field; check its spelling'
+    if isinstance(entry['input'], dict | BaseModel):
+        return f'{place}: {message}' if place else message
     return f'{place} = {entry["input"]!r}: {message}'

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.compile_ahead import compile_ahead
 from sim_perception.simulator.common.scene import Objects, Scene, WorldState
-from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.scenario import LidarMount, Scenario
 from sim_perception.simulator.sensors.camera import LAYERS, CameraSample, Renderer
 from sim_perception.simulator.sensors.lidar import Lidar, LidarScan, LidarSpec
-from sim_perception.simulator.street.draws import draw_camera, lidar_pose
+from sim_perception.simulator.street.carried import (
+    CarriedCamera,
+    CarriedLidar,
+    carried_cameras,
+    carried_lidars,
+)
+from sim_perception.simulator.street.draws import lidar_pose
 from sim_perception.simulator.truth.annotations import ObjectTruth, object_truth
 from sim_perception.simulator.world.replay import ReplayWorld
 from sim_perception.simulator.world.world import World
@@ -21,6 +28,7 @@ from sim_perception.types import Camera
 __all__ = ['CameraSample', 'Lidar', 'LidarScan', 'ObjectTruth', 'Simulation', 'WorldState']
 
 F64 = npt.NDArray[np.float64]
+Carried = TypeVar('Carried', CarriedCamera, CarriedLidar)
 
 
 class Simulation:
@@ -36,12 +44,13 @@ class Simulation:
     Attributes:
         scenario: as given.
         scene: meshes, materials, instances, objects, light.
-        camera: intrinsics drawn for this seed.
-        base_T_camera: 4x4, maps optical-frame points to ``base_link``.
-        base_T_lidar: 4x4, maps LiDAR-frame points to ``base_link``.
-        lidar_spec: the LiDAR's beams, or None without a LiDAR.
+        cameras, lidars: the vehicle's sensors by name, the first one first.
+        camera: intrinsics of the first camera.
+        base_T_camera: 4x4, maps its optical-frame points to ``base_link``.
+        base_T_lidar: 4x4, maps points of the first LiDAR to ``base_link``.
+        lidar_spec: the first LiDAR's beams, or None without a LiDAR.
         objects: static facts of all labelled objects.
-        frame_period: seconds between camera frames.
+        frame_period: seconds between frames of the scenario.
     """
 
     def __init__(self, scenario: Scenario, threads: int | None = None) -> None:
@@ -53,23 +62,17 @@ class Simulation:
         )
         self.scene: Scene = self._world.scene
         self.objects: Objects = self.scene.objects
-        self.camera: Camera
-        self.camera, self.base_T_camera = draw_camera(scenario)
-        self.base_T_lidar = lidar_pose(scenario)
-        self.lidar_spec = _lidar_spec(scenario)
+        self.cameras = {c.stream.name: c for c in carried_cameras(scenario)}
+        self.lidars = {item.stream.name: item for item in carried_lidars(scenario)}
+        first = next(iter(self.cameras.values()))
+        self.camera: Camera = first.camera
+        self.base_T_camera = first.base_T_camera
+        lidar = next(iter(self.lidars.values()), None)
+        self.base_T_lidar = lidar_pose(scenario) if lidar is None else lidar.base_T_lidar
+        self.lidar_spec = None if lidar is None else _lidar_spec(lidar.mount)
         self.frame_period = 1.0 / scenario.frame_rate_hz
-
-    @cached_property
-    def _renderer(self) -> Renderer:
-        return Renderer(self.scene, self.camera, self._threads)
-
-    @cached_property
-    def _lidar(self) -> Lidar:
-        if self.lidar_spec is None:
-            raise ValueError(
-                f'scenario {self.scenario.name!r} has no LiDAR; set its `lidar` field'
-            )
-        return Lidar(self.scene, self.lidar_spec, self._threads)
+        self._renderers: dict[str, Renderer] = {}
+        self._scanners: dict[str, Lidar] = {}
 
     def state(self, t: float) -> WorldState:
         """Return where everything is at ``t`` seconds, -frame_period <= t <= duration.
@@ -79,28 +82,73 @@ class Simulation:
         """
         return self._world.state(t)
 
-    def camera_frame(self, t: float, layers: frozenset[str] = LAYERS) -> CameraSample:
-        """Render the camera at ``t``; flow points to the frame one period earlier."""
-        previous = self.state(t - self.frame_period) if 'flow' in layers else None
-        return self._renderer.render(
-            self.state(t), self.base_T_camera, layers=layers, previous=previous
-        )
+    def camera_frame(
+        self, t: float, layers: frozenset[str] = LAYERS, camera: str | None = None
+    ) -> CameraSample:
+        """Render a camera at ``t``; flow points to its frame one period earlier.
 
-    def lidar_scan(self, t: float) -> LidarScan:
-        """Measure one LiDAR turn that starts at ``t``.
+        Args:
+            t: seconds.
+            layers: names out of ``LAYERS``.
+            camera: name of one of ``cameras``; None is the first.
 
         Raises:
-            ValueError: if the scenario has no LiDAR.
+            ValueError: for a camera that the vehicle does not have.
         """
+        carried = _named('camera', camera, self.cameras)
+        previous = None
+        before = t - carried.stream.period
+        # The first image of a camera that is slower than the scenario has none before it.
+        if 'flow' in layers and before >= -self.frame_period - 1e-9:
+            previous = self.state(before)
+        return self._renderer(carried).render(
+            self.state(t), carried.base_T_camera, layers=layers, previous=previous
+        )
+
+    def _renderer(self, carried: CarriedCamera) -> Renderer:
+        name = carried.stream.name
+        if name not in self._renderers:
+            scene = self.scene
+            if self.scenario.sensors:
+                scene = replace(scene, sensor=carried.sensor)
+            self._renderers[name] = Renderer(scene, carried.camera, self._threads, carried.seed)
+        return self._renderers[name]
+
+    def lidar_scan(self, t: float, lidar: str | None = None) -> LidarScan:
+        """Measure one turn of a LiDAR that starts at ``t``.
+
+        Args:
+            t: seconds.
+            lidar: name of one of ``lidars``; None is the first.
+
+        Raises:
+            ValueError: if the vehicle has none, or none of that name.
+        """
+        if not self.lidars:
+            raise ValueError(
+                f'scenario {self.scenario.name!r} has no LiDAR; set its `lidar` field'
+            )
+        carried = _named('lidar', lidar, self.lidars)
         # Every turn draws its own noise; microseconds tell turns apart.
-        seed = np.random.SeedSequence([self.scenario.seed, round(t * 1e6) & 0xFFFFFFFF])
-        return self._lidar.scan(self.state(t), self.base_T_lidar, int(seed.generate_state(1)[0]))
+        key = [self.scenario.seed, round(t * 1e6) & 0xFFFFFFFF]
+        seed = np.random.SeedSequence([*key, carried.seed] if carried.seed else key)
+        return self._scanner(carried).scan(
+            self.state(t), carried.base_T_lidar, int(seed.generate_state(1)[0])
+        )
+
+    def _scanner(self, carried: CarriedLidar) -> Lidar:
+        name = carried.stream.name
+        if name not in self._scanners:
+            spec = _lidar_spec(carried.mount)
+            self._scanners[name] = Lidar(self.scene, spec, self._threads)
+        return self._scanners[name]
 
     def warm_up(self) -> None:
         """Compile everything that frames and scans need; takes long where it never ran before."""
-        self.camera_frame(0.0)
-        if self.lidar_spec is not None:
-            self.lidar_scan(0.0)
+        for name in self.cameras:
+            self.camera_frame(0.0, camera=name)
+        for name in self.lidars:
+            self.lidar_scan(0.0, lidar=name)
 
     def object_truth(self, state: WorldState, sample: CameraSample) -> ObjectTruth:
         """Return the truth of every object within the scenario's range, hidden or not."""
@@ -115,10 +163,16 @@ class Simulation:
         )
 
 
-def _lidar_spec(scenario: Scenario) -> LidarSpec | None:
-    mount = scenario.lidar
-    if mount is None:
-        return None
+def _named(kind: str, name: str | None, carried: dict[str, Carried]) -> Carried:
+    """Return the sensor of a name, the first one without."""
+    if name is None:
+        return next(iter(carried.values()))
+    if name not in carried:
+        raise ValueError(f'the vehicle has no {kind} {name!r}; it has {", ".join(carried)}')
+    return carried[name]
+
+
+def _lidar_spec(mount: LidarMount) -> LidarSpec:
     return LidarSpec(
         rings=mount.rings,
         columns=mount.columns,

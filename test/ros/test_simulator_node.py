@@ -43,7 +43,10 @@ ROOT = Path(__file__).parents[2]
     clock=st.sampled_from([10.0, 50.0, 100.0]),
 )
 def test_the_schedule_is_ordered_and_complete(duration, frame, scan, clock):
-    moments = list(schedule(duration, frame, scan, clock))
+    periods = {frame: [t_.IMAGE.name]}
+    if scan is not None:
+        periods[scan] = [*periods.get(scan, ()), t_.POINTS.name]
+    moments = list(schedule(duration, periods, clock))
     times = [m.time for m in moments]
     assert times == sorted(set(times))
     assert times[0] == 0
@@ -106,6 +109,50 @@ def test_published_bytes_are_those_of_the_bag(ros, scenario_file):
             inputs[message.topic].wait(lambda m, d=data: bytes(m) == d, message.topic)
         ros.until(lambda: node.diagnostics.state == 'finished', 'the end')
         assert len(inputs[t_.POINTS.name].messages) <= 5
+    finally:
+        ros.remove(node)
+
+
+def test_every_sensor_of_a_rig_is_on_its_topics(ros, tmp_path):
+    path = tmp_path / 'rig.yaml'
+    left = {'name': 'stereo/left', 'kind': 'camera', 'xyz': [1, 0.2, 1.4]}
+    sensors = [
+        left,
+        {**left, 'name': 'stereo/right', 'xyz': [1, -0.2, 1.4], 'stereo_with': 'stereo/left'},
+        {'name': 'front', 'kind': 'lidar', 'xyz': [2, 0, 0.6], 'rate_hz': 5},
+        {'name': 'roof', 'kind': 'lidar', 'xyz': [0, 0, 1.9]},
+    ]
+    path.write_text(
+        yaml.safe_dump(
+            {
+                'duration_s': 0.4,
+                'camera': {'width': 64, 'height': 32},
+                'lidar': {'rings': 2, 'columns': 32},
+                'sensors': sensors,
+            }
+        )
+    )
+    node = start(ros, 'rig', path, rate=0.0, stamps='fixed')
+    try:
+        infos = ros.collect(CameraInfo, '/rig/stereo/right/camera_info', qos.stream_qos())
+        depth = ros.collect(Image, '/rig/stereo/right/ground_truth/depth', qos.stream_qos())
+        front = ros.collect(PointCloud2, '/rig/front/points', qos.stream_qos())
+        roof = ros.collect(PointCloud2, '/rig/roof/points', qos.stream_qos())
+        static = ros.collect(TFMessage, '/tf_static', qos.latched_qos())
+        names = ['/stereo/right/camera_info', '/stereo/right/ground_truth/depth']
+        activate(ros, node, *names, '/front/points', '/roof/points')
+        ros.until(lambda: node.diagnostics.state == 'finished', 'the end')
+        info = infos.wait(lambda m: True, 'calibration')
+        assert info.header.frame_id == 'stereo_right_optical_frame'
+        assert -info.p[3] / info.p[0] == pytest.approx(0.4)
+        assert depth.wait(lambda m: True, 'depth').header.frame_id == info.header.frame_id
+        roof.wait(lambda m: len(roof.messages) == 4, 'four turns')
+        front.wait(lambda m: len(front.messages) == 2, 'two turns')
+        mountings = static.wait(lambda m: len(m.transforms) == 5, 'mountings')
+        assert {t.child_frame_id for t in mountings.transforms} == {
+            'odom', 'stereo_left_optical_frame', 'stereo_right_optical_frame', 'front', 'roof',
+        }  # fmt: skip
+        assert '/camera/image_raw' not in node._outputs
     finally:
         ros.remove(node)
 
@@ -173,9 +220,9 @@ def test_nothing_is_rendered_for_nobody(ros, configured, monkeypatch):
     calls = []
     original = Simulation.camera_frame
 
-    def counted(self, t, layers):
+    def counted(self, t, layers, camera=None):
         calls.append(layers)
-        return original(self, t, layers=layers)
+        return original(self, t, layers, camera)
 
     monkeypatch.setattr(Simulation, 'camera_frame', counted)
     ros.call(configured.trigger_activate)

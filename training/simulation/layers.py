@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from sim_perception.bags import topics as t_
+from sim_perception.bags.rig_topics import rig_topics, sensor_topics
+from sim_perception.simulator.scenario import Scenario
 
 #: What ``--layers`` may name, and the topics each stands for. The camera's calibration, the
 #: transforms and the label names are always there.
@@ -21,8 +23,10 @@ ALL_LAYERS = ','.join(LAYER_TOPICS)
 _ALWAYS = (t_.TF_STATIC, t_.LABEL_INFO, t_.TF, t_.CAMERA_INFO)
 
 
-def parse_layers(layers: str, image_format: str) -> tuple[str, ...]:
-    """Return the topic names of a comma-separated list of layers.
+def parse_layers(
+    layers: str, image_format: str, scenario: Scenario | None = None
+) -> tuple[str, ...]:
+    """Return the topic names of a comma-separated list of layers, of all sensors of a scenario.
 
     Raises:
         ValueError: for an unknown layer or image format, listing the known ones.
@@ -36,4 +40,9 @@ def parse_layers(layers: str, image_format: str) -> tuple[str, ...]:
     wanted = {*_ALWAYS, *(topic for name in names for topic in LAYER_TOPICS[name])}
     if image_format == 'jpeg' and t_.IMAGE in wanted:
         wanted = (wanted - {t_.IMAGE}) | {t_.IMAGE_COMPRESSED}
-    return tuple(name for name, topic in t_.TOPICS.items() if topic in wanted)
+    if scenario is None or not scenario.sensors:
+        return tuple(name for name, topic in t_.TOPICS.items() if topic in wanted)
+    found = {topic.name for topic in wanted & {*t_.STATIC_TOPICS, *t_.POSE_TOPICS}}
+    for sensor in sensor_topics(scenario):
+        found |= {mine.name for topic, mine in sensor.own.items() if topic in wanted}
+    return tuple(name for name in rig_topics(scenario) if name in found)

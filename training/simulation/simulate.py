@@ -11,9 +11,11 @@ import hashlib
 import json
 import multiprocessing
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.errors import BagError
 from sim_perception.bags.layout import find_files
 from sim_perception.bags.messages import START_STAMP
+from sim_perception.bags.rig_topics import SensorTopics, rig_topics, sensor_topics
 from sim_perception.bags.simulated import simulation_messages, static_messages
 from sim_perception.bags.writer import BagWriter
 from sim_perception.files import parse_yaml
@@ -46,8 +49,8 @@ class BagPlan:
         path: the bag's folder.
         scenario: its scenario in JSON, the seed included.
         topics: names of the topics to write.
-        frame_rate_hz: camera frames per second of simulated time.
-        lidar_rate_hz: scans per second; 0 for none.
+        frame_rate_hz: camera frames per second of simulated time, of the fastest camera.
+        lidar_rate_hz: scans per second, of the fastest LiDAR; 0 for none.
         pose_rate_hz: ego poses per second besides those at frames and scans; 0 for none.
         jpeg_quality: of the compressed image topic.
         storage: ``mcap`` or ``sqlite3``.
@@ -68,9 +71,28 @@ class BagPlan:
         facts = {**asdict(self), 'path': '', 'format': _FORMAT}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
+    @cached_property
+    def parsed(self) -> Scenario:
+        """The scenario."""
+        return parse_scenario(json.loads(self.scenario))
+
+    @property
+    def sensors(self) -> Iterator[tuple[SensorTopics, list[float]]]:
+        """Every sensor with the times at which it measures."""
+        most = {'camera': self.frame_rate_hz, 'lidar': self.lidar_rate_hz}
+        for sensor in sensor_topics(self.parsed):
+            stream = sensor.stream
+            rate = min(stream.rate_hz, most[stream.kind])
+            yield sensor, _raster(rate, self.parsed.duration_s)
+
+    @property
+    def frames(self) -> int:
+        """The number of images of all cameras."""
+        return sum(len(times) for sensor, times in self.sensors if sensor.stream.kind == 'camera')
+
     @property
     def frame_times(self) -> list[float]:
-        """Times of the camera frames, seconds since the scenario's start."""
+        """Times of the fastest camera's frames, seconds since the scenario's start."""
         return _raster(self.frame_rate_hz, json.loads(self.scenario)['duration_s'])
 
     @property
@@ -147,26 +169,28 @@ def plan_bags(
     """
     if count < 1:
         raise ValueError(f'count must be at least 1, got {count}')
-    topics = parse_layers(layers, image_format)
+    parse_layers(layers, image_format)
     overrides = parse_changes(changes)
     if duration is not None:
         overrides['duration_s'] = duration
     plans = []
     for number in range(seed, seed + count):
         loaded = load_scenario(scenario, seed=number, **overrides)
-        if frame_rate is not None and not 0 < frame_rate <= loaded.frame_rate_hz:
+        fastest = max(s.rate_hz for s in loaded.streams if s.kind == 'camera')
+        if frame_rate is not None and not 0 < frame_rate <= fastest:
             raise ValueError(
                 f"frame rate {frame_rate:g} Hz must be above 0 and at most the scenario's "
-                f'{loaded.frame_rate_hz:g} Hz; raise frame_rate_hz in the scenario instead'
+                f'{fastest:g} Hz; raise frame_rate_hz in the scenario instead'
             )
-        thinned = frame_rate is not None and frame_rate < loaded.frame_rate_hz
+        topics = parse_layers(layers, image_format, loaded)
+        thinned = frame_rate is not None and frame_rate < fastest
         path = out if count == 1 else out / f'{loaded.name}_{number:06d}'
         plans.append(
             BagPlan(
                 path=path,
                 scenario=loaded.model_dump_json(),
                 topics=topics,
-                frame_rate_hz=frame_rate or loaded.frame_rate_hz,
+                frame_rate_hz=frame_rate or fastest,
                 lidar_rate_hz=_lidar_rate(loaded, topics, frame_rate),
                 # Sparse frames are for training on single images: no motion between them.
                 pose_rate_hz=0.0 if thinned else _POSE_RATE_HZ,
@@ -179,24 +203,27 @@ def plan_bags(
 
 def _lidar_rate(scenario: Scenario, topics: Sequence[str], frame_rate: float | None) -> float:
     """Return the scan rate: the scenario's own, but thinned together with the camera."""
-    if scenario.lidar is None or t_.POINTS.name not in topics:
-        return 0.0
-    return min(scenario.lidar.rate_hz, frame_rate or np.inf)
+    rates = [
+        sensor.stream.rate_hz
+        for sensor in sensor_topics(scenario)
+        if sensor.stream.kind == 'lidar' and not sensor.names.isdisjoint(topics)
+    ]
+    return min(max(rates), frame_rate or np.inf) if rates else 0.0
 
 
-def _schedule(plan: BagPlan) -> Iterator[tuple[float, set[str]]]:
-    """Yield times in order with the topics that are due."""
-    duration = json.loads(plan.scenario)['duration_s']
-    camera = {topic.name for topic in t_.CAMERA_TOPICS} & set(plan.topics)
+def _schedule(plan: BagPlan) -> Iterator[tuple[float, set[str], int]]:
+    """Yield times in order with the topics that are due and the number of images among them."""
+    duration, wanted = plan.parsed.duration_s, set(plan.topics)
     due: dict[float, set[str]] = {}
-    for times, topics in (
-        (plan.frame_times, camera),
-        (plan.lidar_times, {t_.POINTS.name}),
-        ([*_raster(plan.pose_rate_hz, duration), duration], set()),
-    ):
+    images = Counter[float]()
+    for sensor, times in plan.sensors:
         for moment in times:
-            due.setdefault(round(moment, 9), {t_.TF.name}).update(topics)
-    yield from sorted(due.items())
+            due.setdefault(round(moment, 9), {t_.TF.name}).update(sensor.names & wanted)
+            images[round(moment, 9)] += sensor.stream.kind == 'camera'
+    for moment in (*_raster(plan.pose_rate_hz, duration), duration):
+        due.setdefault(round(moment, 9), {t_.TF.name})
+    for moment, topics in sorted(due.items()):
+        yield moment, topics, images[moment]
 
 
 def write_bag(plan: BagPlan, threads: int | None, progress: Callable[[], None]) -> int:
@@ -205,29 +232,29 @@ def write_bag(plan: BagPlan, threads: int | None, progress: Callable[[], None]) 
     Args:
         plan: which.
         threads: for rendering; the bytes do not depend on it.
-        progress: called after every camera frame.
+        progress: called for every camera image.
 
     Returns:
         The bag's size in bytes.
     """
     from sim_perception.simulator.simulation import Simulation
 
-    simulation = Simulation(parse_scenario(json.loads(plan.scenario)), threads)
+    simulation = Simulation(plan.parsed, threads)
     custom = {
         _FINGERPRINT: plan.fingerprint,
         'sim_perception.scenario': plan.scenario,
         'sim_perception.start_stamp': str(START_STAMP),
     }
-    frames = {round(moment, 9) for moment in plan.frame_times}
-    with BagWriter(plan.path, storage=plan.storage, custom=custom) as bag:
+    table = rig_topics(plan.parsed)
+    with BagWriter(plan.path, storage=plan.storage, custom=custom, topics=table) as bag:
         for message in static_messages(simulation, plan.topics):
             bag.write(message)
-        for moment, topics in _schedule(plan):
+        for moment, topics, images in _schedule(plan):
             for message in simulation_messages(
                 simulation, moment, topics, jpeg_quality=plan.jpeg_quality
             ):
                 bag.write(message)
-            if moment in frames:
+            for _ in range(images):
                 progress()
     return sum(file.stat().st_size for file in plan.path.iterdir())
 
@@ -275,7 +302,7 @@ def run(plans: Sequence[BagPlan], workers: int, console: Console | None = None) 
         SimulateError: if bags failed; the others are complete.
     """
     todo = [plan for plan in plans if not is_done(plan)]
-    frames = sum(len(plan.frame_times) for plan in todo)
+    frames = sum(plan.frames for plan in todo)
     start = time.perf_counter()
     with job_bar(console) as bar:
         task = bar.add_task('frames', total=frames, note='')

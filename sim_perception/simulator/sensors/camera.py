@@ -67,18 +67,21 @@ class Renderer:
     whatever was rendered before. One renderer must not be used from two threads at once.
     """
 
-    def __init__(self, scene: Scene, camera: Camera, threads: int | None = None) -> None:
+    def __init__(
+        self, scene: Scene, camera: Camera, threads: int | None = None, seed: int = 0
+    ) -> None:
         """Prepare buffers.
 
         Args:
             scene: what to render.
             camera: its size, intrinsics and distortion.
             threads: how many to use; None for all usable cores.
+            seed: of the noise, beside the time.
 
         Raises:
             ValueError: for a scene with indices out of range or textures of a wrong shape.
         """
-        self.scene, self.camera = scene, camera
+        self.scene, self.camera, self._seed = scene, camera, seed
         self._workers = Workers(threads)
         self._meshes = packed_meshes(scene.assets)
         self._instances = pack_instances(scene, self._meshes)
@@ -133,7 +136,8 @@ class Renderer:
         rgb = None
         if 'rgb' in layers:
             light = self._painter.paint(state, world_T_camera, poses, surface, sub_numbers)
-            rgb = develop(light, self.scene.sensor, round(state.time * 1e6), self._workers)
+            seed = self._seed + round(state.time * 1e6)
+            rgb = develop(light, self.scene.sensor, seed, self._workers)
         flow = None
         if 'flow' in layers:
             flow = self._flow(poses, world_T_camera, previous, base_T_camera, flow_base, surface)
