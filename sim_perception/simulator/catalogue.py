@@ -19,7 +19,8 @@ from sim_perception.simulator.light.mipmaps import LINEAR
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.street.motion import Motion, Paths
 from sim_perception.simulator.world.assembly import Assembly
-from sim_perception.simulator.world.population import Model, Population, build_fleet
+from sim_perception.simulator.world.fleet import Model, build_fleet
+from sim_perception.simulator.world.population import Population
 from sim_perception.simulator.world.posing import Poser
 
 __all__ = [

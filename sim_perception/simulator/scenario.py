@@ -139,6 +139,35 @@ class Traffic(_Model):
     parking_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
 
 
+class People(_Model):
+    """How varied people are and who stays on the sidewalks; plain walkers alone by default.
+
+    ``individuals`` is how many different people a scene has, ``carrying`` the share of walkers
+    with a bag, a phone, an umbrella, a pram or the like, ``grouped`` the share that walk with
+    others. Groups that stand, seats (benches, low walls) and café terraces come per kilometre.
+    """
+
+    individuals: Annotated[Span, BeforeValidator(_Bounds(1, 80))] = (10, 10)
+    carrying: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    grouped: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    standing_groups_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 200))] = (0.0, 0.0)
+    seated_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 200))] = (0.0, 0.0)
+    terraces_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = (0.0, 0.0)
+
+
+class Cycles(_Model):
+    """Bicycles and motorcycles.
+
+    ``variety`` is the share of cyclists on other bicycles and in other postures than the plain
+    one, ``motorbike_fraction`` the share of motorcycles and scooters among moving vehicles,
+    ``parked_per_km`` counts single parked ones, racks and rows that lean on walls.
+    """
+
+    variety: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    motorbike_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    parked_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 300))] = (0.0, 0.0)
+
+
 class Ego(_Model):
     """The vehicle that carries the sensors.
 
@@ -272,6 +301,8 @@ class Scenario(_Model):
     things: dict[str, Annotated[Span, BeforeValidator(_Bounds(0, 400))]] = {}
     """Labelled things on the sidewalks, per kilometre; names are of ``content.things``."""
     traffic: Traffic = Traffic()
+    people: People = People()
+    cycles: Cycles = Cycles()
     ego: Ego = Ego()
     weather: Weather = Weather()
     camera: CameraMount = CameraMount()
@@ -287,8 +318,9 @@ class Scenario(_Model):
         values: dict[str, Any] = handler(self)
         if self.replay is None:
             values.pop('replay')
-        if self.roadside == Roadside():
-            values.pop('roadside')
+        for name in ('roadside', 'people', 'cycles'):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                values.pop(name)
         for name in ('things', 'sensors'):
             if not getattr(self, name):
                 values.pop(name)

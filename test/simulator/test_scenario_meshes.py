@@ -14,7 +14,7 @@ from sim_perception.simulator.content.meshes import (
 )
 from sim_perception.simulator.content.meshes.builder import MeshBuilder
 from sim_perception.simulator.scenario import load_scenario
-from sim_perception.simulator.world.population import build_fleet
+from sim_perception.simulator.world.fleet import build_fleet
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -12,7 +12,7 @@ from sim_perception.simulator.content.meshes.car_shape import (
     draw_shape,
 )
 from sim_perception.simulator.scenario import ScenarioError, load_scenario
-from sim_perception.simulator.world.population import build_fleet
+from sim_perception.simulator.world.fleet import build_fleet
 
 
 def sizes(population: str, count: int = 2000) -> np.ndarray:

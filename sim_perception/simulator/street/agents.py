@@ -25,11 +25,13 @@ class Agent:
         half: half length and half width of its box, metres.
         passages: junction passages as (s stop, s clear, junction, main, gives way).
         crossings: walkers' (s curb, s curb) intervals on the road.
-        tag: what the world makes of it: 'car', 'truck', 'cyclist', 'walker' or 'ego'.
+        tag: what the world makes of it: 'car', 'truck', 'motorbike', 'cyclist', 'walker' or 'ego'.
         initial_speed: m/s at the beginning; None for nearly the free speed.
         standstill: gap to the one ahead at rest, metres, as the model of car following sees it.
         halts: (s, seconds) where it stops for a while.
         indications: (s, s, side) intervals on which it indicates, side +1 to the left.
+        roadward: +1 if the road lies left of a walker's path, -1 if right of it.
+        followers: who goes along its path with it: (metres to the left, metres behind).
     """
 
     kind: int
@@ -44,6 +46,8 @@ class Agent:
     standstill: float = 2.0
     halts: list[tuple[float, float]] = field(default_factory=list)
     indications: list[tuple[float, float, int]] = field(default_factory=list)
+    roadward: int = 0
+    followers: list[tuple[float, float]] = field(default_factory=list)
 
 
 def arc_length(path: F64) -> F64:

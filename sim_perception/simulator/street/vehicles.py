@@ -33,7 +33,8 @@ def draw_vehicles(
     Args:
         scenario: gives densities and speeds.
         layout: gives the lanes.
-        footprints: the vehicles to choose from; cars and trucks are told by their tags.
+        footprints: the vehicles to choose from; cars, trucks and motorbikes are told by their
+            tags.
 
     Returns:
         Agents with the index of their footprint.
@@ -45,9 +46,14 @@ def draw_vehicles(
     turning = draw(rng, traffic.turning_fraction)
     cars = [k for k, f in enumerate(footprints) if f.tag == 'car']
     heavy = [k for k, f in enumerate(footprints) if f.tag == 'truck']
+    bikes = [k for k, f in enumerate(footprints) if f.tag == 'motorbike']
     drawn: list[tuple[Agent, int]] = []
+    swap = stream(scenario, 'motorbikes in traffic')
+    ridden = draw(swap, scenario.cycles.motorbike_fraction)
 
     def choose() -> int:
+        if bikes and swap.random() < ridden:
+            return bikes[int(swap.integers(len(bikes)))]
         pool = heavy if heavy and rng.random() < trucks else cars
         return pool[int(rng.integers(len(pool)))]
 

@@ -84,6 +84,7 @@ def _walker(
     half = (0.32, 0.27)
     agent = Agent(kernel.WALKER, path, 12.0, speed, half, 'walker')
     agent.crossings = crossings
+    agent.roadward = -side * direction
     return agent
 
 

@@ -2,115 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from sim_perception.simulator.common.scene import Mesh
-from sim_perception.simulator.content.meshes import people, trucks, vehicle
-from sim_perception.simulator.content.meshes.builder import MeshBuilder
-from sim_perception.simulator.content.meshes.car_shape import draw_families
+from sim_perception.simulator.content.meshes import bicycles, people, riders
+from sim_perception.simulator.content.meshes.carrying import LOADS, draw_load, laden_torso
 from sim_perception.simulator.content.meshes.classes import class_id
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street import gait
 from sim_perception.simulator.street.agents import Agent
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT, Layout
-from sim_perception.simulator.street.vehicles import Footprint
-from sim_perception.simulator.world.assembly import Assembly, ObjectSpec, planar_pose
+from sim_perception.simulator.world.assembly import Assembly, Color, ObjectSpec, planar_pose
+from sim_perception.simulator.world.fleet import Model
 from sim_perception.simulator.world.palette import car_color, cloth_color, truck_color
 
-_CAR_MODELS, _TRUCK_MODELS, _PEOPLE = 14, 3, 10
-
-
-@dataclass(frozen=True)
-class Model:
-    """A vehicle of the fleet.
-
-    Attributes:
-        label: class name.
-        family: such as 'suv'.
-        body: mesh without wheels, origin on the ground under the box's centre.
-        wheels: (x, y, steered) of the wheel centres.
-        radius: of the wheels.
-        wheel: the two wheel meshes, for the right and the left side.
-        size: length, width, height of the tight box.
-    """
-
-    label: str
-    family: str
-    body: Mesh
-    wheels: list[tuple[float, float, bool]]
-    radius: float
-    wheel: tuple[Mesh, Mesh]
-    size: tuple[float, float, float]
-
-    @property
-    def footprint(self) -> Footprint:
-        """What traffic needs to know."""
-        tag = 'car' if self.label == 'car' else 'truck'
-        return Footprint(tag, (self.size[0] / 2, self.size[1] / 2))
-
-    @property
-    def mass(self) -> float:
-        """Kilograms, from the volume."""
-        volume = self.size[0] * self.size[1] * self.size[2]
-        return volume * (115.0 if self.label == 'car' else 170.0)
-
-    def whole(self) -> Mesh:
-        """Return body and wheels as one mesh."""
-        builder = MeshBuilder()
-        builder.add_mesh(self.body)
-        for x, y, _ in self.wheels:
-            builder.add_mesh(self.wheel[int(y > 0)], planar_pose(x, y, self.radius))
-        return builder.build()
-
-
-def _centred(
-    label: str,
-    family: str,
-    body: Mesh,
-    wheels: list[tuple[float, float, bool]],
-    radius: float,
-    wheel: tuple[Mesh, Mesh],
-) -> Model:
-    """Move a body so that its tight box is centred over the origin, and measure it."""
-    v = body.vertices.astype(float)
-    low, high = v.min(0), v.max(0)
-    middle = 0.5 * (low[0] + high[0])
-    builder = MeshBuilder()
-    builder.add_mesh(body, planar_pose(-middle, 0.0))
-    width = 2 * max(abs(low[1]), abs(high[1]))
-    size = (float(high[0] - low[0]), float(width), float(high[2]))
-    moved = [(x - middle, y, steered) for x, y, steered in wheels]
-    return Model(label, family, builder.build(), moved, radius, wheel, size)
-
-
-def build_fleet(scenario: Scenario) -> list[Model]:
-    """Draw the vehicle models of a scene."""
-    rng = stream(scenario, 'fleet')
-    models = []
-    populations = scenario.traffic.population
-    population = (
-        populations[int(rng.integers(len(populations)))]
-        if len(populations) > 1
-        else populations[0]
-    )
-    for family in draw_families(population, _CAR_MODELS, rng):
-        shape = vehicle.draw_shape(family, rng, scenario.randomisation.shape)
-        spokes = 5 + int(shape.lamp * 4)
-        wheel = tuple(vehicle.wheel(shape.wheel_radius, spokes=spokes, side=s) for s in (-1, 1))
-        models.append(_centred('car', family, vehicle.car_body(shape), vehicle.wheel_places(shape),
-                               shape.wheel_radius, (wheel[0], wheel[1])))  # fmt: skip
-    for k in range(_TRUCK_MODELS):
-        family = trucks.FAMILIES[k % len(trucks.FAMILIES)]
-        truck = trucks.draw_truck(family, rng)
-        wheel = tuple(vehicle.wheel(truck.wheel_radius, 0.3, 8, 'truck', side=s) for s in (-1, 1))
-        models.append(_centred('truck', family, trucks.truck_body(truck),
-                               trucks.truck_wheels(truck), truck.wheel_radius,
-                               (wheel[0], wheel[1])))  # fmt: skip
-    return models
+_RIDES = 8
 
 
 class Population:
@@ -118,8 +27,13 @@ class Population:
 
     def __init__(self, scenario: Scenario, assembly: Assembly, fleet: list[Model]) -> None:
         self._scenario, self._assembly, self._fleet = scenario, assembly, fleet
-        rng = stream(scenario, 'people')
-        self._people = [people.draw_person(rng) for _ in range(_PEOPLE)]
+        rng, self._more = stream(scenario, 'people'), stream(scenario, 'more people')
+        self._ride_seed = int(self._more.integers(2**31))
+        self._carrying = draw(self._more, scenario.people.carrying)
+        self._variety = draw(self._more, scenario.cycles.variety)
+        count = round(draw(self._more, scenario.people.individuals))
+        self._people = [people.draw_person(rng) for _ in range(count)]
+        self._loads = [draw_load(self._more, p.family != 'child') for p in self._people]
 
     def add_vehicle(self, model: int, rng: np.random.Generator, mover: int = -1,
                     pose: np.ndarray | None = None) -> None:  # fmt: skip
@@ -136,6 +50,9 @@ class Population:
             self._assembly.attach(row, whole, tint=tint)
             return
         self._assembly.attach(row, self._assembly.mesh(('body', model), lambda: m.body), tint=tint)
+        for n, part in enumerate(m.riders):
+            mesh = self._assembly.mesh(('riders', model, n), partial(getattr, part, 'mesh'))
+            self._assembly.attach(row, mesh, tint=cloth_color(rng))
         for x, y, steered in m.wheels:
             side = int(y > 0)
             mesh = self._assembly.mesh(('wheel', model, side), partial(m.wheel.__getitem__, side))
@@ -152,19 +69,27 @@ class Population:
         width = max(0.62, 0.56 * person.girth) * person.scale
         size = (reach, width, 1.79 * person.scale)
         mass = 70 * person.scale**3 * person.girth
+        load = LOADS[self._loads[k]] if self._more.random() < self._carrying else None
+        if load is None:
+            mesh = self._assembly.mesh(('torso', k), lambda: people.torso(person))
+            local = np.eye(4)
+        else:
+            mesh = self._assembly.mesh(('laden', k), lambda: laden_torso(person, load))
+            size, local = _around(size, self._assembly.meshes[mesh])
+        free = [side for side, arm in zip((1, -1), load.arms if load else (None, None),
+                                          strict=True) if arm is None]  # fmt: skip
         row = self._assembly.add_object(
             ObjectSpec(class_id('pedestrian'), person.family, size, mass, size[2] / 2,
                        np.eye(4) if pose is None else pose, mover)
         )  # fmt: skip
         top, legs = cloth_color(rng), cloth_color(rng)
-        mesh = self._assembly.mesh(('torso', k), lambda: people.torso(person))
-        self._assembly.attach(row, mesh, tint=top, joint='trunk', parameter=person.scale)
+        self._assembly.attach(row, mesh, local, top, 'trunk', person.scale)
         for name in gait.WALKER_LIMBS:
-            mesh = self._assembly.mesh((name, k), partial(people.limb, name, person))
-            tint = legs if name in ('thigh', 'shin') else top
-            for side in (1, -1):
-                self._assembly.attach(row, mesh, tint=tint, joint=f'{name}:{side}',
-                                      parameter=person.scale)  # fmt: skip
+            leg = name in ('thigh', 'shin')
+            for side in (1, -1) if leg else free:
+                mesh = self._assembly.mesh((name, k), partial(people.limb, name, person))
+                self._assembly.attach(row, mesh, local, legs if leg else top, f'{name}:{side}',
+                                      person.scale)  # fmt: skip
 
     def add_rider(self, rng: np.random.Generator, mover: int) -> None:
         """Add a cyclist."""
@@ -173,6 +98,9 @@ class Population:
         person = self._people[k]
         height = gait.SADDLE_HIP[1] + 0.86 * person.scale
         size = (1.78, 0.66, float(height))
+        if self._more.random() < self._variety:
+            self._add_styled_rider(rng, mover, k)
+            return
         row = self._assembly.add_object(
             ObjectSpec(class_id('cyclist'), 'bicycle', size, 85.0, size[2] / 2, mover=mover)
         )
@@ -181,18 +109,42 @@ class Population:
         self._assembly.attach(row, mesh, tint=paint)
         mesh = self._assembly.mesh(('rider', k), lambda: people.rider(person))
         self._assembly.attach(row, mesh, tint=top)
-        wheel = self._assembly.mesh('bicycle_wheel', people.bicycle_wheel)
-        for x in (-0.53, 0.53):
-            self._assembly.attach(row, wheel, planar_pose(x, 0.0, 0.341), joint='wheel',
-                                  parameter=0.341)  # fmt: skip
+        self._add_rider_legs(row, k, legs)
+
+    def _add_styled_rider(self, rng: np.random.Generator, mover: int, k: int) -> None:
+        """Add a cyclist on one of the scene's bicycles, in a posture of his own."""
+        n = int(self._more.integers(_RIDES))
+        shape = np.random.default_rng([self._ride_seed, n])
+        bicycle = bicycles.draw_bicycle(shape)
+        style, person = riders.draw_style(bicycle, shape), self._people[k]
+        assembly = self._assembly
+        frame = assembly.mesh(('bicycle', n), lambda: bicycles.bicycle_body(bicycle, 'cyclist'))
+        trunk = assembly.mesh(
+            ('styled rider', n, k), lambda: riders.styled_rider(person, bicycle, style)
+        )
+        low, high = bounds(assembly.meshes[frame], assembly.meshes[trunk])
+        half = max(abs(low[1]), abs(high[1]), 0.18)
+        size = (1.78, 2 * float(half), float(high[2]))
+        row = assembly.add_object(
+            ObjectSpec(class_id('cyclist'), bicycle.kind, size, 85.0, size[2] / 2, mover=mover)
+        )
+        top, legs, paint = cloth_color(rng), cloth_color(rng), car_color(rng, 1.0)
+        assembly.attach(row, frame, tint=paint)
+        assembly.attach(row, trunk, tint=top)
+        self._add_rider_legs(row, k, legs)
+
+    def _add_rider_legs(self, row: int, k: int, tint: Color) -> None:
+        """Add the wheels and the legs that turn the cranks."""
+        person, assembly = self._people[k], self._assembly
+        wheel = assembly.mesh('bicycle_wheel', people.bicycle_wheel)
+        for x in (-bicycles.AXLE, bicycles.AXLE):
+            place = planar_pose(x, 0.0, bicycles.AXLE_HEIGHT)
+            assembly.attach(row, wheel, place, joint='wheel', parameter=bicycles.AXLE_HEIGHT)
         for name in gait.RIDER_LIMBS:
-            mesh = self._assembly.mesh(
-                (name, k),
-                partial(people.limb, name, person, 'cyclist'),
-            )
+            mesh = assembly.mesh((name, k), partial(people.limb, name, person, 'cyclist'))
             for side in (1, -1):
-                self._assembly.attach(row, mesh, tint=legs, joint=f'{name}:{side}',
-                                      parameter=person.scale)  # fmt: skip
+                assembly.attach(row, mesh, tint=tint, joint=f'{name}:{side}',
+                                parameter=person.scale)  # fmt: skip
 
     def add_agents(self, agents: tuple[Agent, ...], models: dict[int, int]) -> None:
         """Add a body for every agent but the ego; ``models`` maps agents' ids to the fleet."""
@@ -262,6 +214,24 @@ class Population:
                 x, y = layout.place(s + 0.8 * k, d)
                 yaw = float(layout.heading(s)) + float(rng.uniform(0, 2 * np.pi))
                 self.add_walker(rng, pose=planar_pose(float(x), float(y), CURB_HEIGHT, yaw))
+
+
+def bounds(*meshes: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest corner of meshes in one frame."""
+    return (np.min([m.vertices.min(0) for m in meshes], 0).astype(float),
+            np.max([m.vertices.max(0) for m in meshes], 0).astype(float))  # fmt: skip
+
+
+def _around(
+    size: tuple[float, float, float], mesh: Mesh
+) -> tuple[tuple[float, float, float], np.ndarray]:
+    """Return the size of a centred box that holds a mesh too, and the shift that centres both."""
+    low, high = bounds(mesh)
+    half = 0.5 * np.array(size)
+    low, high = np.minimum(low[:2], -half[:2]), np.maximum(high[:2], half[:2])
+    top = max(size[2], float(mesh.vertices[:, 2].max()))
+    middle = 0.5 * (low + high)
+    return (float(high[0] - low[0]), float(high[1] - low[1]), top), planar_pose(*(-middle))
 
 
 def crossing_gaps(scenario: Scenario, layout: Layout) -> list[float]:

@@ -88,7 +88,7 @@ class Poser:
             steer = turn(2, np.where(self._steered & (mover >= 0), steer, 0.0))
             local[wheels] = compose(local[wheels], compose(steer, spin))
         for name, rows in self._limbs:
-            local[rows] = self._limb(name, rows, s, v)
+            local[rows] = compose(self._local[rows], self._limb(name, rows, s, v))
         local[self._owned] = compose(ground[self._owner[self._owned]], local[self._owned])
         return local
 

@@ -25,8 +25,8 @@ from sim_perception.simulator.drive import (
 from sim_perception.simulator.scenario import Replay, Scenario
 from sim_perception.simulator.street.draws import draw_environment, draw_sensor, stream
 from sim_perception.simulator.world.assembly import Assembly, ObjectSpec, planar_pose
+from sim_perception.simulator.world.fleet import build_fleet
 from sim_perception.simulator.world.palette import car_color, truck_color
-from sim_perception.simulator.world.population import build_fleet
 
 F64 = npt.NDArray[np.float64]
 

@@ -13,13 +13,16 @@ from sim_perception.simulator.street.ego import ego_agent, ego_lane
 from sim_perception.simulator.street.layout import Layout
 from sim_perception.simulator.street.lights import draw_lights
 from sim_perception.simulator.street.manoeuvres import add_stops
+from sim_perception.simulator.street.parties import accompany, with_followers
 from sim_perception.simulator.street.queues import out_of_the_way, queue_vehicles
 from sim_perception.simulator.street.traffic import TrafficResult, run_traffic
 from sim_perception.simulator.street.vehicles import draw_cyclists, draw_vehicles
 from sim_perception.simulator.street.walkers import draw_walkers
 from sim_perception.simulator.world.assembly import Assembly
 from sim_perception.simulator.world.dressing import Dresser
-from sim_perception.simulator.world.population import Population, build_fleet, crossing_gaps
+from sim_perception.simulator.world.fleet import build_fleet
+from sim_perception.simulator.world.groups import Groups
+from sim_perception.simulator.world.population import Population, crossing_gaps
 from sim_perception.simulator.world.posing import Poser
 from sim_perception.simulator.world.roadside import Roadside
 from sim_perception.simulator.world.things import Things
@@ -51,6 +54,7 @@ class World:
         self.lights = draw_lights(scenario, self.layout)
         self.traffic = _populate(scenario, self.layout, assembly, self.lights)
         Things(scenario, self.layout, assembly, season).dress()
+        Groups(scenario, self.layout, assembly, season).dress()
         self.scene = Scene(
             Assets(tuple(assembly.meshes), materials, textures),
             assembly.instances(),
@@ -90,9 +94,9 @@ def _populate(
     placed = [a for a, _ in queue] + ([] if queued is None else [ego])
     vehicles = queue + out_of_the_way(draw_vehicles(scenario, layout, footprints), placed)
     add_stops(scenario, [a for a, _ in vehicles])
-    walkers = draw_walkers(scenario, layout, gaps)
+    walkers = accompany(scenario, draw_walkers(scenario, layout, gaps))
     agents = [a for a, _ in vehicles] + draw_cyclists(scenario, layout) + walkers
-    result = run_traffic(scenario, [*agents, ego], lights)
+    result = with_followers(run_traffic(scenario, [*agents, ego], lights))
     population.add_agents(result.agents, {id(a): k for a, k in vehicles})
     population.park(layout, gaps)
     population.stand(layout, len(walkers))
