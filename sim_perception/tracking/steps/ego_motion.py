@@ -31,6 +31,12 @@ SIDESLIP = 0.3
 """Standard deviation of the sensor's sideways speed, m/s: it does not sit on the rear axle."""
 START_TURNING = 0.3
 """Standard deviation of the yaw rate before anything is known, rad/s."""
+REST_SPEED = 1.0
+"""A sensor that seems slower forwards may be at rest, m/s; backwards at any speed."""
+REST_NOISE = 3.0
+"""Standard deviation of the speed that this is worth, m/s: more than what stands."""
+REST_AFTER = 1.0
+"""How long the motion must have been seen before, seconds: at first nothing is sure to stand."""
 SEARCH_STEP, SEARCH_TURN = 0.15, math.radians(0.75)
 SEARCH_TURNS = 5
 SEARCH_WIDTH = 0.35
@@ -46,6 +52,7 @@ class EgoMotion:
         speed: m/s along the heading, and its variance.
         turning: yaw rate, rad/s, and its variance.
         locked: whether the motion has been seen at all.
+        seen: how long something has told it, seconds.
     """
 
     acceleration: float
@@ -57,6 +64,7 @@ class EgoMotion:
         self.speed = np.array([0.0, (self.max_speed / 3) ** 2])
         self.turning = np.array([0.0, START_TURNING**2])
         self.locked = False
+        self.seen = 0.0
 
     def predict(self, dt: float) -> Array:
         """Return the pose ``dt`` seconds on, at constant speed and yaw rate."""
@@ -115,8 +123,12 @@ class EgoMotion:
         )
         shift, spread = np.zeros(3), prior
         if len(matches):
+            self.seen += dt
+            rest = np.array([-self.speed[0] * dt, 0.0])
+            if self.speed[0] < REST_SPEED and self.seen > REST_AFTER:
+                rest[1] = 1 / (REST_NOISE * dt) ** 2
             shift, spread = _register(
-                predicted, prior, tracks['mean'], tracks['cov'], tracks['yaw'],
+                predicted, prior, rest, tracks['mean'], tracks['cov'], tracks['yaw'],
                 tracks['yaw_cov'], tracks['kind'], detections['sensor'],
                 detections['sensor_noise'], matches, yaw_noise, CAUCHY, ITERATIONS,
             )  # fmt: skip
@@ -172,6 +184,7 @@ def _search(
 def _register(
     pose: Array,
     prior: Array,
+    rest: Array,
     mean: Array,
     cov: Array,
     yaw: Array,
@@ -184,7 +197,11 @@ def _register(
     cauchy: float,
     iterations: int,
 ) -> tuple[Array, Array]:
-    """Return the correction (forward, left, turn) in the predicted frame, and its variances."""
+    """Return the correction (forward, left, turn) in the predicted frame, and its variances.
+
+    ``prior`` are the correction's variances before, ``rest`` the way forward that would mean rest,
+    and how much that counts.
+    """
     shift = np.zeros(3)
     spread = prior.copy()
     a = np.empty((3, 3))
@@ -195,6 +212,8 @@ def _register(
         for n in range(3):
             a[n, n] = 1 / prior[n]
             b[n] = -shift[n] / prior[n]
+        a[0, 0] += rest[1]
+        b[0] += rest[1] * (rest[0] - shift[0])
         ct, st = math.cos(shift[2]), math.sin(shift[2])
         for m in range(len(matches)):
             i, j = matches[m]
