@@ -109,6 +109,20 @@ class Roadside(_Model):
     bins_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 400))] = (0.0, 0.0)
 
 
+class Relief(_Model):
+    """How the ground rises and falls; flat by default.
+
+    ``slope_percent`` is the steepest grade along the street, ``crest_spacing_m`` the distance of
+    crests, ``bank_percent`` the crossfall of the road in bends, to their inside.
+    """
+
+    slope_percent: Annotated[Span, BeforeValidator(_Bounds(0, 15))] = (0.0, 0.0)
+    crest_spacing_m: Annotated[Span, BeforeValidator(_Bounds(60, 2000))] = (120.0, 500.0)
+    bank_percent: Annotated[Span, BeforeValidator(_Bounds(0, 10))] = (0.0, 0.0)
+    bumps_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 40))] = (0.0, 0.0)
+    bump_height_m: Annotated[Span, BeforeValidator(_Bounds(0.02, 0.15))] = (0.05, 0.1)
+
+
 class Traffic(_Model):
     """Who is on the road; ``population`` says of which region the cars are, drawn per scene.
 
@@ -171,6 +185,9 @@ class Cycles(_Model):
 class Ego(_Model):
     """The vehicle that carries the sensors.
 
+    It dives when it brakes, leans outwards in bends and shakes on the road (standard deviation at
+    10 m/s); where any of these is not 0, springs and dampers also soften what the ground does.
+
     ``queue`` is the chance that it begins in a queue at a red light: ``queue_vehicles`` stand
     ahead of it, ``queue_gap_m`` apart, until the light turns green after ``queue_wait_s``.
     ``turn`` is the chance that it turns at a junction near its beginning, off or onto the main
@@ -183,6 +200,9 @@ class Ego(_Model):
     queue_gap_m: Annotated[Span, BeforeValidator(_Bounds(0.5, 12))] = (1.0, 5.0)
     queue_wait_s: Annotated[Span, BeforeValidator(_Bounds(0, 120))] = (3.0, 15.0)
     turn: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    dive_deg_per_g: Annotated[Span, BeforeValidator(_Bounds(0, 8))] = (0.0, 0.0)
+    lean_deg_per_g: Annotated[Span, BeforeValidator(_Bounds(0, 12))] = (0.0, 0.0)
+    shake_deg: Annotated[Span, BeforeValidator(_Bounds(0, 2))] = (0.0, 0.0)
 
 
 class Weather(_Model):
@@ -281,7 +301,8 @@ _LATER_FIELDS = {
     'traffic': (
         'population', 'signals', 'light_cycle_s', 'stops_per_km', 'lane_changes', 'parking_per_km',
     ),
-    'ego': ('queue', 'queue_vehicles', 'queue_gap_m', 'queue_wait_s', 'turn'),
+    'ego': ('queue', 'queue_vehicles', 'queue_gap_m', 'queue_wait_s', 'turn', 'dive_deg_per_g',
+            'lean_deg_per_g', 'shake_deg'),
 }  # fmt: skip
 """Fields that scenarios of earlier releases lack; unused they do not change a bag's identity."""
 
@@ -298,6 +319,7 @@ class Scenario(_Model):
     truth_range_m: Annotated[float, Field(ge=1, le=500)] = 100.0
     street: Street = Street()
     roadside: Roadside = Roadside()
+    relief: Relief = Relief()
     things: dict[str, Annotated[Span, BeforeValidator(_Bounds(0, 400))]] = {}
     """Labelled things on the sidewalks, per kilometre; names are of ``content.things``."""
     traffic: Traffic = Traffic()
@@ -318,7 +340,7 @@ class Scenario(_Model):
         values: dict[str, Any] = handler(self)
         if self.replay is None:
             values.pop('replay')
-        for name in ('roadside', 'people', 'cycles'):
+        for name in ('roadside', 'relief', 'people', 'cycles'):
             if getattr(self, name) == type(self).model_fields[name].default:
                 values.pop(name)
         for name in ('things', 'sensors'):

@@ -77,6 +77,13 @@ def _fill_buried(values: F32) -> None:
         values[buried] = mean[buried]
 
 
+def _fill_hills(values: F32) -> None:
+    """Give points below the ground what is seen above them."""
+    for level in range(len(values) - 2, -1, -1):
+        buried = values[level].sum(-1) <= 1e-6
+        values[level][buried] = values[level + 1][buried]
+
+
 def open_grid() -> AmbientGrid:
     """Return the grid of an empty world."""
     values = np.empty((2, 2, 2, 5), np.float32)
@@ -101,10 +108,14 @@ def bake_ambient(
         return open_grid()
     centers = world_T_instance[members[tall], :2, 3]
     low, high = centers.min(0) - _MARGIN, centers.max(0) + _MARGIN
+    feet = world_T_instance[members[tall], 2, 3]
+    # Whole levels, so that flat ground has the same grid wherever exactly things stand.
+    lowest, highest = np.round(feet.min() / _LEVEL), np.round(feet.max() / _LEVEL)
+    bottom, levels = _LOWEST + _LEVEL * lowest, _LEVELS + int(highest - lowest)
     cell = np.maximum(_CELL, (high - low) / _MOST_CELLS)
     nx, ny = np.ceil((high - low) / cell).astype(int) + 1
     z, y, x = np.meshgrid(
-        _LOWEST + _LEVEL * np.arange(_LEVELS),
+        bottom + _LEVEL * np.arange(levels),
         low[1] + cell[1] * np.arange(ny),
         low[0] + cell[0] * np.arange(nx),
         indexing='ij',
@@ -120,9 +131,11 @@ def bake_ambient(
         blocked = np.empty(len(rays), np.uint8)
         tracer.occluded(np.tile(part, (_RAYS, 1)), rays, _REACH, blocked, background_only=True)
         values[first : first + _CHUNK] = (1 - blocked.reshape(_RAYS, -1)).T @ weights
-    grid = values.reshape(_LEVELS, ny, nx, 5)
+    grid = values.reshape(levels, ny, nx, 5)
     _fill_buried(grid)
-    frame = np.array([low[0], low[1], _LOWEST, 1 / cell[0], 1 / cell[1], 1 / _LEVEL])
+    if levels > _LEVELS:
+        _fill_hills(grid)
+    frame = np.array([low[0], low[1], bottom, 1 / cell[0], 1 / cell[1], 1 / _LEVEL])
     return AmbientGrid(grid, frame)
 
 

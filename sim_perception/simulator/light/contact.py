@@ -25,6 +25,7 @@ _STRENGTH = 0.8
 _HEIGHT = 0.4
 #: Footprints larger than this are ground or houses, not things on the ground.
 _LARGEST = 16.0
+_WIDEST = 36.0
 _NOWHERE = np.float32(-1e6)
 
 
@@ -74,6 +75,8 @@ class ContactMap:
         self._meshes, self._instances = meshes, instances
         size = meshes.footprint[:, 3:] - meshes.footprint[:, :3]
         stands = (meshes.extent[:, 2] > 0.4) & (np.hypot(size[:, 0], size[:, 1]) < _LARGEST)
+        # Ground that slopes has a small foot, too.
+        stands &= np.hypot(meshes.extent[:, 0], meshes.extent[:, 1]) < _WIDEST
         self._members = np.flatnonzero(stands[instances.mesh]).astype(np.int32)
         self._shade = np.empty((SIZE, SIZE, 2), np.float32)
 

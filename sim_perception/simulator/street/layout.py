@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from sim_perception.simulator.scenario import Scenario, Street
 from sim_perception.simulator.street.draws import draw, stream
@@ -238,6 +240,37 @@ class Layout:
         # Straight on beyond the table's ends.
         over = np.asarray(s) - np.clip(s, self._s[0], self._s[-1])
         return x + over * np.cos(heading), y + over * np.sin(heading)
+
+    def locate(self, points: F64, reach: float = np.inf) -> tuple[F64, F64]:
+        """Return the street coordinates s, d of (N, 2) points of the world.
+
+        Exact where the street is nearer than the centre of its bend. Farther off than ``reach``,
+        which saves time, d is infinite and s is the end's.
+        """
+        gap, k = self._tree.query(points, distance_upper_bound=reach)
+        k = np.minimum(k, len(self._s) - 1)
+        heading, curvature = self._heading[k], self._curvature[k]
+        dx, dy = points[:, 0] - self._x[k], points[:, 1] - self._y[k]
+        c, n = np.cos(heading), np.sin(heading)
+        ahead, left = c * dx + n * dy, c * dy - n * dx
+        # Within a step the street is an arc, beyond the table's ends its tangent.
+        curvature = np.where((k == 0) | (k == len(self._s) - 1), 0.0, curvature)
+        along = ahead / np.maximum(1 - curvature * left, 0.2)
+        near = np.isfinite(gap)
+        d = np.where(near, left - 0.5 * curvature * ahead * along, np.inf)
+        return np.where(near, self._s[k] + along, self._s[k]), d
+
+    def bend(self, s: F64) -> F64:
+        """Return the street's curvature at s, 1/m, positive to the left."""
+        return np.asarray(np.interp(s, self._s, self._curvature))
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(np.column_stack([self._x, self._y]))
+
+    @cached_property
+    def _curvature(self) -> F64:
+        return np.asarray(np.gradient(self._heading, _STEP))
 
     def line(self, s: F64, d: F64 | float) -> F64:
         """Return (N, 3) world points on the ground along street coordinates."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from sim_perception.simulator.content.meshes.builder import yaw_matrix
 
 F64 = npt.NDArray[np.float64]
 Color = tuple[float, float, float]
+#: How a background piece meets uneven ground: as part of it, upright, tilted with it, or as its
+#: shape suggests.
+Stance = Literal['ground', 'upright', 'tilted', 'auto']
 
 WHITE: Color = (1.0, 1.0, 1.0)
 
@@ -60,6 +64,7 @@ class PartSpec:
         joint: how it moves in the object's frame: 'rigid', 'wheel', 'steered' (a wheel),
             'trunk', or a limb of ``gait`` and its side as in 'thigh:1'.
         parameter: radius of wheels, body scale of limbs.
+        stance: how a background piece meets uneven ground.
     """
 
     mesh: int
@@ -68,6 +73,7 @@ class PartSpec:
     local: F64
     joint: str = 'rigid'
     parameter: float = 0.0
+    stance: Stance = 'auto'
 
 
 class Assembly:
@@ -96,9 +102,13 @@ class Assembly:
         self.objects.append(spec)
         return len(self.objects) - 1
 
-    def place(self, mesh: int, pose: F64, tint: Color = WHITE) -> None:
+    def place(self, mesh: int, pose: F64, tint: Color = WHITE, stance: Stance = 'auto') -> None:
         """Add a background instance at a world pose."""
-        self.parts.append(PartSpec(mesh, -1, tint, pose))
+        self.parts.append(PartSpec(mesh, -1, tint, pose, stance=stance))
+
+    def lay(self, mesh: Mesh) -> None:
+        """Add a mesh in world coordinates that is part of the ground."""
+        self.place(self.add_mesh(mesh), np.eye(4), stance='ground')
 
     def attach(
         self,

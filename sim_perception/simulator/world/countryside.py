@@ -167,8 +167,7 @@ class Countryside(Placer):
 
     def _field(self, rng: np.random.Generator, side: int, a: float, b: float) -> None:
         near = self.section.sidewalk + float(rng.uniform(0.5, 5))
-        mesh = self.assembly.add_mesh(field(self.layout, side, (a, b), (near, _LEVEL)))
-        self.assembly.place(mesh, np.eye(4))
+        self.assembly.lay(field(self.layout, side, (a, b), (near, _LEVEL)))
         if rng.random() < 0.3:
             self._barrier_row(rng, side, a, b, 'rail', near)
         if rng.random() < 0.75:

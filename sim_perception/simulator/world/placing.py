@@ -12,7 +12,13 @@ from sim_perception.simulator.content.meshes import buildings, furniture, vegeta
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street.draws import stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT, Layout
-from sim_perception.simulator.world.assembly import WHITE, Assembly, Color, planar_pose
+from sim_perception.simulator.world.assembly import (
+    WHITE,
+    Assembly,
+    Color,
+    Stance,
+    planar_pose,
+)
 
 _TREES = {
     'centre': ('round', 'small', 'tall'),
@@ -87,10 +93,10 @@ class Placer:
         return Kit(self.assembly, name, build, count)
 
     def _put(self, mesh: int, s: float, d: float, turn: float = 0.0, z: float = CURB_HEIGHT,
-             tint: Color = WHITE) -> None:  # fmt: skip
+             tint: Color = WHITE, stance: Stance = 'auto') -> None:  # fmt: skip
         x, y = self.layout.place(s, d)
         pose = planar_pose(float(x), float(y), z, float(self.layout.heading(s)) + turn)
-        self.assembly.place(mesh, pose, tint)
+        self.assembly.place(mesh, pose, tint, stance)
 
     def _facing(self, side: int) -> float:
         """Return the turn that points a piece's -y at the street."""

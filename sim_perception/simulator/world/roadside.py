@@ -109,7 +109,7 @@ class Roadside(Placer):
                 ('bridge', k),
                 partial(frontage.bridge, span, width, clearance, self._random(43, k)),
             )
-            self._put(mesh, s, 0.0, 0.0, z=0.0)
+            self._put(mesh, s, 0.0, 0.0, z=0.0, stance='tilted')
 
     def _random(self, purpose: int, variant: int) -> np.random.Generator:
         """Return the random numbers of a mesh."""

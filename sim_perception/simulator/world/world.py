@@ -15,6 +15,8 @@ from sim_perception.simulator.street.lights import draw_lights
 from sim_perception.simulator.street.manoeuvres import add_stops
 from sim_perception.simulator.street.parties import accompany, with_followers
 from sim_perception.simulator.street.queues import out_of_the_way, queue_vehicles
+from sim_perception.simulator.street.relief import make_relief
+from sim_perception.simulator.street.suspension import make_suspension
 from sim_perception.simulator.street.traffic import TrafficResult, run_traffic
 from sim_perception.simulator.street.vehicles import draw_cyclists, draw_vehicles
 from sim_perception.simulator.street.walkers import draw_walkers
@@ -23,8 +25,9 @@ from sim_perception.simulator.world.dressing import Dresser
 from sim_perception.simulator.world.fleet import build_fleet
 from sim_perception.simulator.world.groups import Groups
 from sim_perception.simulator.world.population import Population, crossing_gaps
-from sim_perception.simulator.world.posing import Poser
+from sim_perception.simulator.world.posing import EGO_SUPPORT, Poser
 from sim_perception.simulator.world.roadside import Roadside
+from sim_perception.simulator.world.settling import settle
 from sim_perception.simulator.world.things import Things
 
 
@@ -48,13 +51,16 @@ class World:
         materials, textures = build_materials(look, stream(scenario, 'look'))
         assembly = Assembly()
         for mesh in street_meshes(self.layout, stream(scenario, 'street')):
-            assembly.place(assembly.add_mesh(mesh), np.eye(4))
+            assembly.lay(mesh)
         Dresser(scenario, self.layout, assembly, season).dress()
         Roadside(scenario, self.layout, assembly, season).dress()
         self.lights = draw_lights(scenario, self.layout)
         self.traffic = _populate(scenario, self.layout, assembly, self.lights)
         Things(scenario, self.layout, assembly, season).dress()
         Groups(scenario, self.layout, assembly, season).dress()
+        relief = make_relief(scenario, self.layout)
+        if relief is not None:
+            settle(assembly, relief)
         self.scene = Scene(
             Assets(tuple(assembly.meshes), materials, textures),
             assembly.instances(),
@@ -63,7 +69,11 @@ class World:
             draw_sensor(scenario),
         )
         result = self.traffic
-        self._poser = Poser(assembly, result.paths, np.arange(len(result.agents)), result.motion)
+        suspension = make_suspension(scenario, result.paths, result.motion, relief, EGO_SUPPORT)
+        self._poser = Poser(
+            assembly, result.paths, np.arange(len(result.agents)), result.motion, relief,
+            suspension,
+        )  # fmt: skip
 
     def state(self, t: float) -> WorldState:
         """Return where everything is at ``t`` seconds.
