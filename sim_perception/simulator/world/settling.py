@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.geometry.transforms import invert
 from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.materials import Slot
 from sim_perception.simulator.content.meshes.builder import MeshBuilder
@@ -14,7 +15,7 @@ from sim_perception.simulator.content.meshes.classes import class_id
 from sim_perception.simulator.content.meshes.drape import drape
 from sim_perception.simulator.street.relief import Relief
 from sim_perception.simulator.street.stance import Support, poses, stance
-from sim_perception.simulator.world.assembly import Assembly, ObjectSpec, PartSpec
+from sim_perception.simulator.world.assembly import Assembly, ObjectSpec, PartSpec, planar_pose
 
 F64 = npt.NDArray[np.float64]
 
@@ -55,9 +56,7 @@ def settle(assembly: Assembly, relief: Relief) -> None:
         _settle_piece(assembly, part, foot, relief)
     for spec in assembly.objects:
         if spec.mover < 0:
-            place = spec.pose[None, :3, 3]
-            yaw = _yaw(spec.pose)
-            spec.pose = poses(place, yaw, stance(relief, place, yaw, support_of([spec])))[0]
+            spec.pose = _standing(spec.pose, support_of([spec]), relief)
 
 
 def support_of(specs: list[ObjectSpec], axles: dict[int, tuple[float, float]] | None = None
@@ -78,8 +77,13 @@ def support_of(specs: list[ObjectSpec], axles: dict[int, tuple[float, float]] | 
     return Support(middle, np.where(upright, 0.0, base), np.where(rolls, 0.42 * size[:, 1], 0.0))
 
 
-def _yaw(pose: F64) -> F64:
-    return np.array([np.arctan2(pose[1, 0], pose[0, 0])])
+def _standing(pose: F64, support: Support, relief: Relief) -> F64:
+    """Return a pose of the plan on the ground; how it leans on the plan stays."""
+    place = pose[None, :3, 3]
+    yaw = np.array([np.arctan2(pose[1, 0], pose[0, 0])])
+    upright = planar_pose(*place[0].tolist(), float(yaw[0]))
+    ground = poses(place, yaw, stance(relief, place, yaw, support))[0]
+    return np.asarray(ground @ invert(upright) @ pose)
 
 
 def _foot(mesh: Mesh) -> _Foot:
@@ -115,9 +119,7 @@ def _settle_piece(assembly: Assembly, part: PartSpec, foot: _Foot, relief: Relie
         np.array([middle[0]]), np.array([max(0.45 * size[0], 0.1)]),
         np.array([0.45 * size[1] if rolls else 0.0]),
     )  # fmt: skip
-    place = pose[None, :3, 3]
-    yaw = _yaw(pose)
-    part.local = poses(place, yaw, stance(relief, place, yaw, support))[0]
+    part.local = _standing(pose, support, relief)
 
 
 def _underpin(assembly: Assembly, part: PartSpec, foot: _Foot, drop: float) -> None:
