@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -113,13 +114,13 @@ TOPICS = {
 }
 
 
-def topic(name: str) -> Topic:
-    """Return a topic of the table; the leading slash may be missing.
+def topic(name: str, table: Mapping[str, Topic] = TOPICS) -> Topic:
+    """Return a topic of a table; the leading slash may be missing.
 
     Raises:
         KeyError: for an unknown name, listing the known ones.
     """
-    found = TOPICS.get('/' + name.lstrip('/'))
+    found = table.get('/' + name.lstrip('/'))
     if found is None:
-        raise KeyError(f'unknown topic {name!r}; known: {", ".join(TOPICS)}')
+        raise KeyError(f'unknown topic {name!r}; known: {", ".join(table)}')
     return found

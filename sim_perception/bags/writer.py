@@ -31,6 +31,7 @@ from sim_perception.bags.layout import STAMPED
 from sim_perception.bags.mcap_writer import McapWriter
 from sim_perception.bags.messages import StampedMessage
 from sim_perception.bags.topics import TOPICS, QosHint, Topic
+from sim_perception.bags.topics import topic as find_topic
 from sim_perception.bags.typestore import typestore
 from sim_perception.locks import locked
 
@@ -195,7 +196,7 @@ class BagWriter:
             KeyError: for a topic that is neither in the table nor announced.
         """
         if message.topic not in self._connections:
-            self.add_topic(self._topics[message.topic])
+            self.add_topic(find_topic(message.topic, self._topics))
         self._writer.write(self._connections[message.topic], message.stamp, message.data)
         self._written += 1
 

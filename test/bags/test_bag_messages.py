@@ -17,9 +17,10 @@ from sim_perception.bags.errors import MessageError
 from sim_perception.bags.images import image_array
 from sim_perception.bags.typestore import message_class, serialize, typestore
 from sim_perception.geometry.transforms import from_euler
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.street.carried import carried_cameras
 from sim_perception.simulator.truth.annotations import ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
-from sim_perception.types import Camera
 
 STAMP = 1_234_567_890_123_456_789
 
@@ -215,9 +216,8 @@ def test_topic_table_is_consistent() -> None:
 class _Spy:
     """A simulation that notes what is asked of it."""
 
-    camera = Camera(4, 3, 5.0, 5.0, 2.0, 1.0)
-    base_T_camera = np.eye(4)
-    base_T_lidar = None
+    scenario = Scenario()
+    cameras = {c.stream.name: c for c in carried_cameras(scenario)}
 
     def __init__(self) -> None:
         self.rendered: list[frozenset[str]] = []
@@ -226,12 +226,12 @@ class _Spy:
     def state(self, t: float) -> Any:
         return type('State', (), {'world_T_base': np.eye(4), 'time': t})
 
-    def camera_frame(self, t: float, layers: frozenset[str]) -> Any:
+    def camera_frame(self, t: float, layers: frozenset[str], camera: str) -> Any:
         self.rendered.append(layers)
         rgb = np.zeros((3, 4, 3), np.uint8)
         return type('Sample', (), {'rgb': rgb, 'depth': np.ones((3, 4), np.float32)})
 
-    def lidar_scan(self, t: float) -> Any:
+    def lidar_scan(self, t: float, lidar: str) -> Any:
         self.scans += 1
         points = np.zeros(2, [('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
         return type('Scan', (), {'points': points})

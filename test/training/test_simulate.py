@@ -18,7 +18,6 @@ from sim_perception.bags.reader import BagReader
 from training.commands.simulate import simulate
 from training.simulation.layers import parse_layers
 from training.simulation.simulate import (
-    BagPlan,
     SimulateError,
     is_done,
     plan_bags,
@@ -175,8 +174,9 @@ def test_wrong_options_are_explained(tmp_path: Path, scenario: str) -> None:
 
 def test_failed_bags_do_not_stop_the_others(tmp_path: Path, scenario: str) -> None:
     good = plan_bags(scenario, 0, tmp_path / 'bags' / 'good', layers='depth')[0]
-    bad = BagPlan(**{**good.__dict__, 'scenario': '{"duration_s": 1, "seed": -1}',
-                     'path': tmp_path / 'bags' / 'bad'})  # fmt: skip
+    # A scenario that is valid, but of something that cannot be built.
+    changes = ['things={unicorn: 5}']
+    bad = plan_bags(scenario, 0, tmp_path / 'bags' / 'bad', layers='depth', changes=changes)[0]
     with pytest.raises(SimulateError, match=r'1 of 2 bags failed .*bad'):
         run([bad, good], workers=2)
     assert is_done(good)
