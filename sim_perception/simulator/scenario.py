@@ -131,6 +131,11 @@ class Traffic(_Model):
     together; ``stops_per_km`` how often a vehicle halts for a moment on its way, and those behind
     with it; ``lane_changes`` the share of vehicles that change lanes where a direction has
     several; ``parking_per_km`` how many vehicles pull into or out of a parking place.
+
+    ``lorry_fraction`` is the share of trucks that are lorries of all kinds, articulated ones and
+    buses with a joint; ``trailer_fraction`` that of cars which tow something,
+    ``roof_load_fraction`` of those with something on the roof, ``lettering`` of vans and lorries
+    with a print on their sides.
     """
 
     population: Annotated[
@@ -148,6 +153,10 @@ class Traffic(_Model):
     turning_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.1, 0.3)
     signals: bool = False
     light_cycle_s: Annotated[Span, BeforeValidator(_Bounds(24, 180))] = (32.0, 32.0)
+    lorry_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    trailer_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    roof_load_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    lettering: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     stops_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
     lane_changes: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     parking_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
@@ -300,6 +309,7 @@ _LATER_FIELDS = {
     'camera': ('left_m', 'centre_offset'),
     'traffic': (
         'population', 'signals', 'light_cycle_s', 'stops_per_km', 'lane_changes', 'parking_per_km',
+        'lorry_fraction', 'trailer_fraction', 'roof_load_fraction', 'lettering',
     ),
     'ego': ('queue', 'queue_vehicles', 'queue_gap_m', 'queue_wait_s', 'turn', 'dive_deg_per_g',
             'lean_deg_per_g', 'shake_deg'),

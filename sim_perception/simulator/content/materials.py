@@ -69,12 +69,13 @@ class Slot(IntEnum):
     SIGN_0 = 84
     TRUCK_SIDE_0 = 92
     PLASTER_0 = 96
+    GRAPHIC_0 = 110
 
 
 #: How many variants follow each numbered slot.
 COUNTS = {
     'PLATE': 4, 'SKIN': 4, 'HAIR': 4, 'BARK': 2, 'LEAF': 6, 'FACADE': 9, 'SHOP': 4,
-    'BILLBOARD': 8, 'SIGN': 8, 'TRUCK_SIDE': 4, 'PLASTER': 4,
+    'BILLBOARD': 8, 'SIGN': 8, 'TRUCK_SIDE': 4, 'PLASTER': 4, 'GRAPHIC': 6,
 }  # fmt: skip
 
 
@@ -87,6 +88,7 @@ class Look:
         season: of the leaves and the grass.
         color, texture: strength of the randomisation, 0 to 1.
         rural: whether the scene needs the materials of open country.
+        prints: whether it needs those of lettered vehicles and shops.
     """
 
     domain: str
@@ -94,6 +96,7 @@ class Look:
     color: float
     texture: float
     rural: bool = False
+    prints: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,7 @@ _COUNTRY: dict[Slot, tuple[_Recipe, ...]] = {
     ),
     Slot.GRAVEL: (_Recipe(('asphalt', 'concrete'), (0.9, 0.84, 0.74), 0.02, lidar=0.3),),
 }
+_PRINTS = {'GRAPHIC': _Recipe(('graphic',), (0.95, 0.95, 0.95), 0.3, 0.05, lidar=0.5, spread=0.3)}
 
 # Multiplied with the grey leaf texture, per season: darkest and lightest of the palette.
 _LEAVES = {
@@ -302,6 +306,9 @@ def build_materials(
         for slot, recipes in _COUNTRY.items():
             recipe = recipes[int(rng.integers(len(recipes)))]
             materials[slot] = dresser.make(slot.name.lower(), recipe)
+    for name, recipe in _PRINTS.items() if look.prints else ():
+        for k in range(COUNTS[name]):
+            materials[Slot[f'{name}_0'] + k] = dresser.make(f'{name.lower()}_{k}', recipe)
     unused = Material(name='unused')
     ordered = tuple(materials.get(i, unused) for i in range(max(materials) + 1))
     return ordered, dresser.pool.images()

@@ -25,13 +25,15 @@ class Agent:
         half: half length and half width of its box, metres.
         passages: junction passages as (s stop, s clear, junction, main, gives way).
         crossings: walkers' (s curb, s curb) intervals on the road.
-        tag: what the world makes of it: 'car', 'truck', 'motorbike', 'cyclist', 'walker' or 'ego'.
+        tag: what the world makes of it: of a footprint, or 'cyclist', 'walker' or 'ego'.
         initial_speed: m/s at the beginning; None for nearly the free speed.
         standstill: gap to the one ahead at rest, metres, as the model of car following sees it.
         halts: (s, seconds) where it stops for a while.
         indications: (s, s, side) intervals on which it indicates, side +1 to the left.
         roadward: +1 if the road lies left of a walker's path, -1 if right of it.
         followers: who goes along its path with it: (metres to the left, metres behind).
+        ahead: how far before the middle of its box its own body is, metres, where it tows.
+        leader: whom it follows.
     """
 
     kind: int
@@ -48,6 +50,8 @@ class Agent:
     indications: list[tuple[float, float, int]] = field(default_factory=list)
     roadward: int = 0
     followers: list[tuple[float, float]] = field(default_factory=list)
+    ahead: float = 0.0
+    leader: Agent | None = None
 
 
 def arc_length(path: F64) -> F64:

@@ -12,6 +12,7 @@ from sim_perception.simulator.street.agents import Agent, arc_length
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.motion import Motion, Paths
 from sim_perception.simulator.street.traffic import TrafficResult
+from sim_perception.simulator.street.vehicles import Footprint
 
 F64 = npt.NDArray[np.float64]
 
@@ -42,6 +43,14 @@ def accompany(scenario: Scenario, walkers: list[Agent]) -> list[Agent]:
     return together
 
 
+def hitch(vehicles: list[tuple[Agent, int]], footprints: list[Footprint]) -> None:
+    """Let vehicles that tow be followed by what they tow."""
+    for agent, k in vehicles:
+        if footprints[k].behind > 0:
+            agent.ahead = footprints[k].ahead
+            agent.followers = [(0.0, footprints[k].behind)]
+
+
 def with_followers(result: TrafficResult) -> TrafficResult:
     """Return a street's traffic with followers as agents of their own, the ego last.
 
@@ -49,16 +58,16 @@ def with_followers(result: TrafficResult) -> TrafficResult:
     arc length; in bends it therefore falls back or catches up a little.
     """
     agents, columns = list(result.agents[:-1]), list(range(len(result.agents) - 1))
-    behind = [0.0] * len(agents)
+    behind = [-a.ahead for a in agents]
     polylines = [a.path for a in agents]
     for k, leader in enumerate(result.agents[:-1]):
         for aside, back in leader.followers:
-            agents.append(replace(leader, followers=[]))
+            agents.append(replace(leader, followers=[], leader=leader))
             columns.append(k)
             behind.append(back)
             polylines.append(beside(leader.path, aside))
     if len(agents) == len(result.agents) - 1:
-        return result
+        return result  # who tows has a follower
     ego = result.agents[-1]
     columns.append(len(result.agents) - 1)
     motion, back_by = result.motion, np.array([*behind, 0.0])

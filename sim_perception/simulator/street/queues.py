@@ -9,7 +9,7 @@ from sim_perception.simulator.street import traffic_kernel as kernel
 from sim_perception.simulator.street.agents import Agent
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import STOP_LINE, Layout
-from sim_perception.simulator.street.vehicles import Footprint, lane_agent
+from sim_perception.simulator.street.vehicles import Exchange, Footprint, lane_agent
 
 #: Half length of the ego's box, metres.
 EGO_HALF = 2.3
@@ -39,6 +39,7 @@ def queue_vehicles(
     trucks = draw(rng, scenario.traffic.truck_fraction)
     cars = [k for k, f in enumerate(footprints) if f.tag == 'car']
     heavy = [k for k, f in enumerate(footprints) if f.tag == 'truck']
+    exchange = Exchange(scenario, footprints, 'exchanged in queues')
     junction = layout.junctions[queue.junction]
     standing: list[tuple[Agent, int]] = []
     place = (0.0, 0.0)
@@ -48,7 +49,7 @@ def queue_vehicles(
         gap = 0.0
         for _ in range(count):
             pool = heavy if heavy and rng.random() < trucks else cars
-            k = pool[int(rng.integers(len(pool)))]
+            k = exchange(pool[int(rng.integers(len(pool)))])
             half = footprints[k].half[0]
             agent = lane_agent(layout, rng, 1, other, s - half, footprints[k], scenario)
             stand(agent, gap)

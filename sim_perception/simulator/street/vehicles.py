@@ -17,12 +17,51 @@ from sim_perception.simulator.street.motion import SPACING
 F64 = npt.NDArray[np.float64]
 
 
+class Exchange:
+    """Puts motorcycles, cars with trailers and lorries of all kinds in the place of others."""
+
+    def __init__(
+        self, scenario: Scenario, footprints: list[Footprint], purpose: str = 'exchanged'
+    ) -> None:
+        self._rng, traffic = stream(scenario, purpose), scenario.traffic
+        shares = (scenario.cycles.motorbike_fraction, traffic.trailer_fraction,
+                  traffic.lorry_fraction)  # fmt: skip
+        self._shares = dict(
+            zip(
+                ('motorbike', 'towing', 'lorry'), [draw(self._rng, s) for s in shares], strict=True
+            )
+        )
+        self._pools = {
+            tag: [k for k, f in enumerate(footprints) if f.tag == tag] for tag in self._shares
+        }
+        self._footprints = footprints
+
+    def __call__(self, k: int) -> int:
+        """Return what drives in the place of vehicle ``k``."""
+        tags = ('lorry',) if self._footprints[k].tag == 'truck' else ('motorbike', 'towing')
+        for tag in tags:
+            pool = self._pools[tag]
+            if pool and self._rng.random() < self._shares[tag]:
+                return pool[int(self._rng.integers(len(pool)))]
+        return k
+
+
 @dataclass(frozen=True)
 class Footprint:
-    """What the drawing of agents needs to know of a vehicle: half length and half width."""
+    """What the drawing of agents needs to know of a vehicle.
+
+    Attributes:
+        tag: 'car' or 'truck'; 'motorbike', 'towing' (a car with a trailer) or 'lorry' for those
+            that come by shares of their own.
+        half: half length and half width, with what is towed.
+        ahead: how far before the middle of all the vehicle's own middle is, metres.
+        behind: how far after it the middle of what is towed is; 0 without.
+    """
 
     tag: str
     half: tuple[float, float]
+    ahead: float = 0.0
+    behind: float = 0.0
 
 
 def draw_vehicles(
@@ -46,16 +85,15 @@ def draw_vehicles(
     turning = draw(rng, traffic.turning_fraction)
     cars = [k for k, f in enumerate(footprints) if f.tag == 'car']
     heavy = [k for k, f in enumerate(footprints) if f.tag == 'truck']
-    bikes = [k for k, f in enumerate(footprints) if f.tag == 'motorbike']
     drawn: list[tuple[Agent, int]] = []
-    swap = stream(scenario, 'motorbikes in traffic')
-    ridden = draw(swap, scenario.cycles.motorbike_fraction)
+    exchange = Exchange(scenario, footprints)
 
-    def choose() -> int:
-        if bikes and swap.random() < ridden:
-            return bikes[int(swap.integers(len(bikes)))]
+    def ordinary() -> int:
         pool = heavy if heavy and rng.random() < trucks else cars
         return pool[int(rng.integers(len(pool)))]
+
+    def choose() -> int:
+        return exchange(ordinary())
 
     way = scenario.ego.speed_kmh[1] / 3.6 * scenario.duration_s
     for direction in (1, -1):

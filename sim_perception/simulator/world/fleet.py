@@ -2,99 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.groups.body import Part
+from sim_perception.simulator.content.materials import COUNTS, Slot
 from sim_perception.simulator.content.meshes import motorbikes, trucks, vehicle
-from sim_perception.simulator.content.meshes.builder import MeshBuilder
-from sim_perception.simulator.content.meshes.car_shape import draw_families
+from sim_perception.simulator.content.meshes.car_shape import CarShape, draw_families
+from sim_perception.simulator.content.meshes.outfit import lettered, roof_load
 from sim_perception.simulator.scenario import Scenario
-from sim_perception.simulator.street.draws import stream
-from sim_perception.simulator.street.vehicles import Footprint
-from sim_perception.simulator.world.assembly import planar_pose
+from sim_perception.simulator.street.draws import draw, stream
+from sim_perception.simulator.world.large_vehicles import lorry_fleet, towing_fleet
+from sim_perception.simulator.world.vehicle_model import Model, centred
 
 _CAR_MODELS, _TRUCK_MODELS, _MOTORBIKES = 14, 3, 5
 
 
-@dataclass(frozen=True)
-class Model:
-    """A vehicle of the fleet.
-
-    Attributes:
-        label: class name.
-        family: such as 'suv'.
-        body: mesh without wheels, origin on the ground under the box's centre.
-        wheels: (x, y, steered) of the wheel centres.
-        radius: of the wheels.
-        wheel: the two wheel meshes, for the right and the left side.
-        size: length, width, height of the tight box.
-        riders: who sits on it, in the body's frame.
-    """
-
-    label: str
-    family: str
-    body: Mesh
-    wheels: list[tuple[float, float, bool]]
-    radius: float
-    wheel: tuple[Mesh, Mesh]
-    size: tuple[float, float, float]
-    riders: tuple[Part, ...] = ()
-
-    @property
-    def footprint(self) -> Footprint:
-        """What traffic needs to know."""
-        tag = self.label if self.label in ('car', 'truck') else 'motorbike'
-        return Footprint(tag, (self.size[0] / 2, self.size[1] / 2))
-
-    @property
-    def mass(self) -> float:
-        """Kilograms, from the volume."""
-        if self.riders:
-            return 220.0
-        volume = self.size[0] * self.size[1] * self.size[2]
-        return volume * (115.0 if self.label == 'car' else 170.0)
-
-    def whole(self) -> Mesh:
-        """Return body and wheels as one mesh."""
-        builder = MeshBuilder()
-        builder.add_mesh(self.body)
-        for x, y, _ in self.wheels:
-            builder.add_mesh(self.wheel[int(y > 0)], planar_pose(x, y, self.radius))
-        return builder.build()
-
-
-def _centred(
-    label: str,
-    family: str,
-    body: Mesh,
-    wheels: list[tuple[float, float, bool]],
-    radius: float,
-    wheel: tuple[Mesh, Mesh],
-    riders: tuple[Part, ...] = (),
-) -> Model:
-    """Move a body so that its tight box is centred over the origin, and measure it."""
-    v = np.concatenate([body.vertices, *(p.mesh.vertices for p in riders)]).astype(float)
-    low, high = v.min(0), v.max(0)
-    middle = 0.5 * (low[0] + high[0])
-    builder = MeshBuilder()
-    builder.add_mesh(body, planar_pose(-middle, 0.0))
-    width = 2 * max(abs(low[1]), abs(high[1]))
-    size = (float(high[0] - low[0]), float(width), float(high[2]))
-    moved = [(x - middle, y, steered) for x, y, steered in wheels]
-    seated = tuple(Part(_shifted(p.mesh, -middle), p.tint) for p in riders)
-    return Model(label, family, builder.build(), moved, radius, wheel, size, seated)
-
-
-def _shifted(mesh: Mesh, x: float) -> Mesh:
-    return replace(mesh, vertices=mesh.vertices + np.array([x, 0, 0], np.float32))
-
-
 def build_fleet(scenario: Scenario) -> list[Model]:
     """Draw the vehicle models of a scene."""
-    rng = stream(scenario, 'fleet')
+    rng, outfit = stream(scenario, 'fleet'), stream(scenario, 'outfit')
     models = []
     populations = scenario.traffic.population
     population = (
@@ -106,18 +32,49 @@ def build_fleet(scenario: Scenario) -> list[Model]:
         shape = vehicle.draw_shape(family, rng, scenario.randomisation.shape)
         spokes = 5 + int(shape.lamp * 4)
         wheel = tuple(vehicle.wheel(shape.wheel_radius, spokes=spokes, side=s) for s in (-1, 1))
-        models.append(_centred('car', family, vehicle.car_body(shape), vehicle.wheel_places(shape),
-                               shape.wheel_radius, (wheel[0], wheel[1])))  # fmt: skip
+        body, parts = _outfitted(vehicle.car_body(shape), shape, scenario, outfit)
+        models.append(centred('car', family, body, vehicle.wheel_places(shape),
+                              shape.wheel_radius, (wheel[0], wheel[1]), parts))  # fmt: skip
     for k in range(_TRUCK_MODELS):
         family = trucks.FAMILIES[k % len(trucks.FAMILIES)]
         truck = trucks.draw_truck(family, rng)
         wheel = tuple(vehicle.wheel(truck.wheel_radius, 0.3, 8, 'truck', side=s) for s in (-1, 1))
-        models.append(_centred('truck', family, trucks.truck_body(truck),
+        models.append(centred('truck', family, trucks.truck_body(truck),
                                trucks.truck_wheels(truck), truck.wheel_radius,
                                (wheel[0], wheel[1])))  # fmt: skip
+    return models + _further(scenario, models)
+
+
+def _further(scenario: Scenario, cars: list[Model]) -> list[Model]:
+    """Draw what comes by shares of its own."""
+    rng, traffic = stream(scenario, 'further fleet'), scenario.traffic
+    lettering = draw(rng, traffic.lettering)
+    models: list[Model] = []
     if scenario.cycles.motorbike_fraction[1] > 0:
         models += _motorbikes(stream(scenario, 'motorbikes'))
+    if traffic.lorry_fraction[1] > 0:
+        models += lorry_fleet(stream(scenario, 'lorries'), lettering)
+    if traffic.trailer_fraction[1] > 0:
+        own = [m for m in cars if m.label == 'car']
+        models += towing_fleet(own, stream(scenario, 'trailers'), lettering)
     return models
+
+
+def _outfitted(
+    body: Mesh, shape: CarShape, scenario: Scenario, rng: np.random.Generator
+) -> tuple[Mesh, tuple[Part, ...]]:
+    """Return a car's body, perhaps with a print on its sides, and what is on its roof."""
+    traffic, half = scenario.traffic, shape.length / 2
+    share = draw(rng, traffic.lettering)
+    high = shape.family in ('van', 'microvan')
+    if rng.random() < share * (1.0 if high else 0.08):
+        slot = Slot.GRAPHIC_0 + int(rng.integers(COUNTS['GRAPHIC']))
+        ends = (-half + 0.1, 0.15 * half) if high else (-0.45 * half, 0.4 * half)
+        body = lettered(body, ends, (0.45, 0.92 * shape.height), slot)
+    open_roof = shape.family not in ('coupe', 'pickup')
+    if open_roof and rng.random() < draw(rng, traffic.roof_load_fraction):
+        return body, (Part(roof_load(shape, rng), 'wall'),)
+    return body, ()
 
 
 def _motorbikes(rng: np.random.Generator) -> list[Model]:
@@ -126,7 +83,7 @@ def _motorbikes(rng: np.random.Generator) -> list[Model]:
         shape = motorbikes.draw_motorbike(rng)
         top, legs = motorbikes.motorbike_riders(shape, rng)
         wheel = tuple(vehicle.wheel(shape.radius, 0.12, 5, shape.label, s) for s in (-1, 1))
-        models.append(_centred(shape.label, shape.family, motorbikes.motorbike_body(shape),
+        models.append(centred(shape.label, shape.family, motorbikes.motorbike_body(shape),
                                motorbikes.motorbike_wheels(shape), shape.radius,
                                (wheel[0], wheel[1]),
                                (Part(top, 'top'), Part(legs, 'legs'))))  # fmt: skip

@@ -10,8 +10,8 @@ from sim_perception.simulator.content.groups import GROUPS, Body, Group
 from sim_perception.simulator.content.meshes.classes import class_id
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT
-from sim_perception.simulator.world.assembly import Color, ObjectSpec, planar_pose
-from sim_perception.simulator.world.palette import car_color, cloth_color, wall_color
+from sim_perception.simulator.world.assembly import ObjectSpec, planar_pose
+from sim_perception.simulator.world.palette import tinted
 from sim_perception.simulator.world.placing import Placer
 
 _VARIANTS = 5
@@ -89,10 +89,3 @@ class Groups(Placer):
                 self.assembly.place(mesh, pose, tint)
             else:
                 self.assembly.attach(row, mesh, tint=tint)
-
-
-def tinted(tint: str, rng: np.random.Generator) -> Color:
-    """Return a colour for a part that says what tints it."""
-    if tint in ('top', 'legs'):
-        return cloth_color(rng)
-    return car_color(rng, 1.0) if tint == 'paint' else wall_color(rng)

@@ -53,6 +53,13 @@ def wall_color(rng: np.random.Generator) -> Color:
     return _jitter(rng, np.array([grey, grey * 0.98, grey * 0.94]))
 
 
+def tinted(tint: str, rng: np.random.Generator) -> Color:
+    """Return a colour for a part that says what tints it."""
+    if tint in ('top', 'legs'):
+        return cloth_color(rng)
+    return car_color(rng, 1.0) if tint == 'paint' else wall_color(rng)
+
+
 def _any(rng: np.random.Generator) -> Color:
     hue, value, purity = rng.random(), rng.uniform(0.08, 0.65), rng.uniform(0.4, 0.95)
     wheel = np.clip(np.abs(((hue * 6 + np.array([0, 4, 2])) % 6) - 3) - 1, 0, 1)

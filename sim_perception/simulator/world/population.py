@@ -10,14 +10,15 @@ from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.meshes import bicycles, people, riders
 from sim_perception.simulator.content.meshes.carrying import LOADS, draw_load, laden_torso
 from sim_perception.simulator.content.meshes.classes import class_id
+from sim_perception.simulator.content.meshes.lorries import PARKED_TOO
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street import gait
 from sim_perception.simulator.street.agents import Agent
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT, Layout
 from sim_perception.simulator.world.assembly import Assembly, Color, ObjectSpec, planar_pose
-from sim_perception.simulator.world.fleet import Model
-from sim_perception.simulator.world.palette import car_color, cloth_color, truck_color
+from sim_perception.simulator.world.palette import car_color, cloth_color, tinted, truck_color
+from sim_perception.simulator.world.vehicle_model import Model
 
 _RIDES = 8
 
@@ -26,7 +27,10 @@ class Population:
     """Adds people and vehicles to an assembly."""
 
     def __init__(self, scenario: Scenario, assembly: Assembly, fleet: list[Model]) -> None:
-        self._scenario, self._assembly, self._fleet = scenario, assembly, fleet
+        self._scenario, self._assembly = scenario, assembly
+        towing = [k for k, m in enumerate(fleet) if m.trailer is not None]
+        self._trailers = {k: len(fleet) + n for n, k in enumerate(towing)}
+        self._fleet = [*fleet, *(m.trailer for m in fleet if m.trailer is not None)]
         rng, self._more = stream(scenario, 'people'), stream(scenario, 'more people')
         self._ride_seed = int(self._more.integers(2**31))
         self._carrying = draw(self._more, scenario.people.carrying)
@@ -38,9 +42,9 @@ class Population:
     def add_vehicle(self, model: int, rng: np.random.Generator, mover: int = -1,
                     pose: np.ndarray | None = None) -> None:  # fmt: skip
         """Add a vehicle: moving with turning wheels, or parked as one piece."""
-        m = self._fleet[model]
+        m, label = self._fleet[model], self._fleet[model].label
         strength = self._scenario.randomisation.color
-        tint = car_color(rng, strength) if m.label == 'car' else truck_color(rng)
+        tint = truck_color(rng) if label == 'truck' else car_color(rng, strength)
         row = self._assembly.add_object(
             ObjectSpec(class_id(m.label), m.family, m.size, m.mass, m.size[2] / 2,
                        np.eye(4) if pose is None else pose, mover)
@@ -48,17 +52,21 @@ class Population:
         if mover < 0:
             whole = self._assembly.mesh(('whole', model), m.whole)
             self._assembly.attach(row, whole, tint=tint)
+            self._add_parts(model, row, rng)
             return
         self._assembly.attach(row, self._assembly.mesh(('body', model), lambda: m.body), tint=tint)
-        for n, part in enumerate(m.riders):
-            mesh = self._assembly.mesh(('riders', model, n), partial(getattr, part, 'mesh'))
-            self._assembly.attach(row, mesh, tint=cloth_color(rng))
+        self._add_parts(model, row, rng)
         for x, y, steered in m.wheels:
             side = int(y > 0)
             mesh = self._assembly.mesh(('wheel', model, side), partial(m.wheel.__getitem__, side))
             joint = 'steered' if steered else 'wheel'
             place = planar_pose(x, y, m.radius)
             self._assembly.attach(row, mesh, place, joint=joint, parameter=m.radius)
+
+    def _add_parts(self, model: int, row: int, rng: np.random.Generator) -> None:
+        for n, part in enumerate(self._fleet[model].parts):
+            mesh = self._assembly.mesh(('part', model, n), partial(getattr, part, 'mesh'))
+            self._assembly.attach(row, mesh, tint=tinted(part.tint, rng))
 
     def add_walker(self, rng: np.random.Generator, mover: int = -1,
                    pose: np.ndarray | None = None) -> None:  # fmt: skip
@@ -154,6 +162,8 @@ class Population:
                 self.add_walker(rng, mover)
             elif agent.tag == 'cyclist':
                 self.add_rider(rng, mover)
+            elif agent.leader is not None:
+                self.add_vehicle(self._trailers[models[id(agent.leader)]], rng, mover)
             elif agent.tag != 'ego':
                 self.add_vehicle(models[id(agent)], rng, mover)
 
@@ -163,9 +173,10 @@ class Population:
         traffic, section = self._scenario.traffic, layout.section
         density = draw(rng, traffic.parked_density)
         large = draw(rng, traffic.parked_truck_fraction)
-        cars = [k for k, m in enumerate(self._fleet) if m.label == 'car']
+        cars = [k for k, m in enumerate(self._fleet) if m.label == 'car' and not m.trailer]
         tall = [k for k, m in enumerate(self._fleet)
                 if m.family in ('van', 'box_truck')
+                or m.family in PARKED_TOO
                 or (m.family == 'bus' and rng.random() < 0.2)]  # fmt: skip
         for side in (-1, 1):
             width = section.parking_of(side)

@@ -13,7 +13,7 @@ from sim_perception.simulator.street.ego import ego_agent, ego_lane
 from sim_perception.simulator.street.layout import Layout
 from sim_perception.simulator.street.lights import draw_lights
 from sim_perception.simulator.street.manoeuvres import add_stops
-from sim_perception.simulator.street.parties import accompany, with_followers
+from sim_perception.simulator.street.parties import accompany, hitch, with_followers
 from sim_perception.simulator.street.queues import out_of_the_way, queue_vehicles
 from sim_perception.simulator.street.relief import make_relief
 from sim_perception.simulator.street.suspension import make_suspension
@@ -47,7 +47,8 @@ class World:
         season = _season(scenario)
         variety = scenario.randomisation
         self.layout = Layout(scenario)
-        look = Look(scenario.domain, season, variety.color, variety.texture, self.layout.rural)
+        look = Look(scenario.domain, season, variety.color, variety.texture, self.layout.rural,
+                    scenario.traffic.lettering[1] > 0)  # fmt: skip
         materials, textures = build_materials(look, stream(scenario, 'look'))
         assembly = Assembly()
         for mesh in street_meshes(self.layout, stream(scenario, 'street')):
@@ -103,6 +104,7 @@ def _populate(
     ego = ego_agent(scenario, layout, queued)
     placed = [a for a, _ in queue] + ([] if queued is None else [ego])
     vehicles = queue + out_of_the_way(draw_vehicles(scenario, layout, footprints), placed)
+    hitch(vehicles, footprints)
     add_stops(scenario, [a for a, _ in vehicles])
     walkers = accompany(scenario, draw_walkers(scenario, layout, gaps))
     agents = [a for a, _ in vehicles] + draw_cyclists(scenario, layout) + walkers

@@ -73,9 +73,9 @@ def truck_body(shape: TruckShape) -> Mesh:
     if shape.family == 'bus':
         _bus(builder, shape)
     else:
-        _cab(builder, shape)
+        cab(builder, shape)
         _cargo(builder, shape)
-    _under(builder, shape)
+    under(builder, shape)
     return builder.build()
 
 
@@ -88,7 +88,7 @@ def truck_wheels(shape: TruckShape) -> list[tuple[float, float, bool]]:
     ]
 
 
-def _slab(
+def slab(
     builder: MeshBuilder,
     x: tuple[float, float],
     z: tuple[float, float],
@@ -128,14 +128,15 @@ def _wall_uv(quad: np.ndarray) -> np.ndarray:
     return uv / 3.0
 
 
-def _cab(builder: MeshBuilder, s: TruckShape) -> None:
+def cab(builder: MeshBuilder, s: TruckShape) -> None:
+    """Add a driver's cab."""
     half = s.length / 2
     top = min(s.height * 0.86, 2.3 if s.family == 'box_truck' else 3.0)
     x0, x1 = half - s.cab, half - 0.04
     belt = 0.45 * top + 0.35
-    _slab(builder, (x0, x1), (0.42, belt), s.width * 0.97, Slot.PAINT)
+    slab(builder, (x0, x1), (0.42, belt), s.width * 0.97, Slot.PAINT)
     slope = 0.30 if s.family == 'box_truck' else 0.1
-    _slab(builder, (x0, x1), (belt, top), s.width * 0.96, Slot.PAINT, slope)
+    slab(builder, (x0, x1), (belt, top), s.width * 0.96, Slot.PAINT, slope)
     w = s.width * 0.97 / 2
     lean = slope * 0.9
     screen = np.array([[x1 + 0.008, -w + 0.24, belt + 0.06], [x1 + 0.008, w - 0.24, belt + 0.06],
@@ -178,10 +179,11 @@ def _cargo(builder: MeshBuilder, s: TruckShape) -> None:
     for hinge in (-0.03, 0.03):
         builder.box((x0 - 0.01, hinge * 10 * s.width / 2.2, floor + height / 2),
                     (0.03, 0.04, height * 0.9), Slot.METAL)  # fmt: skip
-    _tail(builder, s, x0, floor - 0.12)
+    tail(builder, s, x0, floor - 0.12)
 
 
-def _tail(builder: MeshBuilder, s: TruckShape, x: float, z: float) -> None:
+def tail(builder: MeshBuilder, s: TruckShape, x: float, z: float) -> None:
+    """Add bumper, lamps and plate of a rear end at x and height z."""
     builder.box((x + 0.05, 0, z), (0.1, s.width * 0.96, 0.16), Slot.PLASTIC, bottom=True)
     for side in (-1, 1):
         builder.box((x - 0.015, side * s.width * 0.40, z), (0.03, 0.34, 0.13), Slot.TAILLIGHT,
@@ -200,8 +202,8 @@ def _bus(builder: MeshBuilder, s: TruckShape) -> None:
     half = s.length / 2
     low, belt = 0.32, 1.25
     x = (-half + 0.02, half - 0.04)
-    _slab(builder, x, (low, belt), s.width, Slot.PAINT)
-    _slab(builder, x, (belt, s.height - 0.05), s.width * 0.995, Slot.PAINT, 0.12)
+    slab(builder, x, (low, belt), s.width, Slot.PAINT)
+    slab(builder, x, (belt, s.height - 0.05), s.width * 0.995, Slot.PAINT, 0.12)
     top = s.height - 0.5
     for side in (-1, 1):
         y = side * (s.width / 2 + 0.006)
@@ -229,10 +231,11 @@ def _bus(builder: MeshBuilder, s: TruckShape) -> None:
     rear = np.array([[x[0] - 0.006, w - 0.3, 1.6], [x[0] - 0.006, -w + 0.3, 1.6],
                      [x[0] - 0.006, -w + 0.3, top], [x[0] - 0.006, w - 0.3, top]])  # fmt: skip
     builder.polygon(rear, Slot.GLASS)
-    _tail(builder, s, x[0] - 0.05, 0.7)
+    tail(builder, s, x[0] - 0.05, 0.7)
 
 
-def _under(builder: MeshBuilder, s: TruckShape) -> None:
+def under(builder: MeshBuilder, s: TruckShape) -> None:
+    """Add frame, wheel arches and guards below a body."""
     half = s.length / 2
     builder.box((-0.1, 0, 0.62), (2 * half - 0.6, s.width * 0.62, 0.4), Slot.PLASTIC, bottom=True,
                 occlusion=0.3)  # fmt: skip

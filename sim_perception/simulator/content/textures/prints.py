@@ -153,6 +153,46 @@ def _truck_side(rng: np.random.Generator, worn: bool) -> F32:
     return _finish(image, rng, worn)
 
 
+def _graphic(rng: np.random.Generator, worn: bool) -> F32:
+    """Return a firm's print for the side of a vehicle or the board over a shop.
+
+    It is stretched to several times its height, so that letters are drawn narrow.
+    """
+    palette = np.array([[0.92, 0.92, 0.9], [0.95, 0.75, 0.08], [0.75, 0.06, 0.07],
+                        [0.05, 0.2, 0.55], [0.06, 0.35, 0.16], [0.1, 0.1, 0.11]])  # fmt: skip
+    white = rng.random() < 0.5
+    ground = jitter(rng, palette[0] if white else palette[int(rng.integers(len(palette)))])
+    image = _canvas(ground)
+    accent = rng.random(3) * 0.9
+    shape = int(rng.integers(4))
+    if shape == 0:
+        points = np.array([[0, SIZE], [0, int(rng.integers(150, 350))],
+                           [SIZE, int(rng.integers(250, 450))], [SIZE, SIZE]])  # fmt: skip
+        cv2.fillPoly(image, [points.astype(np.int32)], _ink(accent))
+    elif shape == 1:
+        for k in range(3):
+            x = 330 + 60 * k
+            cv2.line(image, (x, 0), (x - 160, SIZE), _ink(np.clip(accent * (1 - 0.2 * k), 0, 1)),
+                     36)  # fmt: skip
+    elif shape == 2:
+        cv2.ellipse(image, (90, 250), (60, 190), 0, 0, 360, _ink(accent), -1)
+        cv2.ellipse(image, (90, 250), (34, 110), 0, 0, 360, _ink(rng.random(3)), -1)
+    else:
+        photo = np.clip(accent + 0.5 * (noise(rng, 4, 6)[..., None] - 0.5), 0, 1)
+        image[:, 300:] = (photo[:, 300:] * 255).astype(np.uint8)
+    dark = ground.mean() > 0.5
+    ink = _ink(np.array([0.05, 0.07, 0.2]) if dark else np.array([0.95, 0.95, 0.93]))
+    name = letters(rng, 4, 8)
+    band = np.zeros((SIZE, SIZE), np.uint8)
+    size = float(rng.uniform(3.0, 5.0))
+    cv2.putText(band, name, (30, 210), int(rng.integers(0, 5)), size, 255, int(4 * size))
+    tall = cv2.resize(band[:240], (SIZE, 420))[-SIZE:]
+    image[40 : 40 + len(tall)][tall > 90] = ink
+    line = f'{letters(rng, 5, 9)}   0{int(rng.integers(10000, 99999))}'
+    cv2.putText(image, line, (40, 490), 2, 1.4, ink, 4)
+    return _finish(image, rng, worn)
+
+
 def _plate(rng: np.random.Generator, worn: bool) -> F32:
     ground = [0.92, 0.92, 0.9] if rng.random() < 0.7 else [0.92, 0.78, 0.15]
     image = _canvas(ground)
@@ -170,5 +210,6 @@ def _plate(rng: np.random.Generator, worn: bool) -> F32:
 KINDS: dict[str, Maker] = {
     'sign_0': _ring_sign, 'sign_1': _blue_sign, 'sign_2': _warning_sign, 'sign_3': _stop_sign,
     'sign_4': _square_sign, 'sign_5': _yield_sign, 'sign_6': _no_entry_sign,
-    'sign_7': _square_sign, 'billboard': _billboard, 'truck_side': _truck_side, 'plate': _plate,
+    'sign_7': _square_sign, 'billboard': _billboard, 'graphic': _graphic,
+    'truck_side': _truck_side, 'plate': _plate,
 }  # fmt: skip
