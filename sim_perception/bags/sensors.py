@@ -20,6 +20,7 @@ from sim_perception.bags.errors import (
     MessageError,
     MissingTopicError,
 )
+from sim_perception.bags.topics import Topic
 from sim_perception.geometry.frames import frame_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 INFO = 'sensor_msgs/msg/CameraInfo'
 POINTS = 'sensor_msgs/msg/PointCloud2'
+_BOXES = 'vision_msgs/msg/Detection2DArray'
 _TRANSPORTS = ('compressed', 'compressedDepth', 'theora', 'zstd', 'ffmpeg')
 #: What image_proc publishes of one camera, what is taken first.
 _VARIANTS = (
@@ -269,6 +271,31 @@ def _is_calibrated(bag: BagReader, topic: str, rectified: bool) -> bool:
     """Return whether a CameraInfo has numbers: drivers send zeros before a calibration."""
     message: Any = bag.message(topic, 0)
     return bool(np.any(message.k) or (rectified and np.any(message.p)))
+
+
+def truth_topic(bag: BagReader, topic: Topic) -> str:
+    """Return the topic on which a recording tells the truth of what the meant camera sees.
+
+    Of the first camera of a simulated vehicle it is the table's, of others in their namespace;
+    the frame of the images tells whose it is. The topic may not be there.
+
+    Args:
+        bag: the recording.
+        topic: of the table, one below ``/ground_truth``.
+
+    Raises:
+        AmbiguousSensorError: if several cameras have truth and none is chosen.
+    """
+    tellers: dict[str, str] = {}
+    for name in bag.of_type(*IMAGES, _BOXES):
+        space, below, _ = name.rpartition('/ground_truth/')
+        if below:
+            tellers.setdefault(space, name)
+    if set(tellers) <= {''}:
+        return topic.name
+    frame = _frame(bag, choose_camera(bag).image)
+    spaces = [space for space, name in tellers.items() if _frame(bag, name) == frame]
+    return (spaces[0] if spaces else '/without_truth') + topic.name
 
 
 def with_sensors(text: str, sensors: Sensors) -> str:

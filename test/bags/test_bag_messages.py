@@ -217,9 +217,9 @@ class _Spy:
     """A simulation that notes what is asked of it."""
 
     scenario = Scenario()
-    cameras = {c.stream.name: c for c in carried_cameras(scenario)}
 
     def __init__(self) -> None:
+        self.cameras = {c.stream.name: c for c in carried_cameras(self.scenario)}
         self.rendered: list[frozenset[str]] = []
         self.scans = 0
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from sim_perception.bags import topics as t_
 from sim_perception.bags.layout import bags_at
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import split_sensors
+from sim_perception.bags.sensors import ANY, Sensors, split_sensors, truth_topic
 from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.open_bags import expand
 from training.datasets.clips import (
@@ -170,8 +170,10 @@ def open_source(spec: str, truth: bool = True, rate: float | None = None) -> Ope
 
 def _bags(spec: Spec, truth: bool, rate: float | None) -> OpenSource:
     bags = [spec.path]
-    exact = truth and has_truth(bags)
-    samples = SimulatedBags(bags) if exact else CameraBags(bags, spec.sensors)
+    exact = truth and has_truth(bags, spec.sensors)
+    samples = (
+        SimulatedBags(bags, sensors=spec.sensors) if exact else CameraBags(bags, spec.sensors)
+    )
     return OpenSource(spec, samples, samples.timeline(), samples.motion())
 
 
@@ -211,10 +213,10 @@ KINDS = Kinds({
 })  # fmt: skip
 
 
-def has_truth(bags: Sequence[Path | str]) -> bool:
-    """Return whether the first of the bags has true depth and classes."""
-    with BagReader(expand(bags)[0]) as bag:
-        return all(bag.count(topic.name) > 0 for topic in (t_.DEPTH, t_.SEMANTIC))
+def has_truth(bags: Sequence[Path | str], sensors: Sensors = ANY) -> bool:
+    """Return whether the first of the bags has true depth and classes of the meant camera."""
+    with BagReader(expand(bags)[0], sensors) as bag:
+        return all(bag.count(truth_topic(bag, topic)) for topic in (t_.DEPTH, t_.SEMANTIC))
 
 
 def open_clips(config: SourceConfig) -> Clips:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.bags import topics
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import split_sensors
+from sim_perception.bags.sensors import split_sensors, truth_topic
 from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bags.lidar import CameraLidarBag
 from training.datasets.images.folders import camvid
@@ -144,10 +144,10 @@ def _rendered(spec: Spec) -> EvaluationData:
 def _bag(spec: Spec) -> EvaluationData:
     """Return a bag's samples; depth from LiDAR is scored in the Garg crop."""
     path, sensors = split_sensors(spec.rest)
-    with BagReader(path) as bag:
-        simulated = topics.DEPTH.name in bag.topics and bag.count(topics.DEPTH.name) > 0
+    with BagReader(path, sensors) as bag:
+        simulated = bag.count(truth_topic(bag, topics.DEPTH)) > 0
     if simulated:
-        return _all_of(SimulatedBags([path]))
+        return _all_of(SimulatedBags([path], sensors=sensors))
     return _all_of(CameraLidarBag(Path(path), sensors), True)
 
 

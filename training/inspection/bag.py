@@ -19,6 +19,7 @@ from sim_perception.bags.sensors import (
     choose_camera,
     choose_lidar,
     lidars,
+    truth_topic,
 )
 from sim_perception.files import mapping, parse_json
 from sim_perception.geometry.lidar import project_cloud
@@ -145,11 +146,12 @@ def _row(bag: BagReader, camera: CameraTopics, number: int, taxonomy: Taxonomy) 
         (t_.NORMALS, color_normals),
         (t_.FLOW, color_flow),
     ):
-        if bag.count(layer.name):
-            found = bag.nearest(layer.name, frame.stamp, _TOLERANCE_NS)
-            panel = np.zeros_like(image) if found is None else color(bag.image(layer.name, found))
+        topic = truth_topic(bag, layer)
+        if bag.count(topic):
+            found = bag.nearest(topic, frame.stamp, _TOLERANCE_NS)
+            panel = np.zeros_like(image) if found is None else color(bag.image(topic, found))
             panels.append(caption(panel, layer.layer))
-    if not bag.count(t_.DEPTH.name) and frame.camera is not None:
+    if not bag.count(truth_topic(bag, t_.DEPTH)) and frame.camera is not None:
         depth = _lidar_depth(bag, frame.camera, frame.frame_id, frame.stamp)
         if depth is not None:
             panels.append(caption(color_sparse_depth(depth), 'LiDAR'))
@@ -160,11 +162,12 @@ def _draw_objects(
     bag: BagReader, image: Image, camera: Camera, frame_id: str, stamp: int, taxonomy: Taxonomy
 ) -> None:
     """Draw true boxes into the image, the hidden ones thin and red."""
-    found = bag.nearest(t_.OBJECTS.name, stamp, 0) if bag.count(t_.OBJECTS.name) else None
+    topic = truth_topic(bag, t_.OBJECTS)
+    found = bag.nearest(topic, stamp, 0) if bag.count(topic) else None
     if found is None:
         return
     camera_T_odom = bag.transforms.lookup(frame_id, t_.ODOM_FRAME, stamp)
-    for detection in bag.detections(t_.OBJECTS.name, found, taxonomy):
+    for detection in bag.detections(topic, found, taxonomy):
         if detection.box3d is not None:
             color = visibility_color(detection.visibility or 0.0)
             draw_box3d(image, camera, camera_T_odom, detection.box3d, color)

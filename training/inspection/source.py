@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import truth_topic
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera
 from sim_perception.visualization import caption, color_depth, color_labels, grid
@@ -126,11 +127,11 @@ def _truth(source: OpenSource, sample: Sample) -> tuple[str, str]:
         return '', ''
     if sample.depth is not None:
         return 'exact', 'exact'
-    with BagReader(expand([path])[0]) as bag:
-        depth = 'exact' if bag.count(t_.DEPTH.name) else ''
+    with BagReader(expand([path])[0], source.spec.sensors) as bag:
+        depth = 'exact' if bag.count(truth_topic(bag, t_.DEPTH)) else ''
         if not depth and bag.of_type(t_.POINTS.type):
             depth = 'sparse, by LiDAR, for scores'
-        return depth, 'exact' if bag.count(t_.SEMANTIC.name) else ''
+        return depth, 'exact' if bag.count(truth_topic(bag, t_.SEMANTIC)) else ''
 
 
 def image_motion(clips: SampleClips, count: int = 5) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,14 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_lidar, lidars
+from sim_perception.bags.sensors import (
+    ANY,
+    Sensors,
+    calibrated_camera,
+    choose_lidar,
+    lidars,
+    truth_topic,
+)
 from sim_perception.geometry.cameras import project, unproject
 from sim_perception.geometry.lidar import project_cloud
 from sim_perception.geometry.lidar_frame import fit_ground
@@ -102,11 +110,13 @@ class Recording:
         self.path, self._checkpoint = path, checkpoint
         self.bag = bag = BagReader(path, sensors)
         self.image, self._info = calibrated_camera(bag)
-        layers = bag.count(t_.DEPTH.name) and bag.count(t_.SEMANTIC.name)
+        self._layers = truth_topic(bag, t_.DEPTH), truth_topic(bag, t_.SEMANTIC)
+        layers = all(bag.count(topic) for topic in self._layers)
         self.has_truth = bool(use_truth and layers)
         stamps = bag.stamps(self.image)
         if self.has_truth:
-            layered = np.intersect1d(bag.stamps(t_.DEPTH.name), bag.stamps(t_.SEMANTIC.name))
+            depth, semantic = map(bag.stamps, self._layers)
+            layered = np.intersect1d(depth, semantic)
             stamps = np.intersect1d(stamps, layered)
         self.camera_frame = bag.message(self.image, 0).header.frame_id
         self.stamps = stamps
@@ -154,13 +164,13 @@ class Recording:
         assert frame.camera is not None
         depth = semantic = None
         if self.has_truth:
-            row = self.bag.nearest(t_.DEPTH.name, int(stamp))
-            assert row is not None
-            depth = self.bag.image(t_.DEPTH.name, row)
-            row = self.bag.nearest(t_.SEMANTIC.name, int(stamp))
-            assert row is not None
-            semantic = self.bag.image(t_.SEMANTIC.name, row)
+            depth, semantic = (self._layer(topic, int(stamp)) for topic in self._layers)
         return undistorted(Sample(frame.image, frame.camera, depth, semantic, ''))
+
+    def _layer(self, topic: str, stamp: int) -> npt.NDArray[Any]:
+        row = self.bag.nearest(topic, stamp)
+        assert row is not None
+        return self.bag.image(topic, row)
 
     def cloud(self, number: int) -> Array:
         """Return the (N, 3) points of the scan of a frame in the optical frame; may be none."""

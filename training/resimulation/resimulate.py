@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from sim_perception.autolabel.surfaces import silhouette_mask
 from sim_perception.bags import topics as t_
-from sim_perception.bags.sensors import Sensors
+from sim_perception.bags.sensors import Sensors, truth_topic
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.cameras import unproject
 from sim_perception.geometry.trajectory import Trajectory
@@ -159,7 +159,7 @@ def gather_sightings(job: ResimulateJob, recording: Recording) -> list[Sighting]
 
     With labels, the categories that they do not have come from the truth, where there is one.
     """
-    truth = bool(recording.bag.count(t_.OBJECTS.name)) and job.use_truth
+    truth = job.use_truth and recording.bag.count(truth_topic(recording.bag, t_.OBJECTS)) > 0
     if job.labels is None:
         if not truth:
             raise DatasetError(

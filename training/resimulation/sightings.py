@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.records import LabelledFrame, read_frames
 from sim_perception.bags import topics as t_
+from sim_perception.bags.sensors import truth_topic
 from sim_perception.geometry.transforms import invert
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.tracking.config import TrackerConfig
@@ -141,7 +142,8 @@ def sightings_of_truth(recording: Recording, least_visible: float = 0.0) -> list
     Raises:
         BagError: if the recording has none.
     """
-    bag, topic, taxonomy = recording.bag, t_.OBJECTS.name, load_taxonomy()
+    bag, taxonomy = recording.bag, load_taxonomy()
+    topic = truth_topic(bag, t_.OBJECTS)
     bag.require(topic)
     found: list[Sighting] = []
     seen: set[str] = set()

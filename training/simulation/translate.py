@@ -19,6 +19,7 @@ from sim_perception.bags.messages import (
     image_message,
 )
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import cameras
 from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
 from sim_perception.inference.backend import choose_device
@@ -28,7 +29,6 @@ from sim_perception.models.translation import MULTIPLE, TranslationNet
 from training.engine.command import command_line
 
 JPEG_QUALITY = 95
-IMAGES = (t_.IMAGE.name, t_.IMAGE_COMPRESSED.name)
 
 
 class Translator:
@@ -85,9 +85,9 @@ def translate(bag: Path, checkpoint: Path, output: Path, device: str = 'auto') -
     """
     translator = Translator(checkpoint, device)
     with BagReader(bag) as reader:
-        images = [name for name in IMAGES if reader.count(name)]
+        images = _images(reader)
         if not images:
-            reader.require(IMAGES[0])
+            reader.require(t_.IMAGE.name)
         total = sum(topic.count for topic in reader.topics.values())
         custom = {'translated_by': command_line()}
         done = dict.fromkeys(images, 0)
@@ -105,13 +105,31 @@ def translate(bag: Path, checkpoint: Path, output: Path, device: str = 'auto') -
                 if name in done:
                     message = reader.parsed(name, data)
                     image = translator(rgb_image(message))
-                    data = _message(name, image, stamp, message.header.frame_id)
+                    data = _message(
+                        reader.topics[name].type == t_.IMAGE_COMPRESSED.type,
+                        image,
+                        stamp,
+                        message.header.frame_id,
+                    )
                     done[name] += 1
                 writer.write(StampedMessage(name, stamp, data))
     return sum(done.values())
 
 
-def _message(topic: str, image: npt.NDArray[np.uint8], stamp: int, frame_id: str) -> memoryview:
-    if topic == t_.IMAGE_COMPRESSED.name:
+def _images(bag: BagReader) -> list[str]:
+    """Return the topics of the images of all cameras, raw and compressed."""
+    found = {camera.image.removesuffix('/compressed') for camera in cameras(bag)}
+    return [
+        topic
+        for name in sorted(found)
+        for topic in (name, f'{name}/compressed')
+        if bag.count(topic)
+    ]
+
+
+def _message(
+    compressed: bool, image: npt.NDArray[np.uint8], stamp: int, frame_id: str
+) -> memoryview:
+    if compressed:
         return serialize(compressed_image_message(image, stamp, frame_id, JPEG_QUALITY))
     return serialize(image_message(image, stamp, frame_id))

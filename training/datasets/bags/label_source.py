@@ -14,7 +14,7 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.clouds import xyz
 from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_lidar
+from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_lidar, truth_topic
 from sim_perception.files import safe_name
 from sim_perception.geometry.cameras import undistort_boxes
 from sim_perception.geometry.deskew import still_points
@@ -118,9 +118,8 @@ class LabelBag:
         self._min_visibility = min_visibility
         self._image, self._info = calibrated_camera(bag)
         self._points = choose_lidar(bag) if points else None
-        self.detections = detections or (
-            t_.OBJECTS_2D.name if bag.count(t_.OBJECTS_2D.name) else SEGMENTATION
-        )
+        truth = truth_topic(bag, t_.OBJECTS_2D)
+        self.detections = detections or (truth if bag.count(truth) else SEGMENTATION)
         self._checkpoint = checkpoint
         self._category = category
         self._engine: DepthSegmentationEngine | None = None

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.layout import bags_at
-from sim_perception.bags.sensors import ANY, Sensors
+from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import ANY, Sensors, truth_topic
 from sim_perception.geometry.transforms import invert
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
@@ -27,7 +28,7 @@ def bag_scenes(path: Path | str, sensors: Sensors = ANY) -> Iterator[LabelScene]
         DatasetError: if the bag has no true objects or does not say where the robot was.
     """
     bag = _open(path, sensors)
-    if not bag.reader.count(t_.OBJECTS.name):
+    if not bag.reader.count(truth_topic(bag.reader, t_.OBJECTS)):
         raise DatasetError(
             f'{path} has no {t_.OBJECTS.name}; simulate it with --layers rgb,objects,lidar'
         )
@@ -54,10 +55,12 @@ def bag_length(path: Path, sensors: Sensors = ANY) -> int:
 
 
 def _open(path: Path | str, sensors: Sensors) -> LabelBag:
+    with BagReader(path, sensors) as bag:
+        truth = truth_topic(bag, t_.OBJECTS_2D)
     return LabelBag(
         Path(path),
         'car',
-        detections=t_.OBJECTS_2D.name,
+        detections=truth,
         min_visibility=0.0,
         sensors=sensors,
     )
@@ -80,14 +83,17 @@ def true_objects(
 ) -> tuple[TrueObject, ...]:
     """Return the true objects of a frame that can be seen, in its level frame."""
     reader, taxonomy = bag.reader, load_taxonomy()
-    solid = reader.nearest(t_.OBJECTS.name, item.stamp)
-    flat = reader.nearest(t_.OBJECTS_2D.name, item.stamp)
+    objects_topic, outlines_topic = (
+        truth_topic(reader, topic) for topic in (t_.OBJECTS, t_.OBJECTS_2D)
+    )
+    solid = reader.nearest(objects_topic, item.stamp)
+    flat = reader.nearest(outlines_topic, item.stamp)
     assert solid is not None
     assert flat is not None
-    outlines = {o.id: o for o in reader.detections(t_.OBJECTS_2D.name, flat, taxonomy)}
+    outlines = {o.id: o for o in reader.detections(outlines_topic, flat, taxonomy)}
     level_T_world = invert(np.asarray(world_T_level, np.float64))
     camera, objects = item.frame.camera, []
-    for thing in reader.detections(t_.OBJECTS.name, solid, taxonomy):
+    for thing in reader.detections(objects_topic, solid, taxonomy):
         outline = outlines.get(thing.id)
         if outline is None or outline.box2d is None or thing.box3d is None:
             continue

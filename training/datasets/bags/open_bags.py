@@ -8,9 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sim_perception.bags import topics as t_
 from sim_perception.bags.layout import bags_at, find_files
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import ANY, Sensors, split_sensors
+from sim_perception.bags.sensors import (
+    ANY,
+    INFO,
+    Sensors,
+    calibrated_camera,
+    split_sensors,
+    with_sensors,
+)
 from training.datasets.sample import DatasetError
 
 _MAX_OPEN = 32
@@ -24,19 +32,38 @@ class OpenBags:
 
     Args:
         paths: the bags.
-        sensors: which camera and LiDAR of several the user means.
+        sensors: which camera and LiDAR of several the user means, in all bags or in each.
     """
 
-    def __init__(self, paths: Sequence[Path], sensors: Sensors = ANY) -> None:
-        self.paths, self.sensors = tuple(paths), sensors
+    def __init__(self, paths: Sequence[Path], sensors: Sensors | Sequence[Sensors] = ANY) -> None:
+        each = [sensors] * len(paths) if isinstance(sensors, Sensors) else sensors
+        self.paths, self.sensors = tuple(paths), tuple(each)
         self._readers: OrderedDict[int, BagReader] = OrderedDict()
         self._process = os.getpid()
+
+    @classmethod
+    def of(cls, patterns: Sequence[Path | str], sensors: Sensors = ANY) -> OpenBags:
+        """Return the bags of patterns as ``expand_each`` takes them.
+
+        Args:
+            patterns: bags, folders of bags or glob patterns, perhaps with ``,camera=NAME``.
+            sensors: what is meant where a pattern does not say it.
+        """
+        found = expand_each(patterns)
+        chosen = [sensors if each == ANY else each for _, each in found]
+        return cls([path for path, _ in found], chosen)
+
+    def name(self, number: int) -> str:
+        """Return a bag's path, with the sensors where some are chosen."""
+        return with_sensors(str(self.paths[number]), self.sensors[number])
 
     def __getitem__(self, number: int) -> BagReader:
         """Return the reader of one bag."""
         if self._process != os.getpid():
             self._readers, self._process = OrderedDict(), os.getpid()
-        reader = self._readers.pop(number, None) or BagReader(self.paths[number], self.sensors)
+        reader = self._readers.pop(number, None) or BagReader(
+            self.paths[number], self.sensors[number]
+        )
         self._readers[number] = reader
         if len(self._readers) > _MAX_OPEN:
             self._readers.popitem(last=False)[1].close()
@@ -46,6 +73,22 @@ class OpenBags:
         """Leave the open readers behind when sent to another process."""
         kept = {'paths': self.paths, 'sensors': self.sensors}
         return {**kept, '_readers': OrderedDict(), '_process': -1}
+
+
+def image_with_truth(bag: BagReader) -> tuple[str, str]:
+    """Return the topics of a simulated camera's images, compressed ones first, and calibration.
+
+    Raises:
+        MissingTopicError: if there is no camera, or none of that name.
+        AmbiguousSensorError: if there are several and none is chosen.
+        BagError: if it has no calibration.
+    """
+    if bag.sensors.camera or set(bag.of_type(INFO)) != {t_.CAMERA_INFO.name}:
+        image, info = calibrated_camera(bag)
+    else:
+        image, info = t_.IMAGE.name, t_.CAMERA_INFO.name
+    compressed = f'{image}/compressed'
+    return (compressed if bag.count(compressed) else image), info
 
 
 def expand_each(patterns: Sequence[Path | str]) -> list[tuple[Path, Sensors]]:

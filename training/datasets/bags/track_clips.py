@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from sim_perception.bags import topics as t_
 from sim_perception.bags.reader import BagReader
+from sim_perception.bags.sensors import truth_topic
 from sim_perception.geometry.cameras import project
 from sim_perception.geometry.transforms import invert
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Detection
-from training.datasets.bags.open_bags import OpenBags, expand
+from training.datasets.bags.open_bags import OpenBags, image_with_truth
 from training.datasets.sample import DatasetError
 from training.datasets.views.views import View
 
@@ -99,6 +100,12 @@ class ClipObjects:
     table: ObjectTable
 
 
+def object_topics(bag: BagReader) -> list[str]:
+    """Return the topics of the images, their calibration, objects and their image boxes."""
+    truth = (truth_topic(bag, topic) for topic in (t_.OBJECTS, t_.OBJECTS_2D))
+    return [*image_with_truth(bag), *truth]
+
+
 def read_objects(bag: BagReader, taxonomy: Taxonomy, things: Sequence[str]) -> ObjectTable:
     """Read all objects of the given classes in all frames of a bag.
 
@@ -106,18 +113,18 @@ def read_objects(bag: BagReader, taxonomy: Taxonomy, things: Sequence[str]) -> O
         MissingTopicError: if the bag has no images, calibration or object truth.
         DatasetError: if its images are distorted.
     """
-    image = image_topic(bag)
-    topics = [image, t_.CAMERA_INFO.name, t_.OBJECTS.name, t_.OBJECTS_2D.name]
+    topics = object_topics(bag)
+    image, info, objects, outlines = topics
     rows = bag.synchronized(topics)
     stamps = bag.stamps(image)[rows[:, 0]]
-    camera = bag.camera(t_.CAMERA_INFO.name)
+    camera = bag.camera(info)
     if not camera.is_ideal:
         raise DatasetError(f'{bag.path}: images with lens distortion; rectify them first')
-    frame = bag.message(t_.CAMERA_INFO.name, 0).header.frame_id
+    frame = bag.message(info, 0).header.frame_id
     poses = [bag.transforms.lookup(t_.ODOM_FRAME, frame, int(stamp)) for stamp in stamps]
     places = {taxonomy.id_of(name): number for number, name in enumerate(things)}
-    solid = [_by_id(bag.detections(t_.OBJECTS.name, int(n), taxonomy)) for n in rows[:, 2]]
-    flat = [_by_id(bag.detections(t_.OBJECTS_2D.name, int(n), taxonomy)) for n in rows[:, 3]]
+    solid = [_by_id(bag.detections(objects, int(n), taxonomy)) for n in rows[:, 2]]
+    flat = [_by_id(bag.detections(outlines, int(n), taxonomy)) for n in rows[:, 3]]
     known = {key: found for objects in solid for key, found in objects.items()}
     names = [key for key, found in known.items() if found.class_id in places and found.box3d]
     frames, count = len(rows), len(names)
@@ -143,12 +150,6 @@ def read_objects(bag: BagReader, taxonomy: Taxonomy, things: Sequence[str]) -> O
             if key in flat[row] and flat[row][key].box2d is not None:
                 table.box[row, column] = flat[row][key].box2d
     return table
-
-
-def image_topic(bag: BagReader) -> str:
-    """Return the topic of the bag's camera images, compressed ones first."""
-    compressed = bag.count(t_.IMAGE_COMPRESSED.name) > 0
-    return (t_.IMAGE_COMPRESSED if compressed else t_.IMAGE).name
 
 
 def _by_id(detections: Sequence[Detection]) -> dict[str, Detection]:
@@ -197,7 +198,7 @@ class TrackClips:
     """Runs of frames of many bags: clip by index, its stride by chance.
 
     Args:
-        bags: bag folders, folders of bags or glob patterns.
+        bags: bag folders, folders of bags or glob patterns, perhaps with ``,camera=NAME``.
         frames: of every clip.
         strides: a clip takes every so many-th frame, by chance one of these.
         taxonomy, things: the classes to give.
@@ -217,12 +218,10 @@ class TrackClips:
     ) -> None:
         self.frames, self.strides = frames, tuple(strides)
         self.taxonomy, self.things = taxonomy, tuple(things)
-        self._bags = OpenBags(expand(bags))
+        self._bags = OpenBags.of(bags)
         starts = []
-        for number, path in enumerate(self._bags.paths):
-            with BagReader(path) as bag:
-                topics = [image_topic(bag), t_.CAMERA_INFO.name, t_.OBJECTS.name]
-                count = len(bag.synchronized([*topics, t_.OBJECTS_2D.name]))
+        for number in range(len(self._bags.paths)):
+            count = len(self._bags[number].synchronized(object_topics(self._bags[number])))
             first = np.arange(count - (frames - 1) * min(self.strides))
             starts.append(np.column_stack([np.full(len(first), number), first]))
         self._starts = np.concatenate(starts).astype(np.int64)
@@ -268,6 +267,6 @@ class TrackClips:
     def images(self, clip: ClipObjects) -> npt.NDArray[np.uint8]:
         """Return the (T, H, W, 3) RGB images of a clip."""
         bag = self._bags[clip.bag]
-        topic = image_topic(bag)
+        topic = image_with_truth(bag)[0]
         numbers = [bag.nearest(topic, int(stamp)) for stamp in clip.recorded]
         return np.stack([bag.frame(topic, n).image for n in numbers if n is not None])

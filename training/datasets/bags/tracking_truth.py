@@ -18,13 +18,19 @@ import numpy.typing as npt
 from sim_perception.bags import topics as t_
 from sim_perception.bags.messages import START_STAMP
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, split_sensors
+from sim_perception.bags.sensors import (
+    ANY,
+    Sensors,
+    calibrated_camera,
+    split_sensors,
+    truth_topic,
+)
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.simulation import ObjectTruth, Simulation
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Frame
-from training.datasets.bags.open_bags import expand
-from training.datasets.bags.track_clips import ObjectTable, image_topic, read_objects
+from training.datasets.bags.open_bags import expand, image_with_truth
+from training.datasets.bags.track_clips import ObjectTable, read_objects
 from training.datasets.sample import DatasetError
 from training.datasets.simulated.rendered import scenarios_of
 from training.datasets.spec import Kinds, Spec
@@ -128,7 +134,7 @@ class BagRecording:
     Args:
         path: the bag.
         taxonomy: names the classes of its truth.
-        sensors: which camera of several is meant; one with truth is the simulated one.
+        sensors: which camera of several is meant.
 
     Raises:
         BagError: for a bag that cannot be read.
@@ -142,8 +148,8 @@ class BagRecording:
         self._ids = np.array(taxonomy.thing_ids, np.int64)
         self._table: ObjectTable | None = None
         with BagReader(path, sensors) as bag:
-            if bag.count(t_.OBJECTS.name) and bag.count(t_.OBJECTS_2D.name):
-                self._image, self._info = image_topic(bag), t_.CAMERA_INFO.name
+            if all(bag.count(truth_topic(bag, t)) for t in (t_.OBJECTS, t_.OBJECTS_2D)):
+                self._image, self._info = image_with_truth(bag)
                 self._table = read_objects(bag, taxonomy, self._things)
                 stamps = self._table.stamps
                 self._messages = [bag.nearest(self._image, int(stamp)) for stamp in stamps]

@@ -13,8 +13,8 @@ from sim_perception.geometry.boxes import iou_2d
 from sim_perception.geometry.cameras import project
 from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.types import Camera, Detection, Frame
-from training.datasets.bags.open_bags import expand
-from training.datasets.bags.track_clips import image_topic, read_objects
+from training.datasets.bags.open_bags import expand_each, image_with_truth
+from training.datasets.bags.track_clips import read_objects
 from training.datasets.bags.track_targets import RuleConfig, State, Targets, clip_targets
 from training.datasets.views.views import View
 
@@ -33,7 +33,7 @@ def score_bags(
 
     Args:
         engine: it is reset before every bag.
-        patterns: bag folders, folders of bags or patterns.
+        patterns: bag folders, folders of bags or patterns, perhaps with ``,camera=NAME``.
         rules: who counts; hidden objects count at their true place if they were seen before.
         limit: greatest number of bags, None for all.
 
@@ -49,14 +49,14 @@ def score_bags(
     errors: list[tuple[float, float, float]] = []
     things = engine.things
     rules = rules.model_copy(update={'hidden': 'true_place'})
-    for path in expand(patterns)[:limit]:
+    for path, sensors in expand_each(patterns)[:limit]:
         engine.reset()
-        with BagReader(path) as bag:
+        with BagReader(path, sensors) as bag:
             table = read_objects(bag, engine.taxonomy, things)
             size = (table.camera.width, table.camera.height)
             targets = clip_targets(table, View(size, size, (0, 0), size), rules)
             classes = np.array([engine.taxonomy.id_of(things[k]) for k in table.thing])
-            topic = image_topic(bag)
+            topic, _ = image_with_truth(bag)
             frames += len(table.stamps)
             for t, stamp in enumerate(table.stamps):
                 number = bag.nearest(topic, int(stamp))

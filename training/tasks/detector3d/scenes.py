@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sim_perception.autolabel.records import LabelledFrame, read_frame
 from sim_perception.bags import topics as t_
-from sim_perception.bags.sensors import ANY, Sensors
+from sim_perception.bags.sensors import ANY, Sensors, truth_topic
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.plan import Plan, plan_points
 from sim_perception.types import Camera
@@ -92,7 +92,7 @@ def ready(scene: LabelScene, bag: str, max_range: float, paint: Paint, cloud: Cl
 def scenes_of(path: Path, sensors: Sensors = ANY) -> Iterator[LabelScene]:
     """Yield the frames of a recording, without objects where it does not know the true ones."""
     bag = LabelBag(path, 'car', detections=SEGMENTATION, sensors=sensors)
-    has_truth = bag.reader.count(t_.OBJECTS.name) > 0
+    has_truth = bag.reader.count(truth_topic(bag.reader, t_.OBJECTS)) > 0
     for number in range(len(bag)):
         item = bag.item(number, boxes=False)
         known = has_truth and item.world_T_level is not None
