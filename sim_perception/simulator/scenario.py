@@ -37,6 +37,9 @@ from sim_perception.simulator.rig import (
 Span = tuple[float, float]
 Season = Literal['spring', 'summer', 'autumn', 'winter']
 Population = Literal['generic', 'european', 'american', 'asian']
+LidarName = Literal[
+    'generic', 'hdl_64e', 'vlp_16', 'vlp_32c', 'os1_64', 'os1_128', 'pandar_64', 'rs_m1'
+]
 LandUse = Literal['centre', 'residential', 'suburb', 'industrial', 'park', 'rural']
 
 
@@ -260,8 +263,18 @@ class CameraMount(_Model):
 
 
 class LidarMount(_Model):
-    """The LiDAR's beams and its place on the vehicle."""
+    """The LiDAR's beams and its place on the vehicle.
 
+    ``model`` names a product (drawn per scene where several are named), which fixes rings and
+    elevations; ``columns``, ``max_range_m`` and ``range_noise_m`` replace its own where they
+    differ from their defaults. ``returns: dual`` adds the second return of a beam and a
+    ``return`` field to points. ``glass`` is the share of light that passes a pane (0: panes are
+    walls), ``wet_road`` how far water on the road swallows and mirrors beams, ``ego_body`` whether
+    the vehicle's own body is in their way (no camera sees it).
+    """
+
+    model: Annotated[tuple[LidarName, ...], BeforeValidator(_choices), Field(min_length=1)] = (
+        'generic',)  # fmt: skip
     rings: Annotated[int, Field(ge=1, le=256)] = 64
     columns: Annotated[int, Field(ge=16, le=8192)] = 1024
     rate_hz: Annotated[float, Field(ge=1, le=50)] = 10.0
@@ -271,6 +284,28 @@ class LidarMount(_Model):
     range_noise_m: Annotated[float, Field(ge=0, le=1)] = 0.02
     forward_m: Annotated[float, Field(ge=-3, le=5)] = 0.0
     height_m: Annotated[float, Field(ge=0.3, le=5)] = 1.75
+    returns: Literal['single', 'dual'] = 'single'
+    glass: Annotated[float, Field(ge=0, le=1)] = 0.0
+    wet_road: Annotated[float, Field(ge=0, le=1)] = 0.0
+    ego_body: bool = False
+
+    @model_validator(mode='after')
+    def _check_model(self) -> LidarMount:
+        fixed = [name for name in ('rings', 'fov_up_deg', 'fov_down_deg') if self.sets(name)]
+        if self.model != ('generic',) and fixed:
+            raise ValueError(f'model decides {", ".join(fixed)}: leave out the one or the other')
+        return self
+
+    def sets(self, name: str) -> bool:
+        """Whether a field has another value than its default."""
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
+    @model_serializer(mode='wrap')
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out unused fields that older scenarios lack."""
+        later = ('model', 'returns', 'glass', 'wet_road', 'ego_body')
+        unused = {name for name in later if not self.sets(name)}
+        return {name: value for name, value in handler(self).items() if name not in unused}
 
 
 class Randomisation(_Model):

@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from sim_perception.compile_ahead import compile_ahead
 from sim_perception.simulator.common.scene import Objects, Scene, WorldState
-from sim_perception.simulator.scenario import LidarMount, Scenario
+from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.sensors.camera import LAYERS, CameraSample, Renderer
-from sim_perception.simulator.sensors.lidar import Lidar, LidarScan, LidarSpec
+from sim_perception.simulator.sensors.lidar import Lidar, LidarScan
+from sim_perception.simulator.sensors.lidar_models import lidar_spec
+from sim_perception.simulator.sensors.onward import BodyView
 from sim_perception.simulator.street.carried import (
     CarriedCamera,
     CarriedLidar,
@@ -21,6 +23,7 @@ from sim_perception.simulator.street.carried import (
 )
 from sim_perception.simulator.street.draws import lidar_pose
 from sim_perception.simulator.truth.annotations import ObjectTruth, object_truth
+from sim_perception.simulator.world.fleet import ego_body
 from sim_perception.simulator.world.replay import ReplayWorld
 from sim_perception.simulator.world.world import World
 from sim_perception.types import Camera
@@ -69,7 +72,7 @@ class Simulation:
         self.base_T_camera = first.base_T_camera
         lidar = next(iter(self.lidars.values()), None)
         self.base_T_lidar = lidar_pose(scenario) if lidar is None else lidar.base_T_lidar
-        self.lidar_spec = None if lidar is None else _lidar_spec(lidar.mount)
+        self.lidar_spec = None if lidar is None else lidar_spec(lidar.mount, lidar.model)
         self.frame_period = 1.0 / scenario.frame_rate_hz
         self._renderers: dict[str, Renderer] = {}
         self._scanners: dict[str, Lidar] = {}
@@ -139,8 +142,10 @@ class Simulation:
     def _scanner(self, carried: CarriedLidar) -> Lidar:
         name = carried.stream.name
         if name not in self._scanners:
-            spec = _lidar_spec(carried.mount)
-            self._scanners[name] = Lidar(self.scene, spec, self._threads)
+            spec, body = lidar_spec(carried.mount, carried.model), None
+            if carried.mount.ego_body:
+                body = BodyView(ego_body(self.scenario, self.scene), carried.base_T_lidar)
+            self._scanners[name] = Lidar(self.scene, spec, self._threads, body)
         return self._scanners[name]
 
     def warm_up(self) -> None:
@@ -170,15 +175,3 @@ def _named(kind: str, name: str | None, carried: dict[str, Carried]) -> Carried:
     if name not in carried:
         raise ValueError(f'the vehicle has no {kind} {name!r}; it has {", ".join(carried)}')
     return carried[name]
-
-
-def _lidar_spec(mount: LidarMount) -> LidarSpec:
-    return LidarSpec(
-        rings=mount.rings,
-        columns=mount.columns,
-        rate_hz=mount.rate_hz,
-        fov_up_deg=mount.fov_up_deg,
-        fov_down_deg=mount.fov_down_deg,
-        max_range=mount.max_range_m,
-        range_noise=mount.range_noise_m,
-    )

@@ -11,7 +11,8 @@ from synthetic_scenes import forward_camera, mount, street
 
 from sim_perception.simulator.common.scene import Sensor
 from sim_perception.simulator.sensors.camera import Renderer
-from sim_perception.simulator.sensors.lidar import Lidar, LidarSpec
+from sim_perception.simulator.sensors.lidar import Lidar
+from sim_perception.simulator.sensors.lidar_spec import LidarSpec
 
 _HERE = Path(__file__).parent
 

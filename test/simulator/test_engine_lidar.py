@@ -9,7 +9,8 @@ from synthetic_scenes import Builder, box_mesh, forward_camera, mount, plane_mes
 from sim_perception.geometry.lidar import project_cloud
 from sim_perception.geometry.transforms import from_euler, invert, transform_points
 from sim_perception.simulator.sensors.camera import Renderer
-from sim_perception.simulator.sensors.lidar import POINT, Lidar, LidarSpec, twist_motion
+from sim_perception.simulator.sensors.lidar import POINT, Lidar, twist_motion
+from sim_perception.simulator.sensors.lidar_spec import LidarSpec
 
 IDEAL = LidarSpec(
     rings=24, columns=256, range_noise=0.0, dropout=0.0, reference_range=float('inf')

@@ -33,6 +33,7 @@ class Material:
         wettable: darkens and mirrors when the scene is wet (road, sidewalk).
         lidar_reflectance: diffuse reflectance at the LiDAR's wavelength, 0 to 1.
         retroreflectivity: extra return towards the sensor (signs, plates), 0 to 1.
+        transmission: share of a LiDAR's light that passes where its ``glass`` lets all pass.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Material:
     wettable: bool = False
     lidar_reflectance: float = 0.3
     retroreflectivity: float = 0.0
+    transmission: float = 0.0
 
 
 @dataclass(frozen=True)

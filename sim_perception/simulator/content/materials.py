@@ -266,6 +266,7 @@ class _Dresser:
             wettable=recipe.wettable,
             lidar_reflectance=recipe.lidar,
             retroreflectivity=recipe.retro,
+            transmission=float(name in ('glass', 'window')),
         )
 
     def varied_color(self, name: str, k: int) -> npt.ArrayLike | None:

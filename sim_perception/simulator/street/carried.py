@@ -11,7 +11,12 @@ import numpy.typing as npt
 from sim_perception.simulator.common.scene import Sensor
 from sim_perception.simulator.rig import Calibration, SensorMount, Stream
 from sim_perception.simulator.scenario import CameraMount, LidarMount, Scenario
-from sim_perception.simulator.street.draws import draw_camera, draw_sensor, lidar_pose
+from sim_perception.simulator.street.draws import (
+    draw_camera,
+    draw_lidar_model,
+    draw_sensor,
+    lidar_pose,
+)
 from sim_perception.types import Camera
 
 F64 = npt.NDArray[np.float64]
@@ -42,11 +47,15 @@ class CarriedCamera:
 
 @dataclass(frozen=True)
 class CarriedLidar:
-    """A LiDAR on the vehicle; ``seed`` is of its noise, ``base_T_lidar`` a 4x4 pose."""
+    """A LiDAR on the vehicle; ``seed`` is of its noise, ``base_T_lidar`` a 4x4 pose.
+
+    ``model`` is the one drawn out of those that ``mount`` names.
+    """
 
     stream: Stream
     mount: LidarMount
     base_T_lidar: F64
+    model: str
     seed: int = 0
 
 
@@ -65,7 +74,12 @@ def carried_lidars(scenario: Scenario) -> tuple[CarriedLidar, ...]:
     streams = [stream for stream in scenario.streams if stream.kind == 'lidar']
     if not scenario.sensors:
         pose = lidar_pose(scenario)
-        return tuple(CarriedLidar(s, scenario.lidar, pose) for s in streams if scenario.lidar)
+        mount = scenario.lidar
+        return tuple(
+            CarriedLidar(s, mount, pose, draw_lidar_model(scenario, mount))
+            for s in streams
+            if mount
+        )
     mounts = {sensor.name: sensor for sensor in scenario.sensors}
     found = []
     for number, stream in enumerate(streams):
@@ -73,7 +87,8 @@ def carried_lidars(scenario: Scenario) -> tuple[CarriedLidar, ...]:
         assert isinstance(mount, LidarMount)
         mount = mount.model_copy(update={'rate_hz': stream.rate_hz})
         seed = _seed_of(stream.name) if number else 0
-        found.append(CarriedLidar(stream, mount, mounts[stream.name].base_T_sensor, seed))
+        model = draw_lidar_model(scenario, mount, stream.name if number else '')
+        found.append(CarriedLidar(stream, mount, mounts[stream.name].base_T_sensor, model, seed))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, make_transform
 from sim_perception.simulator.common.scene import Environment, Sensor
-from sim_perception.simulator.scenario import Scenario, Span
+from sim_perception.simulator.scenario import LidarMount, Scenario, Span
 from sim_perception.types import Camera
 
 F64 = npt.NDArray[np.float64]
@@ -56,6 +56,12 @@ def lidar_pose(scenario: Scenario) -> F64:
     mount = scenario.lidar
     place = (0.0, 0.0, 1.75) if mount is None else (mount.forward_m, 0.0, mount.height_m)
     return np.asarray(make_transform(np.eye(3), place), np.float64)
+
+
+def draw_lidar_model(scenario: Scenario, mount: LidarMount, name: str = '') -> str:
+    """Return which of the named models a LiDAR is; ``name`` tells it from the first one."""
+    number = stream(scenario, f'lidar {name}'.strip()).integers(len(mount.model))
+    return mount.model[int(number)]
 
 
 def draw_sensor(scenario: Scenario) -> Sensor:

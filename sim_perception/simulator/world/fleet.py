@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim_perception.simulator.common.scene import Mesh
+from sim_perception.simulator.common.scene import Assets, Instances, Mesh, Scene
 from sim_perception.simulator.content.groups.body import Part
 from sim_perception.simulator.content.materials import COUNTS, Slot
 from sim_perception.simulator.content.meshes import motorbikes, trucks, vehicle
@@ -88,3 +88,12 @@ def _motorbikes(rng: np.random.Generator) -> list[Model]:
                                (wheel[0], wheel[1]),
                                (Part(top, 'top'), Part(legs, 'legs'))))  # fmt: skip
     return models
+
+
+def ego_body(scenario: Scenario, scene: Scene) -> Scene:
+    """Return a scene of nothing but the ego's body, a car of the fleet, in ``base_link``."""
+    mesh = next(model for model in build_fleet(scenario) if model.label == 'car').whole()
+    one = np.zeros(1, np.int32)
+    instances = Instances(one, one - 1, np.full((1, 3), 0.5, np.float32))
+    assets = Assets((mesh,), scene.assets.materials, scene.assets.textures)
+    return Scene(assets, instances, scene.objects, scene.environment, scene.sensor)
