@@ -74,12 +74,10 @@ def carried_lidars(scenario: Scenario) -> tuple[CarriedLidar, ...]:
     streams = [stream for stream in scenario.streams if stream.kind == 'lidar']
     if not scenario.sensors:
         pose = lidar_pose(scenario)
-        mount = scenario.lidar
-        return tuple(
-            CarriedLidar(s, mount, pose, draw_lidar_model(scenario, mount))
-            for s in streams
-            if mount
-        )
+        if scenario.lidar is None:
+            return ()
+        model = draw_lidar_model(scenario, scenario.lidar)
+        return tuple(CarriedLidar(s, scenario.lidar, pose, model) for s in streams)
     mounts = {sensor.name: sensor for sensor in scenario.sensors}
     found = []
     for number, stream in enumerate(streams):
