@@ -214,6 +214,26 @@ def test_the_verb_writes_scores_and_result_files(folder: Path, tmp_path: Path) -
     assert (tmp_path / 'results/0042.txt').exists()
 
 
+def rows_of_poses(count: int) -> str:
+    return '\n'.join(f'1 0 0 {-0.1 * n} 0 1 0 0 0 0 1 {0.5 * n}' for n in range(count))
+
+
+def test_odometry_places_the_boxes_in_the_world(folder: Path) -> None:
+    """The camera drives ahead and to the left: what stands keeps its place."""
+    (folder / 'poses').mkdir()
+    (folder / 'poses/0042.txt').write_text(rows_of_poses(FRAMES))
+    (given,) = read_sequences(folder, odometry='poses')
+    assert given.odometry is not None
+    np.testing.assert_allclose(given.odometry[10][:3, 3], (5.0, 1.0, 0.0), atol=1e-12)
+    rows, _ = run_tracker(given)
+    assert set(rows.id.tolist()) == {1, 2}
+    (folder / 'poses/0042.txt').write_text(rows_of_poses(3))
+    with pytest.raises(DatasetError, match='has 3 poses for 60 frames'):
+        read_sequences(folder, odometry='poses')
+    with pytest.raises(DatasetError, match='elsewhere'):
+        read_sequences(folder, odometry='elsewhere')
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -32,6 +32,13 @@ def tracking(
     detector: Annotated[
         str, typer.Option(help='Of kitti_tracking: pointrcnn (3D boxes) or rrc (image boxes).')
     ] = 'pointrcnn',
+    odometry: Annotated[
+        str | None,
+        typer.Option(
+            help="Of kitti_tracking: folder of the camera's poses, such as orbslam3; left out, "
+            'the tracker estimates how the camera moves.'
+        ),
+    ] = None,
     classes: Annotated[
         str, typer.Option(help='Comma-separated, such as car and pedestrian.')
     ] = 'car,pedestrian',
@@ -62,6 +69,7 @@ def tracking(
         checkpoint=checkpoint,
         device=device,
         detector=detector,
+        odometry=odometry,
         gap=gap,
         results=results,
         video=video,

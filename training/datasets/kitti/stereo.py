@@ -14,6 +14,7 @@ from sim_perception.files import read_text
 from sim_perception.types import Camera
 from training.datasets.clips import Motion, Timeline
 from training.datasets.images.files import list_images, read_rgb
+from training.datasets.kitti.poses import read_poses
 from training.datasets.sample import DatasetError, LabelSpace, Sample
 
 #: Frame rate of all KITTI odometry sequences.
@@ -67,7 +68,10 @@ class KittiStereo(Dataset[Sample]):
                 f'{folder} is no KITTI stereo sequence (left/, right/, calib.txt) and has none'
             )
         self._calibrations = [read_calibration(s / 'calib.txt') for s in self.sequences]
-        self._poses = [_read_poses(s / 'poses.txt') for s in self.sequences]
+        self._poses = [
+            read_poses(s / 'poses.txt') if (s / 'poses.txt').exists() else np.empty((0, 4, 4))
+            for s in self.sequences
+        ]
         self._frames = [
             (number, index, left)
             for number, sequence in enumerate(self.sequences)
@@ -170,20 +174,6 @@ def read_calibration(path: Path) -> StereoCalibration:
     if baseline <= 0:
         raise DatasetError(f'{path}: P1 must lie to the right of P0, baseline is {baseline:.3f} m')
     return StereoCalibration(left[0, 0], left[1, 1], left[0, 2], left[1, 2], float(baseline))
-
-
-def _read_poses(path: Path) -> npt.NDArray[np.float64]:
-    """Return (N, 4, 4) poses, none if there is no file."""
-    if not path.exists():
-        return np.empty((0, 4, 4))
-    try:
-        rows = np.loadtxt(path, ndmin=2)
-        rows = rows.reshape(len(rows), -1, 4)
-    except ValueError as error:
-        raise DatasetError(f'{path}: rows must have 12 or 16 numbers: {error}') from error
-    poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    poses[:, : rows.shape[1]] = rows
-    return poses
 
 
 def stereo_depth(

@@ -3,7 +3,8 @@
 A folder holds ``label_02/``, ``calib/`` and ``pointrcnn/CLASS/``, each with one ``SEQ.txt`` per
 sequence; detections are in AB3DMOT's format (``frame,type,x1,y1,x2,y2,score,h,w,l,x,y,z,ry,alpha``
 with the score as log-odds), those in ``rrc/CLASS/`` image boxes alone (``frame,x1,y1,x2,y2,score``
-with a score in [0, 1]). Boxes are rows ``x y z yaw length width height`` of the centre in the
+with a score in [0, 1]). A folder of poses, as any visual odometry writes them, may stand beside
+them. Boxes are rows ``x y z yaw length width height`` of the centre in the
 *vehicle frame*: the frame of the label's camera turned to x forward, y left, z up.
 """
 
@@ -19,6 +20,7 @@ from sim_perception.files import read_text
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, make_transform
 from sim_perception.tracking.tables import logit
 from sim_perception.types import Camera
+from training.datasets.kitti.poses import read_poses
 from training.datasets.sample import DatasetError
 
 FRAME_RATE = 10.0
@@ -109,6 +111,7 @@ class KittiSequence:
         detections: of all classes.
         camera: the left colour camera; its size is that of the largest box.
         camera_T_vehicle: maps boxes to that camera's optical frame.
+        odometry: (frames, 4, 4), maps each frame's vehicle frame to the first; None if not known.
     """
 
     name: str
@@ -117,10 +120,14 @@ class KittiSequence:
     detections: KittiDetections
     camera: Camera
     camera_T_vehicle: Array
+    odometry: Array | None = None
 
 
 def read_sequences(
-    folder: Path | str, names: tuple[str, ...] | None = None, detector: str = 'pointrcnn'
+    folder: Path | str,
+    names: tuple[str, ...] | None = None,
+    detector: str = 'pointrcnn',
+    odometry: str | None = None,
 ) -> list[KittiSequence]:
     """Read the sequences of a folder, in order of their names.
 
@@ -128,6 +135,7 @@ def read_sequences(
         folder: see the module's text.
         names: which ones, or None for all that have labels.
         detector: folder of the detections, of ``DETECTORS``.
+        odometry: folder of the camera's poses (``SEQ.txt``, see ``read_poses``), or None.
 
     Raises:
         DatasetError: if something is absent or malformed, or for an unknown detector.
@@ -141,11 +149,13 @@ def read_sequences(
     unknown = set(names or ()) - set(found)
     if unknown:
         raise DatasetError(f'{folder} has no sequence {", ".join(sorted(unknown))}; has {found}')
-    return [read_sequence(folder, name, detector) for name in (names or found)]
+    return [read_sequence(folder, name, detector, odometry) for name in (names or found)]
 
 
-def read_sequence(folder: Path, name: str, detector: str = 'pointrcnn') -> KittiSequence:
-    """Read one sequence.
+def read_sequence(
+    folder: Path, name: str, detector: str = 'pointrcnn', odometry: str | None = None
+) -> KittiSequence:
+    """Read one sequence; see ``read_sequences``.
 
     Raises:
         DatasetError: if a file is absent or malformed.
@@ -162,7 +172,18 @@ def read_sequence(folder: Path, name: str, detector: str = 'pointrcnn') -> Kitti
     boxes = np.concatenate([labels.box2d, detections.box2d])
     width, height = (int(np.ceil(boxes[:, k].max())) + 1 for k in (2, 3))
     camera, camera_T_vehicle = read_camera(folder / 'calib' / f'{name}.txt', width, height)
-    return KittiSequence(name, int(last) + 1, labels, detections, camera, camera_T_vehicle)
+    frames = int(last) + 1
+    poses = None
+    if odometry is not None:
+        poses = _vehicle_poses(folder / odometry / f'{name}.txt', frames)
+    return KittiSequence(name, frames, labels, detections, camera, camera_T_vehicle, poses)
+
+
+def _vehicle_poses(path: Path, frames: int) -> Array:
+    poses = read_poses(path)
+    if len(poses) < frames:
+        raise DatasetError(f'{path} has {len(poses)} poses for {frames} frames')
+    return np.asarray(BODY_T_OPTICAL @ poses[:frames] @ invert(BODY_T_OPTICAL))
 
 
 def read_labels(path: Path) -> KittiLabels:

@@ -20,6 +20,7 @@ def evaluate_tracking(
     checkpoint: Path | None = None,
     device: str = 'auto',
     detector: str = 'pointrcnn',
+    odometry: str | None = None,
     gap: int = 0,
     results: Path | None = None,
     video: Path | None = None,
@@ -35,6 +36,7 @@ def evaluate_tracking(
         checkpoint: of the network.
         device: of the network.
         detector: of KITTI's detections, see ``recorded.evaluate_detections``.
+        odometry: of KITTI's recordings, see ``recorded.evaluate_detections``.
         gap: of recorded detections, see ``recorded.evaluate_detections``.
         results: folder for result files of recorded detections, or None.
         video: MP4 to draw tracks in images into, or None.
@@ -49,10 +51,15 @@ def evaluate_tracking(
         if video is not None or pictures is not None:
             raise DatasetError('--video and --pictures need images: --source network or oracle')
         return evaluate_detections(
-            data, classes=classes, gap=gap, results=results, detector=detector
+            data,
+            classes=classes,
+            gap=gap,
+            results=results,
+            detector=detector,
+            odometry=odometry,
         )
-    if gap or results is not None:
-        raise DatasetError('--gap and --results are for --source detections')
+    if gap or results is not None or odometry is not None:
+        raise DatasetError('--gap, --results and --odometry are for --source detections')
     return evaluate_images(
         data,
         source=source,

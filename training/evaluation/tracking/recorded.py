@@ -88,13 +88,15 @@ def evaluate_detections(
     results: Path | None = None,
     config: TrackerConfig | None = None,
     detector: str = DETECTORS[0],
+    odometry: str | None = None,
 ) -> dict[str, Any]:
     """Score the tracker on recorded detections: of KITTI's tracking sequences, or MOTChallenge's.
 
-    The tracker is given detections and calibration only: it estimates the ego-motion itself.
-    Scores are TrackEval's, in percent, for every class as ``KEY_CLASS``, and without suffix for
-    the first class. ``kept`` is the percentage of the ``events`` after which the object has the
-    same id: made gaps with ``gap``, else the occlusions that the labels tell of.
+    The tracker is given detections and calibration, and estimates the ego-motion itself unless
+    ``odometry`` is named. Scores are TrackEval's, in percent, for every class as ``KEY_CLASS``,
+    and without suffix for the first class. ``kept`` is the percentage of the ``events`` after
+    which the object has the same id: made gaps with ``gap``, else the occlusions that the labels
+    tell of.
 
     Args:
         data: see ``KINDS``.
@@ -104,6 +106,7 @@ def evaluate_detections(
         results: folder for result files in the benchmark's own format, or None.
         config: of the tracker; None is the one for the detector.
         detector: of KITTI: ``pointrcnn`` (3D boxes) or ``rrc`` (image boxes).
+        odometry: of KITTI: folder of the camera's poses, such as ``orbslam3``; None is none.
 
     Returns:
         The scores, ``frames``, ``frames_per_s`` (of CPU time, the tracker alone), and what was
@@ -115,7 +118,7 @@ def evaluate_detections(
     if gap < 0:
         raise DatasetError(f'gap must be a number of frames, at least 0; got {gap}')
     score, spec = KINDS.find(data)
-    scores, classes = score(spec, classes, gap, seed, results, config, detector)
+    scores, classes = score(spec, classes, gap, seed, results, config, detector, odometry)
     first = classes[0].lower()
     own = {key.removesuffix(f'_{first}'): v for key, v in scores.items() if key.endswith(first)}
     return record_of(
@@ -126,6 +129,7 @@ def evaluate_detections(
         classes=[name.lower() for name in classes],
         gap=gap,
         seed=seed,
+        odometry=odometry,
     )
 
 
@@ -137,8 +141,9 @@ def _kitti_tracking(
     results: Path | None,
     config: TrackerConfig | None,
     detector: str,
+    odometry: str | None,
 ) -> tuple[dict[str, float], Sequence[str]]:
-    sequences = read_sequences(spec.rest, detector=detector)
+    sequences = read_sequences(spec.rest, detector=detector, odometry=odometry)
     names = _class_names(classes)
     require_truth(any(np.isin(s.labels.kind, names).any() for s in sequences), spec)
     run_tracker(sequences[0], config)  # compile outside of the timing
@@ -259,8 +264,9 @@ def run_tracker(
     arrays = frame_arrays(sequence)
     frames: list[TrackedFrame] = []
     start = time.process_time()
-    for number, frame in enumerate(arrays):
-        frames.append(tracker.step(number * PERIOD, frame, view=view))
+    poses = [None] * len(arrays) if sequence.odometry is None else sequence.odometry
+    for number, (frame, pose) in enumerate(zip(arrays, poses, strict=True)):
+        frames.append(tracker.step(number * PERIOD, frame, view=view, tracking_T_sensor=pose))
     seconds = time.process_time() - start
     return to_rows(sequence, frames), seconds
 
