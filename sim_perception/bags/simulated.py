@@ -33,7 +33,12 @@ from sim_perception.bags.typestore import message_class, serialize
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 
 if TYPE_CHECKING:
-    from sim_perception.simulator.simulation import CameraSample, ObjectTruth, Simulation
+    from sim_perception.simulator.simulation import (
+        CameraSample,
+        LightTruth,
+        ObjectTruth,
+        Simulation,
+    )
 
 Array = npt.NDArray[Any]
 
@@ -50,8 +55,8 @@ OBJECT_STATE = np.dtype(
 )  # fmt: skip
 
 
-def _hypotheses(class_name: str, visibility: float, pose: Any) -> list[Any]:
-    """Return the class and, as second hypothesis, the visible fraction."""
+def _hypotheses(scores: dict[str, float], pose: Any) -> list[Any]:
+    """Return what is said of a detection, with scores, in their order."""
     hypothesis = message_class('vision_msgs/msg/ObjectHypothesis')
     with_pose = message_class('vision_msgs/msg/ObjectHypothesisWithPose')
     posed = message_class('geometry_msgs/msg/PoseWithCovariance')(
@@ -59,8 +64,14 @@ def _hypotheses(class_name: str, visibility: float, pose: Any) -> list[Any]:
     )
     return [
         with_pose(hypothesis=hypothesis(class_id=name, score=float(score)), pose=posed)
-        for name, score in ((class_name, 1.0), ('visibility', visibility))
+        for name, score in scores.items()
     ]
+
+
+def _said_of(truth: ObjectTruth, i: int, taxonomy: Taxonomy) -> dict[str, float]:
+    """Return an object's class, its visible fraction and what its lamps say."""
+    said = {taxonomy.names[truth.class_id[i]]: 1.0, 'visibility': float(truth.visibility[i])}
+    return {**said, **dict.fromkeys(truth.lamps[i] if truth.lamps else (), 1.0)}
 
 
 def objects_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame_id: str) -> Any:
@@ -72,11 +83,10 @@ def objects_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame_id
     for i in range(len(truth.id)):
         pose = pose_message(truth.world_T_object[i])
         length, width, height = (float(v) for v in truth.size[i])
-        name = taxonomy.names[truth.class_id[i]]
         detections.append(
             message_class('vision_msgs/msg/Detection3D')(
                 header=head,
-                results=_hypotheses(name, truth.visibility[i], pose),
+                results=_hypotheses(_said_of(truth, i, taxonomy), pose),
                 bbox=box(center=pose, size=vector(x=length, y=width, z=height)),
                 id=str(truth.id[i]),
             )
@@ -96,16 +106,36 @@ def objects_2d_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame
     for i in np.flatnonzero(np.isfinite(truth.box_amodal).all(-1)):
         x1, y1, x2, y2 = (float(v) for v in truth.box_amodal[i])
         center = pose2d(position=point(x=(x1 + x2) / 2, y=(y1 + y2) / 2), theta=0.0)
-        name = taxonomy.names[truth.class_id[i]]
         detections.append(
             message_class('vision_msgs/msg/Detection2D')(
                 header=head,
-                results=_hypotheses(name, truth.visibility[i], no_pose),
+                results=_hypotheses(_said_of(truth, int(i), taxonomy), no_pose),
                 bbox=box(center=center, size_x=x2 - x1, size_y=y2 - y1),
                 id=str(truth.id[i]),
             )
         )
     array = message_class('vision_msgs/msg/Detection2DArray')
+    return array(header=head, detections=detections)
+
+
+def lights_message(truth: LightTruth, stamp: int, frame_id: str) -> Any:
+    """Return ``vision_msgs/Detection3DArray`` of traffic lights' heads with what they show."""
+    vector = message_class('geometry_msgs/msg/Vector3')
+    box = message_class('vision_msgs/msg/BoundingBox3D')
+    head = header(stamp, frame_id)
+    detections = []
+    for i in range(len(truth.id)):
+        pose = pose_message(truth.world_T_head[i])
+        length, width, height = (float(v) for v in truth.size[i])
+        detections.append(
+            message_class('vision_msgs/msg/Detection3D')(
+                header=head,
+                results=_hypotheses({truth.shows[i]: 1.0}, pose),
+                bbox=box(center=pose, size=vector(x=length, y=width, z=height)),
+                id=str(truth.id[i]),
+            )
+        )
+    array = message_class('vision_msgs/msg/Detection3DArray')
     return array(header=head, detections=detections)
 
 
@@ -244,7 +274,12 @@ def _object_messages(
     stamp: int,
     frame_prefix: str,
 ) -> Iterator[StampedMessage]:
-    """Yield the truth about objects on a camera's own topics."""
+    """Yield the truth about objects and traffic lights on a camera's own topics."""
+    if t_.TRAFFIC_LIGHTS in own:
+        lights = simulation.light_truth(simulation.state(time))
+        if lights is not None:
+            message = lights_message(lights, stamp, frame_prefix + t_.ODOM_FRAME)
+            yield StampedMessage(own[t_.TRAFFIC_LIGHTS].name, stamp, serialize(message))
     if {t_.OBJECTS, t_.OBJECTS_2D, t_.OBJECT_STATES}.isdisjoint(own):
         return
     truth = simulation.object_truth(simulation.state(time), sample)

@@ -85,6 +85,13 @@ OBJECTS_2D = Topic(
     frame_id=CAMERA_FRAME,
 )
 OBJECT_STATES = Topic('/ground_truth/object_states', _CLOUD, QosHint.RELIABLE, frame_id=ODOM_FRAME)
+#: Only of scenarios whose traffic lights switch.
+TRAFFIC_LIGHTS = Topic(
+    '/ground_truth/traffic_lights',
+    'vision_msgs/msg/Detection3DArray',
+    QosHint.RELIABLE,
+    frame_id=ODOM_FRAME,
+)
 
 #: Sent once, at the start.
 STATIC_TOPICS = (TF_STATIC, LABEL_INFO)
@@ -103,6 +110,7 @@ CAMERA_TOPICS = (
     OBJECTS,
     OBJECTS_2D,
     OBJECT_STATES,
+    TRAFFIC_LIGHTS,
 )
 #: The ego's pose; cheap, so sent more often than frames.
 POSE_TOPICS = (TF,)

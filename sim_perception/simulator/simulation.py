@@ -22,13 +22,20 @@ from sim_perception.simulator.street.carried import (
     carried_lidars,
 )
 from sim_perception.simulator.street.draws import lidar_pose
-from sim_perception.simulator.truth.annotations import ObjectTruth, object_truth
+from sim_perception.simulator.truth.annotations import (
+    LightTruth,
+    ObjectTruth,
+    light_truth,
+    object_truth,
+)
 from sim_perception.simulator.world.fleet import ego_body
 from sim_perception.simulator.world.replay import ReplayWorld
 from sim_perception.simulator.world.world import World
 from sim_perception.types import Camera
 
-__all__ = ['CameraSample', 'Lidar', 'LidarScan', 'ObjectTruth', 'Simulation', 'WorldState']
+__all__ = [
+    'CameraSample', 'Lidar', 'LidarScan', 'LightTruth', 'ObjectTruth', 'Simulation', 'WorldState',
+]  # fmt: skip
 
 F64 = npt.NDArray[np.float64]
 Carried = TypeVar('Carried', CarriedCamera, CarriedLidar)
@@ -166,6 +173,12 @@ class Simulation:
             box_visible=sample.box_visible,
             coverage=sample.coverage,
         )
+
+    def light_truth(self, state: WorldState) -> LightTruth | None:
+        """Return every traffic light's truth in range; None in scenarios without ``signals``."""
+        if self.scene.lights is None:
+            return None
+        return light_truth(self.scene.lights, state, self.scenario.truth_range_m)
 
 
 def _named(kind: str, name: str | None, carried: dict[str, Carried]) -> Carried:

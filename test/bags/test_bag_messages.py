@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sim_perception.bags.typestore import message_class, serialize, typestore
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street.carried import carried_cameras
-from sim_perception.simulator.truth.annotations import ObjectTruth
+from sim_perception.simulator.truth.annotations import LightTruth, ObjectTruth
 from sim_perception.taxonomy import load_taxonomy
 
 STAMP = 1_234_567_890_123_456_789
@@ -169,6 +170,30 @@ def test_objects_survive_hidden_ones_too() -> None:
         np.testing.assert_allclose(detection.box3d.size, truth.size[row])
     first = message.detections[0].results
     assert [result.hypothesis.class_id for result in first] == ['car', 'visibility']
+
+
+def test_lamps_are_told_beside_the_class() -> None:
+    taxonomy = load_taxonomy()
+    truth = replace(some_truth(), lamps=(('brake', 'left'), (), ('right',)))
+    for make in (simulated.objects_message, simulated.objects_2d_message):
+        message = round_trip(make(truth, taxonomy, STAMP, 'odom'))
+        names = [[r.hypothesis.class_id for r in d.results] for d in message.detections]
+        assert names[0] == ['car', 'visibility', 'brake', 'left']
+        assert names[1] == ['pedestrian', 'visibility']
+        found = decode.detections_of(message, taxonomy)
+        assert [d.class_id for d in found] == truth.class_id[: len(found)].tolist()
+        np.testing.assert_allclose([d.visibility for d in found], truth.visibility[: len(found)])
+
+
+def test_traffic_lights_survive_with_what_they_show() -> None:
+    poses = np.stack([from_euler(0, 0, yaw, (1.0, yaw, 3.0)) for yaw in (0.0, 1.0)])
+    size = np.array([[0.2, 0.3, 0.9]] * 2, np.float32)
+    truth = LightTruth(np.array([4, 9], np.uint16), poses, size, ('red', 'green'))
+    message = round_trip(simulated.lights_message(truth, STAMP, 'odom'))
+    assert [d.id for d in message.detections] == ['4', '9']
+    assert [d.results[0].hypothesis.class_id for d in message.detections] == ['red', 'green']
+    boxes = [d.box3d for d in decode.detections_of(message, load_taxonomy())]
+    np.testing.assert_allclose([b.parent_T_box for b in boxes], poses, atol=1e-12)
 
 
 def test_amodal_boxes_survive_without_those_behind() -> None:

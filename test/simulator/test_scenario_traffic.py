@@ -5,7 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
+from sim_perception.simulator.common.scene import BRAKE, LIGHT_NAMES
+from sim_perception.simulator.content.materials import Slot
+from sim_perception.simulator.content.meshes.lamps import cut_lamps
+from sim_perception.simulator.content.meshes.vehicle import car_mesh
 from sim_perception.simulator.scenario import load_scenario
+from sim_perception.simulator.simulation import Simulation
 from sim_perception.simulator.street import traffic_kernel as kernel
 from sim_perception.simulator.world.world import World
 from sim_perception.taxonomy import load_taxonomy
@@ -117,3 +122,77 @@ def test_velocities_are_the_derivatives_of_poses(seed):
         turned = low.world_T_base[:3, :3].T @ high.world_T_base[:3, :3]
         rate = np.arctan2(turned[1, 0], turned[0, 0]) / (2 * h)
         np.testing.assert_allclose(mid.base_angular_velocity, [0, 0, rate], atol=5e-3)
+
+
+def areas(mesh) -> dict[int, float]:
+    corners = mesh.vertices[mesh.faces].astype(float)
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]),
+                          axis=1) / 2  # fmt: skip
+    return {int(m): float(area[mesh.material == m].sum()) for m in np.unique(mesh.material)}
+
+
+@pytest.mark.parametrize('family', ['sedan', 'hatchback', 'van', 'pickup'])
+def test_lamps_are_cut_out_of_bodies_without_a_gap(family):
+    whole, _ = car_mesh(family, seed=3)
+    body, lamps = cut_lamps(whole)
+    assert set(lamps) == {'brake', 'left', 'right'}
+    total = areas(body)
+    for mesh in lamps.values():
+        assert set(np.unique(mesh.material)) <= {Slot.HEADLIGHT, Slot.TAILLIGHT}
+        for material, area in areas(mesh).items():
+            total[material] = total.get(material, 0.0) + area
+    for material, area in areas(whole).items():
+        assert total[material] == pytest.approx(area, rel=1e-4)
+    assert (lamps['left'].vertices[:, 1] > 0).all()
+    assert (lamps['right'].vertices[:, 1] < 0).all()
+    assert (lamps['brake'].vertices[:, 0] < 0).all()
+    for name in ('left', 'right'):
+        assert np.ptp(lamps[name].vertices[:, 0]) > 2.0, 'in front and behind'
+
+
+@pytest.mark.parametrize('seed', [1, 2])
+def test_brake_lights_follow_the_motion(seed):
+    w = world(seed, **QUEUE)
+    mover = w._poser._mover
+    vehicles = np.flatnonzero([mover[i] >= 0 and w.scene.objects.class_id[i] in (10, 11)
+                               for i in range(len(mover))])  # fmt: skip
+    seen, standing = set(), []
+    for t in np.arange(0.05, DURATION, 0.7):
+        state = w.state(t)
+        speed = np.sqrt((state.velocity**2).sum(1))
+        pull = (state.velocity * state.acceleration).sum(1) / np.maximum(speed, 0.1)
+        lit = state.lamps & BRAKE > 0
+        assert lit[vehicles[pull[vehicles] < -1.0]].all()
+        standing.extend(lit[vehicles[speed[vehicles] < 1e-6]].tolist())
+        seen |= set(lit[vehicles].tolist())
+    assert seen == {False, True}
+    assert len(standing) > 20
+    assert np.mean(standing) > 0.9
+
+
+def test_what_lights_show_is_in_truth_and_image():
+    over = {'duration_s': 8.0, 'camera.width': 208, 'camera.height': 72, **BUSY,
+            'camera.horizontal_fov_deg': 120.0, 'camera.yaw_deg': 0.0,
+            'ego.queue': 1.0, 'ego.queue_vehicles': 0, 'ego.queue_wait_s': 3.0}  # fmt: skip
+    simulation = Simulation(load_scenario('training_narrow', seed=4, **over), threads=1)
+    scene = simulation.scene
+    for time, name in ((1.0, 'red'), (6.0, 'green')):
+        state = simulation.state(time)
+        truth = simulation.light_truth(state)
+        base_T_head = np.linalg.inv(state.world_T_base) @ truth.world_T_head
+        along = (base_T_head[:, 0, 0] > 0.9) & (base_T_head[:, 0, 3] > 0)
+        near = np.flatnonzero(along & (base_T_head[:, 0, 3] < base_T_head[along, 0, 3].min() + 1))
+        assert {truth.shows[k] for k in near} == {name}
+        assert set(truth.shows) <= set(LIGHT_NAMES)
+        sample = simulation.camera_frame(time, layers=frozenset({'rgb'}))
+        dark = simulation._renderer.render(
+            type(state)(**{**state.__dict__, 'glow': np.zeros_like(state.glow)}),
+            simulation.base_T_camera, layers=frozenset({'rgb'}),
+        )  # fmt: skip
+        more = sample.rgb.astype(int) - dark.rgb.astype(int)
+        assert more.min() >= 0
+        red, green = more[..., 0].max(), more[..., 1].max()
+        assert (red, green)[name == 'green'] > 60, 'lamps brighten the image'
+        assert red > green if name == 'red' else green > red
+        assert simulation.object_truth(state, sample).lamps
+    assert len(scene.instances.mesh) == len(state.glow)

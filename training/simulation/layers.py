@@ -15,7 +15,7 @@ LAYER_TOPICS = {
     'instance': (t_.INSTANCE,),
     'normals': (t_.NORMALS,),
     'flow': (t_.FLOW,),
-    'objects': (t_.OBJECTS, t_.OBJECTS_2D, t_.OBJECT_STATES),
+    'objects': (t_.OBJECTS, t_.OBJECTS_2D, t_.OBJECT_STATES, t_.TRAFFIC_LIGHTS),
     'lidar': (t_.POINTS,),
 }
 ALL_LAYERS = ','.join(LAYER_TOPICS)

@@ -189,7 +189,7 @@ def plan_bags(
             BagPlan(
                 path=path,
                 scenario=loaded.model_dump_json(),
-                topics=topics,
+                topics=_given_topics(loaded, topics),
                 frame_rate_hz=frame_rate or fastest,
                 lidar_rate_hz=_lidar_rate(loaded, topics, frame_rate),
                 # Sparse frames are for training on single images: no motion between them.
@@ -199,6 +199,13 @@ def plan_bags(
             )
         )
     return plans
+
+
+def _given_topics(scenario: Scenario, topics: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the topics that a scenario has; bags of others stay what they were."""
+    if scenario.traffic.signals:
+        return topics
+    return tuple(name for name in topics if name != t_.TRAFFIC_LIGHTS.name)
 
 
 def _lidar_rate(scenario: Scenario, topics: Sequence[str], frame_rate: float | None) -> float:

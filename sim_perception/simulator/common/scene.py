@@ -123,6 +123,24 @@ class Objects:
 
 
 @dataclass(frozen=True)
+class TrafficLights:
+    """L heads of traffic lights that switch, each three lamps in a box; static facts.
+
+    Attributes:
+        id: (L,) uint16, from 1.
+        instance: (L,) int32 the instance that each head is part of.
+        instance_T_head: (L, 4, 4) float64 pose of the head's middle; x points from the traffic
+            that heeds it, away.
+        size: (L, 3) float32 length, width, height of the head, metres.
+    """
+
+    id: npt.NDArray[np.uint16]
+    instance: I32
+    instance_T_head: F64
+    size: F32
+
+
+@dataclass(frozen=True)
 class Environment:
     """Light, air and sky of a scene; colours are linear RGB radiance.
 
@@ -190,6 +208,13 @@ class Scene:
     objects: Objects
     environment: Environment
     sensor: Sensor
+    lights: TrafficLights | None = None
+
+
+#: Bits of ``WorldState.lamps``: brake lights on, indicating to the left, to the right.
+BRAKE, LEFT, RIGHT = 1, 2, 4
+#: What traffic lights show, by the number in ``WorldState.lights``.
+LIGHT_NAMES = ('red', 'yellow', 'green')
 
 
 @dataclass(frozen=True)
@@ -207,6 +232,12 @@ class WorldState:
         world_T_base: (4, 4) float64 pose of the ego's ``base_link``.
         base_velocity: (3,) float64 of the ego in the world, m/s.
         base_angular_velocity: (3,) float64 in the world, rad/s.
+        glow: (N, 3) float32 linear RGB radiance that lit lamps add to instances; None where no
+            lamps switch.
+        lamps: (M,) uint8 bits of BRAKE, LEFT and RIGHT per object; None likewise. Who indicates
+            does so through the dark halves of the blinking, too.
+        lights: (L,) uint8 what each head of ``Scene.lights`` shows, an index of
+            ``LIGHT_NAMES``; None likewise.
     """
 
     time: float
@@ -219,3 +250,6 @@ class WorldState:
     world_T_base: F64
     base_velocity: F64
     base_angular_velocity: F64
+    glow: F32 | None = None
+    lamps: npt.NDArray[np.uint8] | None = None
+    lights: npt.NDArray[np.uint8] | None = None

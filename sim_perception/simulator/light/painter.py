@@ -9,6 +9,7 @@ from sim_perception.simulator.common.scene import F32, F64, I32, Scene, WorldSta
 from sim_perception.simulator.light.ambient import AmbientGrid, bake_ambient
 from sim_perception.simulator.light.antialias import Antialiasing
 from sim_perception.simulator.light.contact import ContactMap
+from sim_perception.simulator.light.glow import add_glow
 from sim_perception.simulator.light.lamps import LampMap
 from sim_perception.simulator.light.look import make_look
 from sim_perception.simulator.light.reflections import Mirrors
@@ -87,6 +88,8 @@ class Painter:
             rays, surface, surroundings, world_T_camera, camera.fx, self._look, self._meshes,
             self._workers,
         )  # fmt: skip
+        if state.glow is not None:
+            add_glow(light, rays, surface, state.glow, self._look.light)
         if plan is None:
             image = light.reshape(camera.height, camera.width, 3)
         else:

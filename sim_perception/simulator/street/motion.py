@@ -120,12 +120,16 @@ class Motion:
     v: F64
     a: F64
 
+    def row(self, time: float) -> int:
+        """Return the row whose step contains a time."""
+        return min(max(int(np.floor((time - self.start) / self.step + 1e-9)), 0), len(self.s) - 1)
+
     def at(self, time: float) -> tuple[F64, F64, F64]:
         """Return (N,) arc length, speed and acceleration at a time within the rows.
 
         A mover that stops within a step stays where it stopped.
         """
-        row = min(max(int(np.floor((time - self.start) / self.step + 1e-9)), 0), len(self.s) - 1)
+        row = self.row(time)
         tau = time - self.start - row * self.step
         v, a = self.v[row], self.a[row]
         stops = (a < 0) & (v + a * tau <= 0)

@@ -16,6 +16,9 @@ from sim_perception.simulator.street.motion import SPACING
 
 F64 = npt.NDArray[np.float64]
 
+#: How long before a turn vehicles indicate, and how long the turn takes, metres.
+INDICATED, TURN_LENGTH = 30.0, 22.0
+
 
 class Exchange:
     """Puts motorcycles, cars with trailers and lorries of all kinds in the place of others."""
@@ -228,6 +231,8 @@ def _turning_agent(
         np.interp((line - low) * direction, (before - low) * direction, way[: len(before)])
     )
     agent.passages.append((stop, stop + 2 * junction.reach() + 12, index, 1, 0))
+    bend = float(way[len(before) - 1])
+    agent.indications.append((bend - INDICATED, bend + TURN_LENGTH, -layout.section.hand))
     return agent
 
 
@@ -274,6 +279,7 @@ def _cross_agent(
     clear = stop + 2 * section.half(side) + 2 * junction.radius + 6 if away else stop + 28
     agent.passages.append((stop, clear, index, 0, 1))
     if not away:
+        agent.indications.append((stop - INDICATED, stop + TURN_LENGTH, -hand))
         way = arc_length(path)
         for k, j in enumerate(layout.junctions):
             if k != index and (j.s - junction.s) * direction > 0:

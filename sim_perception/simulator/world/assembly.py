@@ -52,6 +52,23 @@ class ObjectSpec:
     mover: int = -1
 
 
+@dataclass(frozen=True)
+class Lamp:
+    """What makes a part light up.
+
+    Attributes:
+        glow: linear RGB radiance while it is lit.
+        name: 'brake', 'left' or 'right' of its object, or of a traffic light what it shows.
+        junction: of a traffic light, -1 for a vehicle's lamp.
+        main: whether the traffic light is the main street's.
+    """
+
+    glow: Color
+    name: str
+    junction: int = -1
+    main: bool = True
+
+
 @dataclass
 class PartSpec:
     """One instance while it is collected.
@@ -65,6 +82,7 @@ class PartSpec:
             'trunk', or a limb of ``gait`` and its side as in 'thigh:1'.
         parameter: radius of wheels, body scale of limbs.
         stance: how a background piece meets uneven ground.
+        lamp: what makes it light up, or None.
     """
 
     mesh: int
@@ -74,6 +92,7 @@ class PartSpec:
     joint: str = 'rigid'
     parameter: float = 0.0
     stance: Stance = 'auto'
+    lamp: Lamp | None = None
 
 
 class Assembly:
@@ -102,9 +121,17 @@ class Assembly:
         self.objects.append(spec)
         return len(self.objects) - 1
 
-    def place(self, mesh: int, pose: F64, tint: Color = WHITE, stance: Stance = 'auto') -> None:
-        """Add a background instance at a world pose."""
-        self.parts.append(PartSpec(mesh, -1, tint, pose, stance=stance))
+    def place(
+        self,
+        mesh: int,
+        pose: F64,
+        tint: Color = WHITE,
+        stance: Stance = 'auto',
+        lamp: Lamp | None = None,
+    ) -> int:
+        """Add a background instance at a world pose and return its row."""
+        self.parts.append(PartSpec(mesh, -1, tint, pose, stance=stance, lamp=lamp))
+        return len(self.parts) - 1
 
     def lay(self, mesh: Mesh) -> None:
         """Add a mesh in world coordinates that is part of the ground."""
@@ -118,10 +145,11 @@ class Assembly:
         tint: Color = WHITE,
         joint: str = 'rigid',
         parameter: float = 0.0,
+        lamp: Lamp | None = None,
     ) -> None:
         """Add an instance that belongs to an object."""
         pose = np.eye(4) if local is None else local
-        self.parts.append(PartSpec(mesh, object_row, tint, pose, joint, parameter))
+        self.parts.append(PartSpec(mesh, object_row, tint, pose, joint, parameter, lamp=lamp))
 
     def instances(self) -> Instances:
         """Return the static facts of all instances."""

@@ -170,7 +170,7 @@ class Dresser(Placer):
             # Traffic along +x (end -1) keeps to side -hand and sees the light beyond its line.
             side = end * hand
             half = self.section.half(side)
-            if junction.lights:
+            if junction.lights and not self.scenario.traffic.signals:
                 lit = int(rng.choice([0, 0, 1, 2, 2, 2]))
                 arm = float(rng.uniform(2.5, 4.5)) if rng.random() < 0.5 else 0.0
                 mesh = self.assembly.mesh(

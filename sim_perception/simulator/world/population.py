@@ -10,6 +10,7 @@ from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.meshes import bicycles, people, riders
 from sim_perception.simulator.content.meshes.carrying import LOADS, draw_load, laden_torso
 from sim_perception.simulator.content.meshes.classes import class_id
+from sim_perception.simulator.content.meshes.lamps import cut_lamps
 from sim_perception.simulator.content.meshes.lorries import PARKED_TOO
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street import gait
@@ -18,6 +19,7 @@ from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT, Layout
 from sim_perception.simulator.world.assembly import Assembly, Color, ObjectSpec, planar_pose
 from sim_perception.simulator.world.palette import car_color, cloth_color, tinted, truck_color
+from sim_perception.simulator.world.signals import VEHICLE_LAMPS
 from sim_perception.simulator.world.vehicle_model import Model
 
 _RIDES = 8
@@ -31,6 +33,7 @@ class Population:
         towing = [k for k, m in enumerate(fleet) if m.trailer is not None]
         self._trailers = {k: len(fleet) + n for n, k in enumerate(towing)}
         self._fleet = [*fleet, *(m.trailer for m in fleet if m.trailer is not None)]
+        self._cut: dict[int, tuple[Mesh, dict[str, Mesh]]] = {}
         rng, self._more = stream(scenario, 'people'), stream(scenario, 'more people')
         self._ride_seed = int(self._more.integers(2**31))
         self._carrying = draw(self._more, scenario.people.carrying)
@@ -54,7 +57,11 @@ class Population:
             self._assembly.attach(row, whole, tint=tint)
             self._add_parts(model, row, rng)
             return
-        self._assembly.attach(row, self._assembly.mesh(('body', model), lambda: m.body), tint=tint)
+        if self._scenario.traffic.signals:
+            self._add_lit_body(row, model, tint)
+        else:
+            body = self._assembly.mesh(('body', model), lambda: m.body)
+            self._assembly.attach(row, body, tint=tint)
         self._add_parts(model, row, rng)
         for x, y, steered in m.wheels:
             side = int(y > 0)
@@ -67,6 +74,17 @@ class Population:
         for n, part in enumerate(self._fleet[model].parts):
             mesh = self._assembly.mesh(('part', model, n), partial(getattr, part, 'mesh'))
             self._assembly.attach(row, mesh, tint=tinted(part.tint, rng))
+
+    def _add_lit_body(self, row: int, model: int, tint: Color) -> None:
+        """Add a body whose brake lights and indicators are parts of their own."""
+        if model not in self._cut:
+            self._cut[model] = cut_lamps(self._fleet[model].body)
+        body, lamps = self._cut[model]
+        mesh = self._assembly.mesh(('body', model), lambda: body)
+        self._assembly.attach(row, mesh, tint=tint)
+        for name in lamps:
+            mesh = self._assembly.mesh((name, model), partial(lamps.__getitem__, name))
+            self._assembly.attach(row, mesh, tint=tint, lamp=VEHICLE_LAMPS[name])
 
     def add_walker(self, rng: np.random.Generator, mover: int = -1,
                    pose: np.ndarray | None = None) -> None:  # fmt: skip

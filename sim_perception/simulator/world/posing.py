@@ -17,6 +17,7 @@ from sim_perception.simulator.street.stance import Support, poses, stance
 from sim_perception.simulator.street.suspension import Suspension
 from sim_perception.simulator.world.assembly import Assembly
 from sim_perception.simulator.world.settling import support_of
+from sim_perception.simulator.world.signals import Signals
 
 F64 = npt.NDArray[np.float64]
 
@@ -55,6 +56,7 @@ class Poser:
         motion: arc lengths over time of the N movers.
         relief: the ground, None where it is flat.
         suspension: of the ego, None where it is rigid.
+        signals: the lamps that switch, or None.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Poser:
         motion: Motion,
         relief: Relief | None = None,
         suspension: Suspension | None = None,
+        signals: Signals | None = None,
     ) -> None:
+        self._signals = signals
         self._paths, self._path_of, self._motion = paths, path_of, motion
         objects, parts = assembly.objects, assembly.parts
         self._mover = np.array([o.mover for o in objects], np.int64)
@@ -128,6 +132,8 @@ class Poser:
             base_angular = uneven.angular_velocity[-1]
         boxes = ground.copy()
         boxes[:, :3, 3] += self._box_height[:, None] * ground[:, :3, 2]
+        signals = self._signals
+        lamps = None if signals is None else signals.lamps(time)
         return WorldState(
             time=float(time),
             world_T_instance=self._instances(ground, s, v, pose),
@@ -139,6 +145,9 @@ class Poser:
             world_T_base=base,
             base_velocity=base_velocity,
             base_angular_velocity=base_angular,
+            glow=None if signals is None or lamps is None else signals.glow(time, lamps),
+            lamps=lamps,
+            lights=None if signals is None else signals.lights(time),
         )
 
     def _uneven(self, time: float, s: F64, v: F64, a: F64) -> _Uneven:

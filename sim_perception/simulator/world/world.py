@@ -28,7 +28,9 @@ from sim_perception.simulator.world.population import Population, crossing_gaps
 from sim_perception.simulator.world.posing import EGO_SUPPORT, Poser
 from sim_perception.simulator.world.roadside import Roadside
 from sim_perception.simulator.world.settling import settle
+from sim_perception.simulator.world.signals import Signals
 from sim_perception.simulator.world.things import Things
+from sim_perception.simulator.world.traffic_lights import hang_lamps, place_light_poles
 
 
 class World:
@@ -56,24 +58,32 @@ class World:
         Dresser(scenario, self.layout, assembly, season).dress()
         Roadside(scenario, self.layout, assembly, season).dress()
         self.lights = draw_lights(scenario, self.layout)
+        poles = (
+            place_light_poles(scenario, self.layout, assembly)
+            if scenario.traffic.signals
+            else None
+        )
         self.traffic = _populate(scenario, self.layout, assembly, self.lights)
         Things(scenario, self.layout, assembly, season).dress()
         Groups(scenario, self.layout, assembly, season).dress()
         relief = make_relief(scenario, self.layout)
         if relief is not None:
             settle(assembly, relief)
+        heads = None if poles is None else hang_lamps(assembly, poles)
         self.scene = Scene(
             Assets(tuple(assembly.meshes), materials, textures),
             assembly.instances(),
             assembly.object_facts(),
             environment,
             draw_sensor(scenario),
+            heads,
         )
         result = self.traffic
         suspension = make_suspension(scenario, result.paths, result.motion, relief, EGO_SUPPORT)
+        signals = None if heads is None else Signals(assembly, result, self.lights, heads)
         self._poser = Poser(
             assembly, result.paths, np.arange(len(result.agents)), result.motion, relief,
-            suspension,
+            suspension, signals,
         )  # fmt: skip
 
     def state(self, t: float) -> WorldState:

@@ -42,23 +42,48 @@ def lamp(rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
+#: Length, width, height of a traffic light's head, metres.
+LIGHT_HEAD = (0.2, 0.32, 0.95)
+
+
+def light_heads(arm: float) -> list[tuple[float, float]]:
+    """Return y and the lower end's z of a traffic light's heads, whose middles lie at -0.12, y.
+
+    The arm reaches along -y, or along y if it is negative.
+    """
+    height = 5.4 if abs(arm) > 1 else 3.3
+    heads = [(0.0, 2.5)]
+    if abs(arm) > 1:
+        heads.append((-arm + float(np.copysign(0.2, arm)), height - 0.55))
+    return heads
+
+
+def light_lamp(lamp: int, arm: float) -> Mesh:
+    """Return one lamp, dark, of all heads of a traffic light (0 red, 1 amber, 2 green)."""
+    builder = MeshBuilder(class_id('sign'))
+    for y, z in light_heads(arm):
+        _disc(builder, -0.225, y, z + 0.76 - 0.3 * lamp, 0.11, Slot.LIGHT_OFF)
+    return builder.build()
+
+
 def traffic_light(rng: np.random.Generator, lit: int, arm: float) -> Mesh:
-    """Return a traffic light facing -x with one of three lamps lit (0 red, 1 amber, 2 green)."""
+    """Return a traffic light facing -x with one of three lamps lit (0 red, 1 amber, 2 green).
+
+    With ``lit`` -1 it has no lamps: those of ``light_lamp`` belong there.
+    """
     builder = MeshBuilder(class_id('pole'))
     slot = Slot.METAL_DARK if rng.random() < 0.5 else Slot.METAL
-    height = 5.4 if arm > 1 else 3.3
+    height = 5.4 if abs(arm) > 1 else 3.3
     _pole(builder, height, 0.07, slot, 0.85)
-    heads = [(0.0, 2.5)]
-    if arm > 1:
+    if abs(arm) > 1:
         builder.tube(
             np.array([[0, 0, height - 0.1], [0, -arm, height + 0.1]]), 0.05, slot, sides=6
         )
-        heads.append((-arm + 0.2, height - 0.55))
     lamps = (Slot.LIGHT_RED, Slot.LIGHT_AMBER, Slot.LIGHT_GREEN)
-    for y, z in heads:
-        builder.box((-0.12, y, z + 0.45), (0.2, 0.32, 0.95), Slot.PLASTIC, bottom=True,
+    for y, z in light_heads(arm):
+        builder.box((-0.12, y, z + 0.45), LIGHT_HEAD, Slot.PLASTIC, bottom=True,
                     semantic=class_id('sign'))  # fmt: skip
-        for k in range(3):
+        for k in range(3) if lit >= 0 else ():
             _disc(builder, -0.225, y, z + 0.76 - 0.3 * k, 0.11,
                   lamps[k] if k == lit else Slot.LIGHT_OFF)  # fmt: skip
     return builder.build()
