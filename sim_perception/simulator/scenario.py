@@ -126,6 +126,29 @@ class Relief(_Model):
     bump_height_m: Annotated[Span, BeforeValidator(_Bounds(0.02, 0.15))] = (0.05, 0.1)
 
 
+class Ground(_Model):
+    """What the road and its edges are made of, beyond plain asphalt between equal curbs.
+
+    ``lowered_curbs`` is the share of pedestrians' crossings whose curb is lowered, ``lawn_strips``
+    and ``gravel`` the chance of a side to have grass between curb and pavement or a path of
+    gravel, ``tram`` that of rails in the road. Of ``crossings_per_km`` those that are raised need
+    room between junctions. ``worn_paint`` is the chance that markings have partly worn away.
+    """
+
+    curb_height_m: Annotated[Span, BeforeValidator(_Bounds(0, 0.2))] = (0.13, 0.13)
+    lowered_curbs: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    lawn_strips: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    gravel: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    tram: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    crossings_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 30))] = (0.0, 0.0)
+    arrows: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    patches_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 300))] = (0.0, 0.0)
+    seams_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 300))] = (0.0, 0.0)
+    covers_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 200))] = (0.0, 0.0)
+    puddles_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 200))] = (0.0, 0.0)
+    worn_paint: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+
+
 class Traffic(_Model):
     """Who is on the road; ``population`` says of which region the cars are, drawn per scene.
 
@@ -365,6 +388,7 @@ class Scenario(_Model):
     street: Street = Street()
     roadside: Roadside = Roadside()
     relief: Relief = Relief()
+    ground: Ground = Ground()
     things: dict[str, Annotated[Span, BeforeValidator(_Bounds(0, 400))]] = {}
     """Labelled things on the sidewalks, per kilometre; names are of ``content.things``."""
     traffic: Traffic = Traffic()
@@ -385,7 +409,7 @@ class Scenario(_Model):
         values: dict[str, Any] = handler(self)
         if self.replay is None:
             values.pop('replay')
-        for name in ('roadside', 'relief', 'people', 'cycles'):
+        for name in ('roadside', 'relief', 'ground', 'people', 'cycles'):
             if getattr(self, name) == type(self).model_fields[name].default:
                 values.pop(name)
         for name in ('things', 'sensors'):

@@ -70,6 +70,12 @@ class Slot(IntEnum):
     TRUCK_SIDE_0 = 92
     PLASTER_0 = 96
     GRAPHIC_0 = 110
+    RAIL = 140
+    WATER = 141
+    DAMP = 142
+    TAR = 143
+    PAINT_COLOURED = 144
+    COBBLE = 145
 
 
 #: How many variants follow each numbered slot.
@@ -89,6 +95,8 @@ class Look:
         color, texture: strength of the randomisation, 0 to 1.
         rural: whether the scene needs the materials of open country.
         prints: whether it needs those of lettered vehicles and shops.
+        details: whether it needs those of details of the road.
+        wear: chance that a colour of markings has partly worn away.
     """
 
     domain: str
@@ -97,6 +105,8 @@ class Look:
     texture: float
     rural: bool = False
     prints: bool = False
+    details: bool = False
+    wear: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,25 @@ _COUNTRY: dict[Slot, tuple[_Recipe, ...]] = {
     Slot.GRAVEL: (_Recipe(('asphalt', 'concrete'), (0.9, 0.84, 0.74), 0.02, lidar=0.3),),
 }
 _PRINTS = {'GRAPHIC': _Recipe(('graphic',), (0.95, 0.95, 0.95), 0.3, 0.05, lidar=0.5, spread=0.3)}
+
+# As above, for details of the road.
+_DETAILS: dict[Slot, tuple[_Recipe, ...]] = {
+    Slot.RAIL: (_shiny((0.42, 0.41, 0.40), 0.9, 0.5, 0.25),),
+    Slot.WATER: (_shiny((0.03, 0.03, 0.028), 1.0, 1.0, 0.02),),
+    Slot.DAMP: (_ground(('asphalt',), 0.42, 0.08),),
+    Slot.TAR: (_shiny((0.02, 0.02, 0.022), 0.25, 0.06, 0.05),),
+    Slot.PAINT_COLOURED: (
+        _Recipe(('asphalt',), (1.5, 0.42, 0.34), wettable=True, lidar=0.2),
+        _Recipe(('asphalt',), (0.6, 0.8, 1.05), wettable=True, lidar=0.2),
+        _Recipe(('asphalt',), (0.5, 1.15, 0.5), wettable=True, lidar=0.2),
+    ),
+    Slot.COBBLE: (_ground(('cobble', 'cobble', 'paving'), 0.85, 0.25),),
+}
+_WORN = {
+    Slot.MARKING: _ground(('worn_marking',), 1.0, 0.4, 0.15),
+    Slot.MARKING_YELLOW: _Recipe(('worn_marking',), (0.95, 0.68, 0.22), wettable=True, lidar=0.35,
+                                 retro=0.15),
+}  # fmt: skip
 
 # Multiplied with the grey leaf texture, per season: darkest and lightest of the palette.
 _LEAVES = {
@@ -303,13 +332,17 @@ def build_materials(
             shade = dresser.varied_color(name, k)
             made = dresser.make(f'{name.lower()}_{k}', recipe, shade)
             materials[Slot[f'{name}_0'] + k] = made
-    if look.rural:
-        for slot, recipes in _COUNTRY.items():
+    for needed, extra in ((look.rural or look.details, _COUNTRY), (look.details, _DETAILS)):
+        for slot, recipes in extra.items() if needed else ():
             recipe = recipes[int(rng.integers(len(recipes)))]
             materials[slot] = dresser.make(slot.name.lower(), recipe)
     for name, recipe in _PRINTS.items() if look.prints else ():
         for k in range(COUNTS[name]):
             materials[Slot[f'{name}_0'] + k] = dresser.make(f'{name.lower()}_{k}', recipe)
+    if look.wear > 0:
+        for slot, recipe in _WORN.items():
+            if rng.random() < look.wear:
+                materials[slot] = dresser.make(slot.name.lower(), recipe)
     unused = Material(name='unused')
     ordered = tuple(materials.get(i, unused) for i in range(max(materials) + 1))
     return ordered, dresser.pool.images()

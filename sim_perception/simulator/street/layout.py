@@ -124,6 +124,8 @@ class Layout:
         setback: from sidewalk to building fronts, metres.
         verges: what borders the road on the left and on the right.
         shoulder: width of the paved part of a shoulder, metres.
+        lawns: width of the grass between curb and pavement on the left and on the right.
+        gravel: whether the paths on the left and on the right are of gravel.
         queue: in which the ego begins, or None.
     """
 
@@ -139,6 +141,7 @@ class Layout:
         self.shoulder = 0.0
         if self.rural:
             self._open_up(stream(scenario, 'country road'))
+        self.lawns, self.gravel = self._draw_paths(scenario)
         self.junctions = self._draw_junctions(street, rng)
         self.queue = self._draw_queue(scenario)
         self._s, self._x, self._y, self._heading = self._centre_line(street, rng)
@@ -166,6 +169,19 @@ class Layout:
         # A verge needs room for the shoulder, the gravel and the slope up to the grass.
         width = max(self.section.sidewalk, self.shoulder + 1.4)
         self.section = replace(self.section, sidewalk=width, cycle=0.0, parking=(kept[0], kept[1]))
+
+    def _draw_paths(self, scenario: Scenario) -> tuple[tuple[float, float], tuple[bool, bool]]:
+        """Return the width of lawns beside the curbs and which paths are of gravel."""
+        rng = stream(scenario, 'paths')
+        ground = scenario.ground
+        lawn, gravel = draw(rng, ground.lawn_strips), draw(rng, ground.gravel)
+        room = self.section.sidewalk - 1.0
+        lawns = [
+            float(rng.uniform(0.5, 1.0)) * room if rng.random() < lawn and room > 0.6 else 0.0
+            for _ in range(2)
+        ]
+        rough = [bool(rng.random() < gravel) for _ in range(2)]
+        return (lawns[0], lawns[1]), (rough[0], rough[1])
 
     def _draw_junctions(self, street: Street, rng: np.random.Generator) -> tuple[Junction, ...]:
         junctions = []

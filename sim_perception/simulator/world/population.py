@@ -261,15 +261,3 @@ def _around(
     top = max(size[2], float(mesh.vertices[:, 2].max()))
     middle = 0.5 * (low + high)
     return (float(high[0] - low[0]), float(high[1] - low[1]), top), planar_pose(*(-middle))
-
-
-def crossing_gaps(scenario: Scenario, layout: Layout) -> list[float]:
-    """Return s where people cross: zebra crossings and places between parked vehicles."""
-    rng = stream(scenario, 'gaps')
-    gaps = [j.s + end * (j.reach() + 2.1) for j in layout.junctions for end in (-1, 1)]
-    s = layout.start + float(rng.uniform(10, 30))
-    while s < layout.end - 20:
-        if not layout.near_junction(s, 8.0):
-            gaps.append(s)
-        s += float(rng.uniform(14, 36))
-    return sorted(float(g) for g in gaps)

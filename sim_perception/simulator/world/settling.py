@@ -81,7 +81,8 @@ def _standing(pose: F64, support: Support, relief: Relief) -> F64:
     """Return a pose of the plan on the ground; how it leans on the plan stays."""
     place = pose[None, :3, 3]
     yaw = np.array([np.arctan2(pose[1, 0], pose[0, 0])])
-    upright = planar_pose(*place[0].tolist(), float(yaw[0]))
+    x, y, z = (float(v) for v in pose[:3, 3])
+    upright = planar_pose(x, y, z, float(yaw[0]))
     ground = poses(place, yaw, stance(relief, place, yaw, support))[0]
     return np.asarray(ground @ invert(upright) @ pose)
 

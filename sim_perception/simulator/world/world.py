@@ -6,9 +6,11 @@ import numpy as np
 
 from sim_perception.simulator.common.scene import F64, Assets, Scene, WorldState
 from sim_perception.simulator.content.materials import Look, build_materials
+from sim_perception.simulator.content.meshes.road_details import road_details
 from sim_perception.simulator.content.meshes.street import street_meshes
-from sim_perception.simulator.scenario import Scenario
-from sim_perception.simulator.street.draws import draw_environment, draw_sensor, stream
+from sim_perception.simulator.scenario import Ground, Scenario
+from sim_perception.simulator.street.crossings import crossing_gaps
+from sim_perception.simulator.street.draws import draw, draw_environment, draw_sensor, stream
 from sim_perception.simulator.street.ego import ego_agent, ego_lane
 from sim_perception.simulator.street.layout import Layout
 from sim_perception.simulator.street.lights import draw_lights
@@ -24,7 +26,7 @@ from sim_perception.simulator.world.assembly import Assembly
 from sim_perception.simulator.world.dressing import Dresser
 from sim_perception.simulator.world.fleet import build_fleet
 from sim_perception.simulator.world.groups import Groups
-from sim_perception.simulator.world.population import Population, crossing_gaps
+from sim_perception.simulator.world.population import Population
 from sim_perception.simulator.world.posing import EGO_SUPPORT, Poser
 from sim_perception.simulator.world.roadside import Roadside
 from sim_perception.simulator.world.settling import settle
@@ -49,11 +51,18 @@ class World:
         season = _season(scenario)
         variety = scenario.randomisation
         self.layout = Layout(scenario)
-        look = Look(scenario.domain, season, variety.color, variety.texture, self.layout.rural,
-                    scenario.traffic.lettering[1] > 0)  # fmt: skip
+        wear = draw(stream(scenario, 'paint'), scenario.ground.worn_paint)
+        look = Look(
+            scenario.domain, season, variety.color, variety.texture, self.layout.rural,
+            prints=scenario.traffic.lettering[1] > 0,
+            details=scenario.ground != Ground() or scenario.relief.bumps_per_km[1] > 0,
+            wear=wear,
+        )  # fmt: skip
         materials, textures = build_materials(look, stream(scenario, 'look'))
         assembly = Assembly()
         for mesh in street_meshes(self.layout, stream(scenario, 'street')):
+            assembly.lay(mesh)
+        for mesh in road_details(scenario, self.layout):
             assembly.lay(mesh)
         Dresser(scenario, self.layout, assembly, season).dress()
         Roadside(scenario, self.layout, assembly, season).dress()

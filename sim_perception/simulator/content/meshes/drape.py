@@ -95,7 +95,7 @@ def _bends_away(vertices: F64, edges: I64, relief: Relief) -> npt.NDArray[np.boo
         places = a[rows] + u[..., None] * (b - a)[rows]
         ground = relief.lifted(places.reshape(-1, 3)).reshape(u.shape[0], -1)
         off[rows] = np.abs(ground - (low[rows] + u * (high - low)[rows])).max(0)
-    return np.asarray(off > relief.tolerance(0.5 * (a + b)[:, :2]))
+    return np.asarray(off > relief.tolerance(0.5 * (a + b)))
 
 
 def _cut(faces: I64, middle: I64) -> tuple[I64, I64]:

@@ -78,13 +78,22 @@ def verge_strips(layout: Layout, side: int) -> tuple[Strip, ...]:
             (gravel, grass, 0.02, h, Slot.GRASS, _GRASS_TEXEL, 'terrain'),
             (grass, width, h, h + 0.015, Slot.GRASS, _GRASS_TEXEL, 'terrain'),
         )
-    surface: Strip = (0.16, width, h, h + 0.015, Slot.SIDEWALK, _WALK_TEXEL, 'sidewalk')
-    if verge == 'lawn':
-        surface = (0.16, width, h, h + 0.015, Slot.GRASS, _GRASS_TEXEL, 'terrain')
-    return (
+    curb: tuple[Strip, ...] = (
         (0.0, 0.02, -0.02, h, Slot.CURB, 1.5, 'sidewalk'),
         (0.02, 0.16, h, h, Slot.CURB, 1.5, 'sidewalk'),
-        surface,
+    )
+    if verge == 'lawn':
+        return (*curb, (0.16, width, h, h + 0.015, Slot.GRASS, _GRASS_TEXEL, 'terrain'))
+    left = 0 if side > 0 else 1
+    slot = Slot.GRAVEL if layout.gravel[left] else Slot.SIDEWALK
+    lawn = layout.lawns[left]
+    if lawn == 0:
+        return (*curb, (0.16, width, h, h + 0.015, slot, _WALK_TEXEL, 'sidewalk'))
+    edge = 0.16 + lawn
+    return (
+        *curb,
+        (0.16, edge, h, h + 0.01, Slot.GRASS, _GRASS_TEXEL, 'terrain'),
+        (edge, width, h + 0.01, h + 0.015, slot, _WALK_TEXEL, 'sidewalk'),
     )
 
 

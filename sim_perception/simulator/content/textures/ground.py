@@ -77,6 +77,15 @@ def _marking(rng: np.random.Generator, worn: bool) -> F32:
     return grey(np.where(chipped, 0.5, v).astype(np.float32))
 
 
+def _worn_marking(rng: np.random.Generator, worn: bool) -> F32:
+    """Return paint that tyres and frost have taken in part; the road shows through."""
+    paint = rng.uniform(0.62, 0.85) + 0.08 * (noise(rng, 32, 5, 0.9) - 0.5)
+    road = 0.36 + 0.15 * (noise(rng, 64, 4, 0.9) - 0.5)
+    thin = 0.55 * noise(rng, 5, 5, 0.8) + 0.45 * noise(rng, 128, 3, 0.9)
+    share = np.clip((thin - rng.uniform(0.36, 0.56) + 0.05 * worn) * 9, 0, 1)
+    return grey((paint + (road - paint) * rng.uniform(0.6, 1.0) * share).astype(np.float32))
+
+
 def _grass(rng: np.random.Generator, worn: bool) -> F32:
     t = 0.75 * noise(rng, 64, 4, 0.95) + rng.uniform(0.2, 0.6) * (noise(rng, 3, 4) - 0.5)
     dark = jitter(rng, [0.30, 0.36, 0.20], 0.2)
@@ -129,6 +138,7 @@ def _roof_tile(rng: np.random.Generator, worn: bool) -> F32:
 
 KINDS: dict[str, Maker] = {
     'asphalt': _asphalt, 'paving': _paving, 'cobble': _cobble, 'concrete': _concrete,
-    'marking': _marking, 'grass': _grass, 'plain': _plain, 'cloth': _cloth,
+    'marking': _marking, 'worn_marking': _worn_marking, 'grass': _grass, 'plain': _plain,
+    'cloth': _cloth,
     'bark': _bark, 'leaf': _leaf, 'roof_tile': _roof_tile,
 }  # fmt: skip
