@@ -26,8 +26,21 @@ class _Cache(FunctionCache):
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Decorate a loop, or a piece of one, to be compiled for the types it is called with."""
-    dispatcher = njit(nogil=True, error_model='numpy')(function)
+    """Decorate a loop, or a part of one, to be compiled for the types it is called with."""
+    return _compiled(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Decorate what a loop does for each of its elements, to be compiled into the loop.
+
+    A call hands over every array as a dozen words on the stack, which takes longer than most of
+    what is called; compilers shy away from putting large functions into a loop by themselves.
+    """
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    dispatcher = njit(nogil=True, error_model='numpy', **options)(function)
     # numba refuses to cache where it finds no folder that it may write to
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = _Cache(dispatcher.py_func)

@@ -40,6 +40,8 @@ __all__ = [
 F64 = npt.NDArray[np.float64]
 Carried = TypeVar('Carried', CarriedCamera, CarriedLidar)
 
+_KEPT_STATES = 8
+
 
 class Simulation:
     """One scene with its sensors; every output is a pure function of scenario and time.
@@ -81,6 +83,7 @@ class Simulation:
         self.base_T_lidar = lidar_pose(scenario) if lidar is None else lidar.base_T_lidar
         self.lidar_spec = None if lidar is None else lidar_spec(lidar.mount, lidar.model)
         self.frame_period = 1.0 / scenario.frame_rate_hz
+        self._states: dict[float, WorldState] = {}
         self._renderers: dict[str, Renderer] = {}
         self._scanners: dict[str, Lidar] = {}
 
@@ -90,7 +93,13 @@ class Simulation:
         Raises:
             ValueError: for a time outside the scenario.
         """
-        return self._world.state(t)
+        known = self._states.get(t)
+        if known is None:
+            # A frame, its flow, its truth and the next frame's flow ask for the same moments.
+            while len(self._states) >= _KEPT_STATES:
+                del self._states[next(iter(self._states))]
+            known = self._states[t] = self._world.state(t)
+        return known
 
     def camera_frame(
         self, t: float, layers: frozenset[str] = LAYERS, camera: str | None = None
@@ -107,7 +116,8 @@ class Simulation:
         """
         carried = _named('camera', camera, self.cameras)
         previous = None
-        before = t - carried.stream.period
+        # Stamps are whole nanoseconds: this is the very time of the frame before.
+        before = round((t - carried.stream.period) * 1e9) * 1e-9
         # The first image of a camera that is slower than the scenario has none before it.
         if 'flow' in layers and before >= -self.frame_period - 1e-9:
             previous = self.state(before)

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined
 from sim_perception.simulator.common.scene import F32
 
 #: Normal deviates, to be picked by a hash.
 NORMAL: F32 = np.random.default_rng(20240229).standard_normal(65536).astype(np.float32)
 
 
-@kernel
+@inlined
 def hash32(value):
     """Return a well mixed 32-bit integer (the finaliser of MurmurHash3)."""
     h = np.uint32(value)
@@ -25,13 +25,13 @@ def hash32(value):
     return h
 
 
-@kernel
+@inlined
 def uniform(value):
     """Return a number in [0, 1) from an integer."""
     return float(hash32(value) >> np.uint32(8)) * (1.0 / 16777216.0)
 
 
-@kernel
+@inlined
 def normal(value, table):
     """Return a standard normal deviate out of ``NORMAL`` from an integer."""
     return float(table[hash32(value) & np.uint32(65535)])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined
 from sim_perception.simulator.common.scene import F32, F64
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.surfaces.tracing import Tracer
@@ -139,7 +139,7 @@ def bake_ambient(
     return AmbientGrid(grid, frame)
 
 
-@kernel
+@inlined
 def _clamped(position, count):  # type: ignore[no-untyped-def]
     """Return lower index and fraction of a coordinate on a line of ``count`` points."""
     position = min(max(position, 0.0), count - 1.001)
@@ -147,7 +147,7 @@ def _clamped(position, count):  # type: ignore[no-untyped-def]
     return index, position - index
 
 
-@kernel
+@inlined
 def openness(values, frame, x, y, z, nx, ny, nz):  # type: ignore[no-untyped-def]
     """Return the open share for a surface at (x, y, z) with normal (nx, ny, nz)."""
     i, fx = _clamped((x - frame[0]) * frame[3], values.shape[2])
@@ -160,10 +160,12 @@ def openness(values, frame, x, y, z, nx, ny, nz):  # type: ignore[no-untyped-def
     total = 0.0
     for b in range(2):
         for c in range(2):
-            row = values[k + c, j + b]
-            left = up * row[i, 0] + square_x * row[i, side_x] + square_y * row[i, side_y]
-            right = up * row[i + 1, 0]
-            right += square_x * row[i + 1, side_x] + square_y * row[i + 1, side_y]
+            z, y = k + c, j + b
+            left = up * values[z, y, i, 0] + square_x * values[z, y, i, side_x]
+            left += square_y * values[z, y, i, side_y]
+            right = up * values[z, y, i + 1, 0]
+            right += square_x * values[z, y, i + 1, side_x]
+            right += square_y * values[z, y, i + 1, side_y]
             weight = (fy if b else 1.0 - fy) * (fz if c else 1.0 - fz)
             total += weight * (left * wide + right * fx)
     return total

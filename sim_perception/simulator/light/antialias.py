@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64, I32
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
@@ -26,7 +26,7 @@ _BRIGHTEST = 2.5
 _SAME_PLANE = 0.93
 
 
-@kernel
+@inlined
 def _same(a, b, of_face, face_base, face_start, mesh_of, material, normals, leafy):  # fmt: skip
     """Whether two scene-wide faces may share a colour."""
     same = a == b

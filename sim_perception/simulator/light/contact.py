@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.scene import F32, F64
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
 
@@ -102,7 +102,7 @@ class ContactMap:
         return self._shade, origin
 
 
-@kernel
+@inlined
 def darkness(shade, origin_x, origin_y, x, y, z, up):
     """Return 0 to 1 for a surface at (x, y, z) whose normal has the upward part ``up``."""
     u, v = (x - origin_x) / CELL, (y - origin_y) / CELL

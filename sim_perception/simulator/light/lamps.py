@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.scene import F32, F64
 from sim_perception.simulator.light.contact import CELL, SIZE
 from sim_perception.simulator.light.table import COLOR, EMISSION
@@ -132,7 +132,7 @@ class LampMap:
         return self._pools
 
 
-@kernel
+@inlined
 def lamplight(pools, origin_x, origin_y, x, y, z, up, c):
     """Return the light of one channel on a surface at (x, y, z) that looks up by ``up``."""
     result = 0.0

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined
 from sim_perception.simulator.common.scene import F32
 
 
@@ -53,8 +53,9 @@ def build_pyramids(textures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return pyramids
 
 
-@kernel
+@inlined
 def _bilinear(pyramids, texture, offset, size, u, v, linear):
+    u, v = float(u), float(v)  # floor() of other numbers is a call
     x = (u - math.floor(u)) * size - 0.5
     y = (v - math.floor(v)) * size - 0.5
     x0, y0 = math.floor(x), math.floor(y)
@@ -74,7 +75,7 @@ def _bilinear(pyramids, texture, offset, size, u, v, linear):
     return r, g, h
 
 
-@kernel
+@inlined
 def sample(pyramids, texture, size, top, u, v, level, linear):
     """Return linear RGB of a texture at (u, v) repeats and a fractional level of detail.
 

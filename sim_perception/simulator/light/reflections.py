@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64, I32
 from sim_perception.simulator.light.sky import (
@@ -46,17 +46,17 @@ class Reflections:
     color: F32
 
 
-@kernel
+@inlined
 def puddle(clouds, x, y):
     """Return 0 to 1 how deep water stands on a wet surface at a place in the world."""
     depth = tiled_noise(clouds, x * 0.02, y * 0.02) * 3.0 - 1.0
     return min(max(depth, 0.0), 1.0)
 
 
-@kernel
-def mirror_strength(material, wet, up, facing):
+@inlined
+def mirror_strength(materials, m, wet, up, facing):
     """Return the share of light that a surface mirrors (Schlick's approximation)."""
-    mirror = material[REFLECTIVITY] + 0.6 * wet * max(up, 0.0)
+    mirror = materials[m, REFLECTIVITY] + 0.6 * wet * max(up, 0.0)
     result = 0.0
     if mirror > 0.0:
         grazing = 1.0 - facing
@@ -84,7 +84,7 @@ def _select(
         facing = -(rx * n0 + ry * n1 + n2) / np.sqrt(rx * rx + ry * ry + 1.0)
         up = rotation[2, 0] * n0 + rotation[2, 1] * n1 + rotation[2, 2] * n2
         wet = light[WETNESS] * materials[material, WETTABLE]
-        strength = mirror_strength(materials[material], wet, up, min(max(facing, 0.0), 1.0))
+        strength = mirror_strength(materials, material, wet, up, min(max(facing, 0.0), 1.0))
         if strength > _WEAKEST:
             chosen[s] = 1
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64
 from sim_perception.simulator.light.ambient import AmbientGrid, openness
@@ -64,7 +64,7 @@ class Surroundings:
     pools: F32
 
 
-@kernel
+@inlined
 def _haze(dx, dy, dz, light, clouds):
     """Return the sky's radiance behind the air in front of it."""
     r, g, b = sky_radiance(dx, dy, dz, light, clouds)
@@ -78,33 +78,35 @@ def _haze(dx, dy, dz, light, clouds):
     )
 
 
-@kernel
-def _albedo(material, u, v, texels, wet, tint, instance, pyramids, size, top, linear):  # fmt: skip
+@inlined
+def _albedo(
+    materials, m, u, v, texels, wet, tint, instance, pyramids, size, top, linear
+):  # fmt: skip
     """Return the surface's linear colour; ``texels`` is the footprint of a pixel."""
-    r, g, b = material[COLOR], material[COLOR + 1], material[COLOR + 2]
-    texture = int(material[TEXTURE])
+    r, g, b = materials[m, COLOR], materials[m, COLOR + 1], materials[m, COLOR + 2]
+    texture = int(materials[m, TEXTURE])
     if texture >= 0:
         level = math.log2(max(texels, 1e-3))
         tr, tg, tb = sample(pyramids, texture, size, top, u, v, level, linear)
         r, g, b = r * tr, g * tg, b * tb
-    if material[TINTED] > 0.0:
+    if materials[m, TINTED] > 0.0:
         r, g, b = r * tint[instance, 0], g * tint[instance, 1], b * tint[instance, 2]
     darken = 1.0 - 0.5 * wet
     return r * darken, g * darken, b * darken
 
 
-@kernel
-def _highlight(material, wet, shine, lit):
+@inlined
+def _highlight(materials, m, wet, shine, lit):
     """Return the sun's highlight for the cosine between sun and mirrored view."""
     value = 0.0
     if shine > 0.4 and lit > 0.0:
-        strength = material[SPECULAR] + 0.5 * wet
-        power = 90.0 if material[REFLECTIVITY] + wet > 0.0 else 14.0
+        strength = materials[m, SPECULAR] + 0.5 * wet
+        power = 90.0 if materials[m, REFLECTIVITY] + wet > 0.0 else 14.0
         value = 0.30 * lit * strength * math.exp(power * (shine - 1.0))
     return value
 
 
-@kernel
+@inlined
 def _turn(rotation, x, y, z):
     """Return a vector in the world."""
     return (
@@ -114,29 +116,32 @@ def _turn(rotation, x, y, z):
     )
 
 
-@kernel
+@inlined
 def _sunshine(through, cosine):
     """Return the share of sunlight that a surface scatters, some of it through leaves."""
     direct = max(cosine, 0.0) * (1.0 - 0.5 * through)
     return direct + 0.5 * through * (0.3 + 0.7 * abs(cosine))
 
 
-@kernel
-def _mirror_image(mirrored, row, strength, wet, standing, rise, light, mirror):
-    """Write the radiance that a surface mirrors; ``rise`` is the upward part of its direction."""
-    mirror[:] = 0.0
+@inlined
+def _mirror_image(mirrored, row, strength, wet, standing, rise, light):
+    """Return the radiance that a surface mirrors; ``rise`` is the upward part of its direction."""
+    r, g, b = 0.0, 0.0, 0.0
     if row >= 0:
         # Where no water stands, roughness mixes the mirror image with all of the sky.
         sharp = 0.35 + 0.65 * standing if wet > 0.0 else 1.0
-        for c in range(3):
-            mirror[c] = light[HORIZON + c] * 0.7
-            mirror[c] += (mirrored[row, c] - mirror[c]) * sharp
+        r, g, b = light[HORIZON] * 0.7, light[HORIZON + 1] * 0.7, light[HORIZON + 2] * 0.7
+        r += (mirrored[row, 0] - r) * sharp
+        g += (mirrored[row, 1] - g) * sharp
+        b += (mirrored[row, 2] - b) * sharp
     elif strength > 0.0:
         # Faint mirrors do without a ray.
         blend = min(1.0, max(0.0, rise * 4.0 + 0.3))
-        for c in range(3):
-            open_sky = 0.5 * (light[ZENITH + c] + light[HORIZON + c])
-            mirror[c] = light[GROUND + c] + (open_sky - light[GROUND + c]) * blend
+        r, g, b = light[GROUND], light[GROUND + 1], light[GROUND + 2]
+        r += (0.5 * (light[ZENITH] + light[HORIZON]) - r) * blend
+        g += (0.5 * (light[ZENITH + 1] + light[HORIZON + 1]) - g) * blend
+        b += (0.5 * (light[ZENITH + 2] + light[HORIZON + 2]) - b) * blend
+    return r, g, b
 
 
 @kernel
@@ -146,7 +151,6 @@ def _shade(
     light, clouds, ambient, frame, contact, contact_x, contact_y, pools, out,
 ):  # fmt: skip
     """Write the radiance of the samples [first, last)."""
-    color, mirror = np.empty(3), np.empty(3)
     glowing = pools.shape[0] > 1
     top = math.log2(size)
     for s in range(first, last):
@@ -163,38 +167,29 @@ def _shade(
         x, y, z = position[0] + reach * dx, position[1] + reach * dy, position[2] + reach * dz
         cosine = nx * dx + ny * dy + nz * dz
         facing = min(max(0.02, -cosine), 1.0)
-        material = materials[face_material[face[s]]]
-        wet = light[WETNESS] * material[WETTABLE]
+        m = face_material[face[s]]
+        wet = light[WETNESS] * materials[m, WETTABLE]
         texels = size * density[face[s]] * depth[s] / (focal * math.sqrt(facing))
-        color[0], color[1], color[2] = _albedo(
-            material,
-            uv[s, 0],
-            uv[s, 1],
-            texels,
-            wet,
-            tint,
-            instance[s],
-            pyramids,
-            size,
-            top,
+        color = _albedo(
+            materials, m, uv[s, 0], uv[s, 1], texels, wet, tint, instance[s], pyramids, size, top,
             linear,
-        )
+        )  # fmt: skip
         sun = nx * light[SUN] + ny * light[SUN + 1] + nz * light[SUN + 2]
-        sun = lit[s] * _sunshine(material[TRANSLUCENCY], sun)
+        sun = lit[s] * _sunshine(materials[m, TRANSLUCENCY], sun)
         # Sky light: what the standing scene leaves open, then folds and contacts.
         near = openness(ambient, frame, x + nx * 0.8, y + ny * 0.8, z + nz * 0.8, nx, ny, nz)
         closed = occlusion[s] * (
             1.0 - darkness(contact, contact_x, contact_y, x, y, z, max(nz, 0.0))
         )
         standing = puddle(clouds, x, y) if wet > 0.0 else 0.0
-        strength = mirror_strength(material, wet * (0.3 + 0.7 * standing), nz, facing)
+        strength = mirror_strength(materials, m, wet * (0.3 + 0.7 * standing), nz, facing)
         qx, qy, qz = dx - 2 * cosine * nx, dy - 2 * cosine * ny, dz - 2 * cosine * nz
         shine = qx * light[SUN] + qy * light[SUN + 1] + qz * light[SUN + 2]
-        highlight = _highlight(material, wet, shine, lit[s])
-        _mirror_image(mirrored, mirror_index[s], strength, wet, standing, qz, light, mirror)
+        highlight = _highlight(materials, m, wet, shine, lit[s])
+        mirror = _mirror_image(mirrored, mirror_index[s], strength, wet, standing, qz, light)
         clear = math.exp(-light[FOG] * reach)
         high = 0.5 + 0.35 * nz
-        glow = material[EMISSION] * light[LAMPS]
+        glow = materials[m, EMISSION] * light[LAMPS]
         for c in range(3):
             sky = light[HORIZON + c] + (light[ZENITH + c] - light[HORIZON + c]) * high
             around = sky * light[AMBIENT] * near + light[GROUND + c] * (1.0 - near)

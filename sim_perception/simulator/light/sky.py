@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined
 from sim_perception.simulator.common.scene import F32, F64, Environment
 
 #: Places of the values in the light array that kernels share.
@@ -70,7 +70,7 @@ def make_clouds(seed: int, size: int = _CLOUD_SIZE) -> F32:
     return (total / total.max()).astype(np.float32)
 
 
-@kernel
+@inlined
 def tiled_noise(clouds, u, v):
     """Sample the tileable noise bilinearly; u, v in repeats."""
     size = clouds.shape[0]
@@ -83,7 +83,7 @@ def tiled_noise(clouds, u, v):
     return top * (1 - fy) + (clouds[j1, i] * (1 - fx) + clouds[j1, i1] * fx) * fy
 
 
-@kernel
+@inlined
 def sky_radiance(dx, dy, dz, light, clouds):
     """Return linear RGB of the sky in a unit direction; below the horizon it is the horizon."""
     up = max(dz, 0.0)

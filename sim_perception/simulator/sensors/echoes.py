@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.noise import normal, uniform
 
 #: Share of a beam's cross-section beyond an edge that it meets half-way.
@@ -23,7 +23,7 @@ _SMEARS, _SQUARE, _POLISH = 0.1, 10.0, 2000
 _MEETINGS = 4
 
 
-@kernel
+@inlined
 def slot(column, ring, columns, rings):
     """Return a ray's place in tracing order: packets are tiles of 4 columns and 2 rings."""
     left = column // 4 * 4
@@ -32,13 +32,13 @@ def slot(column, ring, columns, rings):
     return left * rings + top * width + (ring - top) * width + column - left
 
 
-@kernel
+@inlined
 def mirrored_share(cosine):
     """Return the share of light that water mirrors (Schlick's approximation)."""
     return _WATER + (1.0 - _WATER) * (1.0 - cosine) ** 5
 
 
-@kernel
+@inlined
 def _echo(ray, direction, reach, instance, face, surfaces, fog, limit):
     """Return power, intensity, cosine and material of what a ray has met after ``reach``."""
     instance_pose, face_normal, face_start, mesh_of, material, reflectance = surfaces
@@ -65,7 +65,7 @@ def _echo(ray, direction, reach, instance, face, surfaces, fog, limit):
     return power, strength, cosine, m
 
 
-@kernel
+@inlined
 def _detected(power, place, dropout):
     """Return whether a return is strong enough to be found."""
     # Strong returns are certain; spare them the exponential.
@@ -73,7 +73,7 @@ def _detected(power, place, dropout):
     return uniform(place) < chance * (1.0 - dropout)
 
 
-@kernel
+@inlined
 def _noisy(reach, strength, range_noise, place, table, found):
     """Write a return with its noise."""
     reach += range_noise * normal(place + np.uint32(4), table)
@@ -88,7 +88,7 @@ def _clutter(fog, rain):
     return min(0.3, 0.012 * rain + 60.0 * fog * fog)
 
 
-@kernel
+@inlined
 def _drop(low, place):
     """Return range and intensity of a drop in front of the surface."""
     return (

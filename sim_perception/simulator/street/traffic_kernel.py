@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ _LATERAL = 2.2
 _SAMPLE = 1.0
 
 
-@kernel
+@inlined
 def _point(points: F64, start: int, count: int, spacing: float, s: float) -> tuple:
     """Return x, y and the unit tangent of a path at s, straight on beyond its ends."""
     k = min(max(int(s / spacing), 0), count - 2)
@@ -77,7 +77,7 @@ def _gap_ahead(
     return best, speed
 
 
-@kernel
+@inlined
 def _bend_speed(
     i: int, curvature: F64, start: I64, count: I64, spacing: float, s: float, v: float
 ) -> float:
@@ -95,7 +95,7 @@ def _bend_speed(
     return np.sqrt(allowed)
 
 
-@kernel
+@inlined
 def _idm(
     v: float, desired: float, gap: float, other: float, a_max: float, standstill: float
 ) -> float:
@@ -109,7 +109,7 @@ def _idm(
     return min(max(a_max * (free - pull), -MAX_BRAKING), a_max)
 
 
-@kernel
+@inlined
 def _green(time: float, light: F64, main: bool, needed: float) -> bool:
     """Return whether a light shows green for at least ``needed`` more seconds."""
     phase = (time + light[0]) % light[1]

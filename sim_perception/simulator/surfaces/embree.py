@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.scene import F32, I32
 
 _FLOAT3, _UINT3, _MATRIX = 0x9003, 0x5003, 0x9234
@@ -83,7 +83,7 @@ def _aligned(words):
     return raw[skip : skip + words]
 
 
-@kernel
+@inlined
 def _fill(ray, word, lane, origin, direction, time, far):
     """Write one lane of a packet."""
     for axis in range(3):
@@ -142,12 +142,13 @@ def trace(
 
 
 @kernel
-def shadow(functions, scenes, origins, directions, far, first, last, out):  # fmt: skip
+def shadow(functions, scenes, origins, directions, far, first, last, coherent, out):  # fmt: skip
     """Whether rays of packets [first, last) meet anything in either scene."""
     ray = _aligned(_WORDS)
     word = ray.view(np.int32)
     valid = _aligned(PACKET).view(np.int32)
     count = len(origins)
+    how = functions[4] if coherent else functions[5]
     for packet in range(first, last):
         base = packet * PACKET
         active = 0
@@ -165,7 +166,7 @@ def shadow(functions, scenes, origins, directions, far, first, last, out):  # fm
         for which in range(2):
             if scenes[which] == 0 or active == 0:
                 continue
-            _call4(functions[1], valid.ctypes.data, scenes[which], ray.ctypes.data, functions[4])
+            _call4(functions[1], valid.ctypes.data, scenes[which], ray.ctypes.data, how)
             for lane in range(PACKET):
                 # Embree sets tfar to -inf where the ray is blocked.
                 if valid[lane] != 0 and ray[_FAR + lane] < 0.0:
@@ -225,12 +226,13 @@ class Embree:
         if not self.device:
             raise OSError('Embree could not create a device')
         # RTCIntersectArguments and RTCOccludedArguments: flags and features, then pointers.
-        self._arguments = np.zeros(16, np.int64)
-        self._arguments.view(np.uint32)[:2] = _COHERENT, _ALL_FEATURES
+        self._arguments = np.zeros((2, 16), np.int64)
+        self._arguments.view(np.uint32)[:, 0] = _COHERENT, 0
+        self._arguments.view(np.uint32)[:, 1] = _ALL_FEATURES
         names = ('rtcIntersect8', 'rtcOccluded8', 'rtcSetGeometryTransform', 'rtcCommitGeometry')
         self.functions = np.array(
             [ctypes.cast(getattr(self._library, n), ctypes.c_void_p).value for n in names]
-            + [self._arguments.ctypes.data],
+            + [row.ctypes.data for row in self._arguments],
             np.int64,
         )
 

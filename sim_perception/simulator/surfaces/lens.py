@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.cameras import pixel_rays, project
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined
 from sim_perception.simulator.common.scene import F64, I32
 from sim_perception.simulator.surfaces.frustum import Grid
 from sim_perception.types import Camera
@@ -83,7 +83,7 @@ class Lens:
         return parameters
 
 
-@kernel
+@inlined
 def distort(x, y, lens):
     """Return the pixel of ray slopes x, y (Brown-Conrady).
 

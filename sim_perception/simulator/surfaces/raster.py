@@ -19,11 +19,16 @@ import numpy.typing as npt
 from numba.core import types
 from numba.extending import intrinsic
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64, I32
 from sim_perception.simulator.surfaces.frustum import NEAR, Grid, visible_instances
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
+from sim_perception.simulator.surfaces.projection import (
+    clip_face,
+    holds_no_sample,
+    project_vertices,
+)
 
 #: Slack of a row's ends in samples: far below any visible size, far above rounding.
 EDGE = 1e-9
@@ -33,72 +38,7 @@ _FEW = 8
 NOTHING = np.int32(2**31 - 1)
 
 
-@kernel
-def _project_vertices(vertices, start, stop, pose, intrinsics, near, screen):  # fmt: skip
-    """Write x, y, 1/z of vertices [start, stop) to ``screen``; 1/z = -1 behind ``near``.
-
-    Returns:
-        True if some vertex lies in front of the near plane.
-    """
-    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    r00, r01, r02, tx = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
-    r10, r11, r12, ty = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
-    r20, r21, r22, tz = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
-    front = False
-    for i in range(start, stop):
-        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-        depth = r20 * x + r21 * y + r22 * z + tz
-        if depth > near:
-            inverse = 1.0 / depth
-            screen[i - start, 0] = fx * (r00 * x + r01 * y + r02 * z + tx) * inverse + cx
-            screen[i - start, 1] = fy * (r10 * x + r11 * y + r12 * z + ty) * inverse + cy
-            screen[i - start, 2] = inverse
-            front = True
-        else:
-            screen[i - start, 2] = -1.0
-    return front
-
-
-@kernel
-def clip_face(vertices, face, pose, intrinsics, near, polygon):
-    """Clip one face at the near plane; write its 3 or 4 screen corners, return their number.
-
-    Crossing points are computed from the front vertex towards the one behind, so that two
-    faces that share the edge get the same point.
-    """
-    camera = np.empty((3, 3))
-    for corner in range(3):
-        i = face[corner]
-        for row in range(3):
-            camera[corner, row] = (
-                pose[row, 0] * vertices[i, 0]
-                + pose[row, 1] * vertices[i, 1]
-                + pose[row, 2] * vertices[i, 2]
-                + pose[row, 3]
-            )
-    count = 0
-    for corner in range(3):
-        other = (corner + 1) % 3
-        inside, next_inside = camera[corner, 2] > near, camera[other, 2] > near
-        if inside:
-            inverse = 1.0 / camera[corner, 2]
-            polygon[count, 0] = intrinsics[0] * camera[corner, 0] * inverse + intrinsics[2]
-            polygon[count, 1] = intrinsics[1] * camera[corner, 1] * inverse + intrinsics[3]
-            polygon[count, 2] = inverse
-            count += 1
-        if inside != next_inside:
-            a, b = (corner, other) if inside else (other, corner)
-            s = (near - camera[a, 2]) / (camera[b, 2] - camera[a, 2])
-            x = camera[a, 0] + s * (camera[b, 0] - camera[a, 0])
-            y = camera[a, 1] + s * (camera[b, 1] - camera[a, 1])
-            polygon[count, 0] = intrinsics[0] * x / near + intrinsics[2]
-            polygon[count, 1] = intrinsics[1] * y / near + intrinsics[3]
-            polygon[count, 2] = 1.0 / near
-            count += 1
-    return count
-
-
-@kernel
+@inlined
 def _narrow(a, inverse_a, e, low, high):
     """Shrink [low, high] to where ``a x + e >= 0``; low > high when nowhere."""
     if a > 0.0:
@@ -130,7 +70,7 @@ def _value(typing, bits):
     return types.float32(types.int32), codegen
 
 
-@kernel
+@inlined
 def draw_triangle(
     x0, y0, i0, x1, y1, i1, x2, y2, i2, number, keys, stamp, step, mask, weights
 ):  # fmt: skip
@@ -187,10 +127,9 @@ def draw_triangle(
             low, high = _narrow(a2, v2, e2, low, high)
             first, last = math.ceil(low - EDGE), math.floor(high + EDGE)
         base = (e0 * i0 + e1 * i1 + e2 * i2) * scale
-        row = keys[y]
         for x in range(first, last + 1):
             key = (np.int64(_bits(np.float32(base + slope * x))) << 32) | rest
-            row[x] = max(row[x], key)
+            keys[y, x] = max(keys[y, x], key)
         if stamp > 0 and y % step == 0:
             j = y // step
             for i in range((first + step - 1) // step, last // step + 1):
@@ -228,15 +167,17 @@ def _is_hidden(pose, center, radius, intrinsics, near, keys):
 
 @kernel
 def draw_instances(
-    vertices, faces, vertex_start, face_start, center, radius, mesh_of, owner, face_base, poses,
-    order, first, last, intrinsics, near, screen, keys, step, mask, weights, coverage,
+    vertices, columns, faces, vertex_start, face_start, center, radius, mesh_of, owner,
+    face_base, poses, order, first, last, intrinsics, near, screen, reach, keys, step, mask,
+    weights, coverage,
 ):  # fmt: skip
     """Draw instances ``order[first:last]`` and add up their objects' coverage.
 
-    ``screen`` is scratch for one mesh's vertices, ``mask`` for the objects' pixels. The
-    instances of an object must follow each other.
+    ``screen`` and ``reach`` are scratch for one mesh's vertices, ``mask`` for the objects' pixels.
+    The instances of an object must follow each other.
     """
     polygon = np.empty((4, 3), np.float32)
+    height, width = keys.shape
     for position in range(first, last):
         instance = order[position]
         mesh = mesh_of[instance]
@@ -246,21 +187,26 @@ def draw_instances(
             pose, center[mesh], radius[mesh], intrinsics, near, keys
         ):
             continue
-        if not _project_vertices(
-            vertices, start, vertex_start[mesh + 1], pose, intrinsics, near, screen
-        ):
+        front = project_vertices(
+            columns, start, vertex_start[mesh + 1], pose, intrinsics, near, screen, reach
+        )
+        if front == 0:
             continue
-        number = face_base[instance]
+        whole = front == vertex_start[mesh + 1] - start
+        base = face_base[instance] - face_start[mesh]
         stamp = owner[instance] + 1
         added = 0
         for face in range(face_start[mesh], face_start[mesh + 1]):
             a, b, c = faces[face, 0] - start, faces[face, 1] - start, faces[face, 2] - start
-            za, zb, zc = float(screen[a, 2]), float(screen[b, 2]), float(screen[c, 2])
+            if whole and holds_no_sample(reach, a, b, c, width, height):
+                continue
+            number = base + face
+            za, zb, zc = float(screen[2, a]), float(screen[2, b]), float(screen[2, c])
             if za > 0.0 and zb > 0.0 and zc > 0.0:
                 added += draw_triangle(
-                    float(screen[a, 0]), float(screen[a, 1]), za,
-                    float(screen[b, 0]), float(screen[b, 1]), zb,
-                    float(screen[c, 0]), float(screen[c, 1]), zc,
+                    float(screen[0, a]), float(screen[1, a]), za,
+                    float(screen[0, b]), float(screen[1, b]), zb,
+                    float(screen[0, c]), float(screen[1, c]), zc,
                     number, keys, stamp, step, mask, weights,
                 )  # fmt: skip
             elif za > 0.0 or zb > 0.0 or zc > 0.0:
@@ -272,7 +218,6 @@ def draw_instances(
                         float(polygon[k - 1, 2]), float(polygon[k, 0]), float(polygon[k, 1]),
                         float(polygon[k, 2]), number, keys, stamp, step, mask, weights,
                     )  # fmt: skip
-            number += 1
         if stamp > 0:
             coverage[stamp - 1] += added
 
@@ -334,8 +279,10 @@ class Rasterizer:
         self._inverse_depth: F32 = np.empty(size[1:], np.float32)
         self._numbers: I32 = np.empty(size[1:], np.int32)
         self._mask: I32 = np.empty((workers.threads, *weights.shape), np.int32)
+        self._columns: F32 = np.ascontiguousarray(meshes.vertices.T)
         largest = int(np.diff(meshes.vertex_start).max())
-        self._screen = np.empty((workers.threads, largest, 3), np.float32)
+        self._screen = np.empty((workers.threads, 3, largest), np.float32)
+        self._reach: I32 = np.empty((workers.threads, 4, largest), np.int32)
 
     def draw(self, camera_T_instance: F64) -> Drawing:
         """Draw the scene.
@@ -354,11 +301,12 @@ class Rasterizer:
         def piece(index: int) -> None:
             layer = free.pop()
             draw_instances(
-                meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start,
-                meshes.center, meshes.radius, instances.mesh, instances.object,
-                instances.face_base, camera_T_instance, order,
-                bounds[index], bounds[index + 1], intrinsics, NEAR, self._screen[layer],
-                self._keys[layer], self._step, self._mask[layer], self._weights, coverage,
+                meshes.vertices, self._columns, meshes.faces, meshes.vertex_start,
+                meshes.face_start, meshes.center, meshes.radius, instances.mesh,
+                instances.object, instances.face_base, camera_T_instance, order, bounds[index],
+                bounds[index + 1], intrinsics, NEAR, self._screen[layer],
+                self._reach[layer], self._keys[layer], self._step, self._mask[layer],
+                self._weights, coverage,
             )  # fmt: skip
             free.append(layer)
 

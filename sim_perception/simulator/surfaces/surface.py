@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.parallel import Workers
 from sim_perception.simulator.common.scene import F32, F64, I32
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
@@ -66,7 +66,7 @@ class Surface:
         )  # fmt: skip
 
 
-@kernel
+@inlined
 def _map(pose, vertices, i):
     x, y, z = float(vertices[i, 0]), float(vertices[i, 1]), float(vertices[i, 2])
     return (

@@ -184,7 +184,10 @@ class EmbreeTracer:
         scenes = self._scenes * [1, 0] if background_only else self._scenes
 
         def part(first: int, last: int) -> None:
-            shadow(self._embree.functions, scenes, origins, directions, far, first, last, out)
+            shadow(
+                self._embree.functions, scenes, origins, directions, far, first, last,
+                background_only, out,
+            )  # fmt: skip
 
         self._workers.split(part, -(-len(origins) // PACKET))
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.scene import F32, F64, I32
 from sim_perception.simulator.surfaces.frustum import NEAR
 from sim_perception.simulator.surfaces.lens import Lens, distort
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
-from sim_perception.simulator.surfaces.raster import clip_face
+from sim_perception.simulator.surfaces.projection import clip_face
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Visibility:
     box_visible: F32
 
 
-@kernel
+@inlined
 def _extend(x, y, lens, box):
     """Make the box contain the projection of ray slopes x, y."""
     u, v = distort(x, y, lens)
