@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from sim_perception.simulator.common.scene import Mesh
+from sim_perception.simulator.content.inventory import Kinds, kinds
 from sim_perception.simulator.content.materials import Slot
 from sim_perception.simulator.content.meshes.builder import (
     MeshBuilder,
@@ -24,9 +25,25 @@ from sim_perception.simulator.world.population import Population
 from sim_perception.simulator.world.posing import Poser
 
 __all__ = [
-    'FAMILIES', 'LINEAR', 'TEXTURE_SIZE', 'Mesh', 'Model', 'Slot', 'car_mesh', 'fleet',
-    'grid_faces', 'person', 'vertex_normals', 'wheel_places',
+    'FAMILIES',
+    'LINEAR',
+    'TEXTURE_SIZE',
+    'Mesh',
+    'Model',
+    'Slot',
+    'car_mesh',
+    'contents',
+    'fleet',
+    'grid_faces',
+    'person',
+    'vertex_normals',
+    'wheel_places',
 ]  # fmt: skip
+
+
+def contents() -> tuple[Kinds, ...]:
+    """Return the kinds of content of streets."""
+    return tuple(kinds())
 
 
 @cache

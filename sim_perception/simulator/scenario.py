@@ -102,7 +102,8 @@ class Roadside(_Model):
     """What stands tall and close to the road; nothing by default.
 
     ``frontage`` is the share of the sidewalks' backs that walls, hedges, board fences, retaining
-    walls and garages line.
+    walls and garages line; ``shops`` that of the town blocks at the sidewalk with shops on their
+    ground floor, ``posters`` that of the others with bills.
     """
 
     frontage: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
@@ -110,6 +111,8 @@ class Roadside(_Model):
     bridges_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 40))] = (0.0, 0.0)
     scaffolds_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = (0.0, 0.0)
     bins_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 400))] = (0.0, 0.0)
+    shops: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    posters: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
 
 
 class Relief(_Model):
@@ -161,7 +164,8 @@ class Traffic(_Model):
     ``lorry_fraction`` is the share of trucks that are lorries of all kinds, articulated ones and
     buses with a joint; ``trailer_fraction`` that of cars which tow something,
     ``roof_load_fraction`` of those with something on the roof, ``lettering`` of vans and lorries
-    with a print on their sides.
+    with a print on their sides. Boxes reach to the mirrors with ``mirrors_in_boxes``; those of
+    data sets end at the body, .2 m narrower.
     """
 
     population: Annotated[
@@ -183,6 +187,7 @@ class Traffic(_Model):
     trailer_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     roof_load_fraction: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     lettering: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    mirrors_in_boxes: bool = True
     stops_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
     lane_changes: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     parking_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
@@ -364,10 +369,12 @@ class Replay(_Model):
 
 
 _LATER_FIELDS = {
+    'roadside': ('shops', 'posters'),
     'camera': ('left_m', 'centre_offset'),
     'traffic': (
         'population', 'signals', 'light_cycle_s', 'stops_per_km', 'lane_changes', 'parking_per_km',
         'lorry_fraction', 'trailer_fraction', 'roof_load_fraction', 'lettering',
+        'mirrors_in_boxes',
     ),
     'ego': ('queue', 'queue_vehicles', 'queue_gap_m', 'queue_wait_s', 'turn', 'dive_deg_per_g',
             'lean_deg_per_g', 'shake_deg'),
@@ -419,7 +426,7 @@ class Scenario(_Model):
             part = getattr(self, section)
             for name in names:
                 if getattr(part, name) == type(part).model_fields[name].default:
-                    values[section].pop(name)
+                    values.get(section, {}).pop(name, None)
         return values
 
     @model_validator(mode='after')

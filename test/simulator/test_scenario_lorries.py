@@ -148,6 +148,16 @@ def test_large_vehicles_fill_their_boxes_and_are_seen(large):
     assert TRUCK in sample.semantic
 
 
+def test_boxes_end_at_the_body_if_they_are_told_to():
+    wide = build_fleet(load_scenario('clean', seed=5))
+    narrow = build_fleet(load_scenario('clean', seed=5, **{'traffic.mirrors_in_boxes': False}))
+    for a, b in zip(wide, narrow, strict=True):
+        assert a.size[::2] == b.size[::2]
+        assert 0 < a.size[1] - b.size[1] < 0.5
+    cars = [(a.size[1] - b.size[1]) for a, b in zip(wide, narrow, strict=True) if a.label == 'car']
+    assert np.mean(cars) == pytest.approx(0.22, abs=0.05)
+
+
 def test_defaults_leave_no_trace():
     text = load_scenario('clean').model_dump_json()
     for name in ('lorry_fraction', 'trailer_fraction', 'roof_load_fraction', 'lettering'):

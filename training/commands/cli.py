@@ -23,6 +23,7 @@ from training.commands.recipe import recipe
 from training.commands.resimulate import resimulate
 from training.commands.shape import shape
 from training.commands.simulate import simulate
+from training.commands.sizes import sizes
 from training.commands.train import train
 from training.commands.translate import translate
 
@@ -42,6 +43,7 @@ _FORESEEN = (
 for verb in (
     simulate,
     inspect,
+    sizes,
     train,
     recipe,
     translate,

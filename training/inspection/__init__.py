@@ -1,1 +1,1 @@
-"""What a recording, video or folder holds and what it is usable for."""
+"""What a recording, video, folder or scenario holds and what it is usable for."""

@@ -14,6 +14,7 @@ from sim_perception.simulator.world.assembly import Assembly, planar_pose
 from sim_perception.simulator.world.countryside import Countryside
 from sim_perception.simulator.world.palette import wall_color
 from sim_perception.simulator.world.placing import Placer
+from sim_perception.simulator.world.shopping import Front
 
 
 class Dresser(Placer):
@@ -24,6 +25,7 @@ class Dresser(Placer):
     ) -> None:
         super().__init__(scenario, layout, assembly, season)
         # Where a country road is settled, it looks like a suburb.
+        self.fronts: list[Front] = []
         self._use = 'suburb' if layout.rural else layout.land_use
         self._country = Countryside(scenario, layout, assembly, season) if layout.rural else None
         self._boards = self._kit('billboard', 5, lambda k, r: furniture.billboard(r))
@@ -73,6 +75,8 @@ class Dresser(Placer):
                 if s + width < b + 4:
                     d = side * (self.section.half(side) + self.section.sidewalk + gap + depth / 2)
                     self._put(mesh, s + width / 2, d, self._facing(side), tint=wall_color(rng))
+                    if mesh in self._blocks:
+                        self.fronts.append(Front(side, s + width / 2, width, gap))
             lane = {'centre': (0.0, 0.3), 'residential': (0.5, 5.0), 'suburb': (3, 12),
                     'industrial': (3, 15), 'park': (15, 40)}[use]  # fmt: skip
             s += width + float(rng.uniform(*lane))

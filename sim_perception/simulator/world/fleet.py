@@ -20,6 +20,7 @@ _CAR_MODELS, _TRUCK_MODELS, _MOTORBIKES = 14, 3, 5
 
 def build_fleet(scenario: Scenario) -> list[Model]:
     """Draw the vehicle models of a scene."""
+    mirrors = scenario.traffic.mirrors_in_boxes
     rng, outfit = stream(scenario, 'fleet'), stream(scenario, 'outfit')
     models = []
     populations = scenario.traffic.population
@@ -34,14 +35,16 @@ def build_fleet(scenario: Scenario) -> list[Model]:
         wheel = tuple(vehicle.wheel(shape.wheel_radius, spokes=spokes, side=s) for s in (-1, 1))
         body, parts = _outfitted(vehicle.car_body(shape), shape, scenario, outfit)
         models.append(centred('car', family, body, vehicle.wheel_places(shape),
-                              shape.wheel_radius, (wheel[0], wheel[1]), parts))  # fmt: skip
+                              shape.wheel_radius, (wheel[0], wheel[1]), parts,
+                              None if mirrors else shape.width))  # fmt: skip
     for k in range(_TRUCK_MODELS):
         family = trucks.FAMILIES[k % len(trucks.FAMILIES)]
         truck = trucks.draw_truck(family, rng)
         wheel = tuple(vehicle.wheel(truck.wheel_radius, 0.3, 8, 'truck', side=s) for s in (-1, 1))
         models.append(centred('truck', family, trucks.truck_body(truck),
                                trucks.truck_wheels(truck), truck.wheel_radius,
-                               (wheel[0], wheel[1])))  # fmt: skip
+                               (wheel[0], wheel[1]), (),
+                              None if mirrors else truck.width))  # fmt: skip
     return models + _further(scenario, models)
 
 
@@ -53,7 +56,7 @@ def _further(scenario: Scenario, cars: list[Model]) -> list[Model]:
     if scenario.cycles.motorbike_fraction[1] > 0:
         models += _motorbikes(stream(scenario, 'motorbikes'))
     if traffic.lorry_fraction[1] > 0:
-        models += lorry_fleet(stream(scenario, 'lorries'), lettering)
+        models += lorry_fleet(stream(scenario, 'lorries'), lettering, traffic.mirrors_in_boxes)
     if traffic.trailer_fraction[1] > 0:
         own = [m for m in cars if m.label == 'car']
         models += towing_fleet(own, stream(scenario, 'trailers'), lettering)

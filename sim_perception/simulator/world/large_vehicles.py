@@ -16,12 +16,13 @@ from sim_perception.simulator.world.vehicle_model import Model, centred
 _LORRIES, _TOWING = 7, 4
 
 
-def lorry_fleet(rng: np.random.Generator, lettering: float) -> list[Model]:
+def lorry_fleet(rng: np.random.Generator, lettering: float, mirrors: bool = True) -> list[Model]:
     """Draw lorries and articulated buses.
 
     Args:
         rng: decides.
         lettering: share of them with a print on their sides.
+        mirrors: whether their boxes reach to their mirrors.
     """
     names = list(lorries.SHARES)
     weight = np.array(list(lorries.SHARES.values()))
@@ -29,11 +30,11 @@ def lorry_fleet(rng: np.random.Generator, lettering: float) -> list[Model]:
     for family in rng.choice(names, _LORRIES, replace=False, p=weight / weight.sum()):
         if family == 'articulated_bus':
             bus = replace(trucks.draw_truck('bus', rng), family='articulated_bus')
-            front = _truck(bus, rng, lettering)
+            front = _truck(bus, rng, lettering, mirrors)
             rear = _truck(lorries.draw_bus_rear(bus, rng), rng, lettering)
             drawn.append(replace(front, trailer=rear, overlap=0.35))
             continue
-        model = _truck(lorries.draw_lorry(str(family), rng), rng, lettering)
+        model = _truck(lorries.draw_lorry(str(family), rng), rng, lettering, mirrors)
         if family == 'tractor':
             trailer = _truck(lorries.draw_semitrailer(rng), rng, lettering)
             model = replace(model, trailer=trailer, overlap=lorries.OVERLAP)
@@ -51,7 +52,9 @@ def towing_fleet(cars: list[Model], rng: np.random.Generator, lettering: float) 
     ]  # fmt: skip
 
 
-def _truck(shape: TruckShape, rng: np.random.Generator, lettering: float) -> Model:
+def _truck(
+    shape: TruckShape, rng: np.random.Generator, lettering: float, mirrors: bool = True
+) -> Model:
     wheel = tuple(
         vehicle.wheel(shape.wheel_radius, min(0.3, 0.6 * shape.wheel_radius), 8, 'truck', s)
         for s in (-1, 1)
@@ -61,7 +64,7 @@ def _truck(shape: TruckShape, rng: np.random.Generator, lettering: float) -> Mod
     if rng.random() < lettering:
         body = printed(body, shape, rng)
     return centred('truck', shape.family, body, lorries.wheels_of(shape), shape.wheel_radius,
-                   (wheel[0], wheel[1]))  # fmt: skip
+                   (wheel[0], wheel[1]), (), None if mirrors else shape.width)  # fmt: skip
 
 
 def printed(body: Mesh, shape: TruckShape, rng: np.random.Generator) -> Mesh:

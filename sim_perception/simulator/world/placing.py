@@ -68,6 +68,7 @@ class Placer:
         self.section = layout.section
         shape = stream(scenario, 'shapes')
         self._seed = int(shape.integers(2**31))
+        self._blocks: set[int] = set()
         bare = season == 'winter'
         habits = _TREES[layout.land_use]
 
@@ -124,7 +125,10 @@ class Placer:
         else:
             width, depth = float(shape.uniform(18, 34)), float(shape.uniform(14, 22))
             make = lambda: buildings.hall(width, depth, shape)  # noqa: E731
-        return self.assembly.mesh((name, k), make), width, depth
+        mesh = self.assembly.mesh((name, k), make)
+        if name == 'block':
+            self._blocks.add(mesh)
+        return mesh, width, depth
 
     def _barrier(
         self, rng: np.random.Generator, kind: str, length: float, s: float, d: float, turn: float

@@ -85,14 +85,18 @@ def centred(
     radius: float,
     wheel: tuple[Mesh, Mesh],
     parts: tuple[Part, ...] = (),
+    width: float | None = None,
 ) -> Model:
-    """Move a body so that its tight box is centred over the origin, and measure it."""
+    """Move a body so that its tight box is centred over the origin, and measure it.
+
+    ``width`` takes the place of the measured one, for boxes that end before the mirrors.
+    """
     v = np.concatenate([body.vertices, *(p.mesh.vertices for p in parts)]).astype(float)
     low, high = v.min(0), v.max(0)
     middle = 0.5 * (low[0] + high[0])
     builder = MeshBuilder()
     builder.add_mesh(body, planar_pose(-middle, 0.0))
-    width = 2 * max(abs(low[1]), abs(high[1]))
+    width = 2 * max(abs(low[1]), abs(high[1])) if width is None else width
     size = (float(high[0] - low[0]), float(width), float(high[2]))
     moved = [(x - middle, y, steered) for x, y, steered in wheels]
     fixed = tuple(Part(_shifted(p.mesh, -middle), p.tint) for p in parts)

@@ -30,6 +30,7 @@ from sim_perception.simulator.world.population import Population
 from sim_perception.simulator.world.posing import EGO_SUPPORT, Poser
 from sim_perception.simulator.world.roadside import Roadside
 from sim_perception.simulator.world.settling import settle
+from sim_perception.simulator.world.shopping import Shops
 from sim_perception.simulator.world.signals import Signals
 from sim_perception.simulator.world.things import Things
 from sim_perception.simulator.world.traffic_lights import hang_lamps, place_light_poles
@@ -54,7 +55,7 @@ class World:
         wear = draw(stream(scenario, 'paint'), scenario.ground.worn_paint)
         look = Look(
             scenario.domain, season, variety.color, variety.texture, self.layout.rural,
-            prints=scenario.traffic.lettering[1] > 0,
+            prints=scenario.traffic.lettering[1] + scenario.roadside.shops[1] > 0,
             details=scenario.ground != Ground() or scenario.relief.bumps_per_km[1] > 0,
             wear=wear,
         )  # fmt: skip
@@ -64,7 +65,9 @@ class World:
             assembly.lay(mesh)
         for mesh in road_details(scenario, self.layout):
             assembly.lay(mesh)
-        Dresser(scenario, self.layout, assembly, season).dress()
+        dresser = Dresser(scenario, self.layout, assembly, season)
+        dresser.dress()
+        Shops(scenario, self.layout, assembly, season).furnish(dresser.fronts)
         Roadside(scenario, self.layout, assembly, season).dress()
         self.lights = draw_lights(scenario, self.layout)
         poles = (
