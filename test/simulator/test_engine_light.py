@@ -211,18 +211,21 @@ def test_missing_texture_and_bad_supersampling_are_refused():
         Renderer(builder.scene(), forward_camera(), 1)
 
 
-def test_a_street_lamp_lights_the_ground_below_it():
+@pytest.mark.parametrize('height', [0.0, 12.0])
+def test_a_street_lamp_lights_the_ground_below_it(height):
     def ground(lamps):
         builder = Builder()
         builder.environment = replace(
             builder.environment, sun_color=(0.0, 0.0, 0.0), lamps=lamps, ambient=0.1
         )
         builder.materials[0] = replace(builder.materials[0], emission=8.0, color=(1.0, 0.8, 0.5))
-        builder.place(plane_mesh(), (0, 0, 0))
+        builder.place(plane_mesh(), (0, 0, height))
         lamp = box_mesh(np.array([0.6, 0.3, 0.2]))
-        builder.place(replace(lamp, vertices=lamp.vertices + np.float32([0, 0, 6])), (12, 0, 0))
+        lamp = replace(lamp, vertices=lamp.vertices + np.float32([0, 0, 6]))
+        builder.place(lamp, (12, 0, height))
         camera = forward_camera()
-        image = picture(builder, camera=camera).astype(float)
+        pose = from_euler(0, 0, 0, np.array([0.0, 0.0, height])) @ mount()
+        image = picture(builder, pose, camera).astype(float)
         near = image[round(camera.cy + camera.fx * 1.5 / 10), round(camera.cx)]
         far = image[round(camera.cy + camera.fx * 1.5 / 10), 5]
         return near, far

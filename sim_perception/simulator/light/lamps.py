@@ -36,8 +36,8 @@ def find_lamps(meshes: PackedMeshes, materials: F64) -> tuple[F64, F64]:
         materials: the material table.
 
     Returns:
-        (L, 8) mesh, position x y z in its frame, ahead (1 front, -1 rear, 0 down), and linear
-        RGB power; and (meshes + 1,) offsets into them.
+        (L, 9) mesh, position x y z in its frame, ahead (1 front, -1 rear, 0 down), linear RGB
+        power, and z of the mesh's foot; and (meshes + 1,) offsets into them.
     """
     rows, starts = [], [0]
     for mesh in range(len(meshes.radius)):
@@ -46,9 +46,10 @@ def find_lamps(meshes: PackedMeshes, materials: F64) -> tuple[F64, F64]:
         if meshes.extent[mesh, :2].max() < _WIDEST:
             for material in np.unique(used[materials[used, EMISSION] > 0]):
                 faces = meshes.faces[first:last][used == material]
-                rows += _lamps_of(meshes.vertices[faces], mesh, materials[material])
+                lamps = _lamps_of(meshes.vertices[faces], mesh, materials[material])
+                rows += [[*lamp, float(meshes.footprint[mesh, 2])] for lamp in lamps]
         starts.append(len(rows))
-    return np.array(rows, np.float64).reshape(-1, 8), np.array(starts, np.float64)
+    return np.array(rows, np.float64).reshape(-1, 9), np.array(starts, np.float64)
 
 
 def _lamps_of(corners: F32, mesh: int, material: F64) -> list[list[float]]:
@@ -71,6 +72,8 @@ def _draw(poses, mesh_of, lamps, starts, members, origin_x, origin_y, lit, pools
         pose = poses[instance]
         for row in range(int(starts[mesh]), int(starts[mesh + 1])):
             lamp = lamps[row]
+            # Whole metres: on flat ground a curb more or less changes nothing.
+            foot = np.round(pose[2, 3] + lamp[8])
             x = pose[0, 0] * lamp[1] + pose[0, 1] * lamp[2] + pose[0, 2] * lamp[3] + pose[0, 3]
             y = pose[1, 0] * lamp[1] + pose[1, 1] * lamp[2] + pose[1, 2] * lamp[3] + pose[1, 3]
             height = max(lamp[3], 0.3)
@@ -99,6 +102,7 @@ def _draw(poses, mesh_of, lamps, starts, members, origin_x, origin_y, lit, pools
                     value *= _STRENGTH * lit * edge * edge
                     for c in range(3):
                         pools[j, i, c] += value * lamp[5 + c]
+                    pools[j, i, 3] = max(pools[j, i, 3], foot)
 
 
 class LampMap:
@@ -113,10 +117,12 @@ class LampMap:
         self._members = np.flatnonzero(shines).astype(np.int32)
         self.active = lit > 0 and len(self._members) > 0
         size = SIZE if self.active else 1
-        self._pools = np.zeros((size, size, 3), np.float32)
+        self._pools = np.zeros((size, size, 4), np.float32)
 
     def draw(self, world_T_instance: F64, origin: F64) -> F32:
-        """Return (SIZE, SIZE, 3) float32 light on the ground; (1, 1, 3) of zeros by day.
+        """Return (SIZE, SIZE, 4) float32 light on the ground and how high its lamps' feet are.
+
+        By day (1, 1, 4) zeros.
 
         Args:
             world_T_instance: (N, 4, 4) poses.
@@ -137,8 +143,11 @@ def lamplight(pools, origin_x, origin_y, x, y, z, up, c):
     """Return the light of one channel on a surface at (x, y, z) that looks up by ``up``."""
     result = 0.0
     u, v = (x - origin_x) / CELL, (y - origin_y) / CELL
-    if 0.0 <= u < pools.shape[1] - 1.0 and 0.0 <= v < pools.shape[0] - 1.0 and z < 2 * _LEVEL:
-        i, j = int(u), int(v)
+    if not (0.0 <= u < pools.shape[1] - 1.0 and 0.0 <= v < pools.shape[0] - 1.0):
+        return result
+    i, j = int(u), int(v)
+    z -= pools[j, i, 3]
+    if z < 2 * _LEVEL:
         fx, fy = u - i, v - j
         value = (
             (pools[j, i, c] * (1.0 - fx) + pools[j, i + 1, c] * fx) * (1.0 - fy)

@@ -53,7 +53,7 @@ class Surroundings:
         reflections: what the samples mirror.
         ambient: openness of the standing scene.
         contact: darkness map of the ground; contact_origin: its place.
-        pools: light of lamps on the ground, in the same place.
+        pools: light of lamps on the ground and the height of their feet, in the same place.
     """
 
     lit: F32
