@@ -4,13 +4,16 @@
 scan; ``lidar_scans_per_s`` is the LiDAR alone. The peer is PyBullet's TinyRenderer (RGB, depth
 and segmentation) on the same meshes at the same poses, in the same run. Other programs on the
 machine slow both: the best of several rounds is reported, beside the median. Starts are
-measured in fresh processes, the first with an empty numba cache.
+measured in fresh processes, the first with an empty numba cache. ``stage_*_ms`` say where a camera
+frame's CPU time goes.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import os
+import pstats
 import resource
 import statistics
 import subprocess
@@ -36,6 +39,22 @@ simulation.camera_frame(0.0)
 simulation.lidar_scan(0.0)
 print(time.perf_counter() - begin)
 """
+
+
+#: Stages of a camera frame by the file and name of their function; none calls another.
+_STAGES = {
+    'pose': 'simulation.py:state',
+    'draw': 'raster.py:draw',
+    'surfaces': 'surface.py:compute_surface',
+    'visibility': 'visibility.py:measure_visibility',
+    'flow': 'flow.py:backward_flow',
+    'place_tracer': 'tracing.py:pose',
+    'shadows': 'shadows.py:cast',
+    'mirrors': 'reflections.py:cast',
+    'contacts': 'contact.py:draw',
+    'shading': 'shading.py:shade_samples',
+    'sensor': 'isp.py:develop',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +86,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             simulation.lidar_scan(times[k % len(times)])
 
     frame(0)
+    figures |= stages(simulation, times[: arguments.frames])
     figures |= _rates('frames_per_s', frame, arguments.rounds, arguments.frames)
     states = [simulation.state(t) for t in times[:10]]
     lidar = Lidar(simulation.scene, simulation.lidar_spec, arguments.threads)
@@ -113,6 +133,27 @@ def _rates(name: str, job: Callable[[int], None], rounds: int, count: int) -> di
         f'{name}_median': statistics.median(rates),
         f'{name}_cpu_ms_each': 1e3 * min(processor),
     }
+
+
+def stages(simulation: Simulation, times: list[float]) -> dict[str, float]:
+    """Return milliseconds of CPU time per camera frame with every label, by stage.
+
+    What stages do not hold is ``stage_rest_ms``; all of it is ``stage_sum_ms``.
+    """
+    profile = cProfile.Profile(time.process_time)
+    used = time.process_time()
+    profile.enable()
+    for moment in times:
+        simulation.camera_frame(moment)
+    profile.disable()
+    total = 1e3 * (time.process_time() - used) / len(times)
+    spent: dict[str, float] = {}
+    for (file, _, function), row in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        name = f'{os.path.basename(file)}:{function}'
+        spent[name] = spent.get(name, 0.0) + 1e3 * row[3] / len(times)
+    figures = {f'stage_{stage}_ms': spent.get(name, 0.0) for stage, name in _STAGES.items()}
+    rest = total - sum(figures.values())
+    return {**figures, 'stage_rest_ms': rest, 'stage_sum_ms': total}
 
 
 def _resident_mb() -> float:

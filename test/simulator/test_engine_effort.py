@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -71,3 +74,19 @@ def test_consecutive_frames_with_flow_are_posed_and_drawn_once(
         simulation.camera_frame(round(k * 0.1 * 1e9) * 1e-9, frozenset({'flow'}))
     assert len(posed) == len(set(posed)) == 7
     assert len(drawn) == 7
+
+
+def test_the_benchmark_knows_every_stage_of_a_frame_and_they_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Only a checkout has the benchmarks.
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    benchmark = importlib.import_module('benchmark.simulator')
+    small = {'camera.width': 96, 'camera.height': 48}
+    simulation = Simulation(load_scenario('clean', seed=3, **small), threads=1)
+    simulation.warm_up()
+    figures = benchmark.stages(simulation, [0.1, 0.2, 0.3])
+    total = figures.pop('stage_sum_ms')
+    assert sum(figures.values()) == pytest.approx(total)
+    # A stage whose function has another name by now would take no time at all.
+    assert min(figures.values()) > 0
