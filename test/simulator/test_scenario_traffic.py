@@ -12,6 +12,11 @@ from sim_perception.simulator.content.meshes.vehicle import car_mesh
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.simulator.street import traffic_kernel as kernel
+from sim_perception.simulator.street.ego import ego_agent, plan_course
+from sim_perception.simulator.street.layout import Layout
+from sim_perception.simulator.street.lights import draw_lights
+from sim_perception.simulator.street.shifts import Shift
+from sim_perception.simulator.street.traffic import run_traffic
 from sim_perception.simulator.world.world import World
 from sim_perception.taxonomy import load_taxonomy
 
@@ -27,6 +32,11 @@ def world(seed: int, **overrides) -> World:
         values = {'duration_s': DURATION, 'traffic.pedestrians_per_km': 20, **BUSY, **overrides}
         _WORLDS[key] = World(load_scenario('training_narrow', seed=seed, **values))
     return _WORLDS[key]
+
+
+CITY = {'ego.queue': 0.0, 'traffic.lane_changes': 1.0, 'traffic.parking_per_km': 40.0,
+        'street.lanes_per_direction': 2, 'street.parking': 1.0,
+        'street.junction_spacing_m': [60, 90]}  # fmt: skip
 
 
 def nearest_ahead(w: World, t: float) -> tuple[float, int]:
@@ -89,13 +99,19 @@ def test_lights_show_green_yellow_and_red_in_turn():
     assert all(kernel.RED in pair for pair in both), 'never both streets at once'
 
 
-@pytest.mark.parametrize('seed', [0, 1, 2, 3])
-def test_new_motions_stay_free_of_collisions(seed):
-    w = world(seed, **QUEUE)
+@pytest.mark.parametrize(
+    ('seed', 'over'),
+    [(0, QUEUE), (1, QUEUE), (2, {**CITY, 'ego.turn': 1.0}), (3, {**CITY, 'ego.turn': 1.0})],
+)
+def test_new_motions_stay_free_of_collisions(seed, over):
+    w = world(seed, **over)
     objects = w.scene.objects
     people = load_taxonomy().id_of('pedestrian')
     vehicles = np.flatnonzero(objects.class_id != people)
     half = objects.size[:, :2].astype(float) / 2 - 0.02
+    agents, mover = w.traffic.agents, w._poser._mover
+    # Who is towed touches who tows.
+    team = [(agents[m].leader or agents[m]) if m >= 0 else None for m in mover]
     for t in np.arange(0.0, DURATION, 0.5):
         state = w.state(t)
         place = np.concatenate([state.world_T_object[:, :2, 3], state.world_T_object[:, :2, 0]], 1)
@@ -104,14 +120,17 @@ def test_new_motions_stay_free_of_collisions(seed):
         for i in vehicles[moving[vehicles]]:
             near = np.abs(place[vehicles] - place[i])[:, :2].max(1) < 14
             for j in vehicles[near]:
-                assert i == j or not kernel.overlap(place[i], place[j], half[i], half[j]), (t, i)
+                if team[i] is not team[j]:
+                    assert not kernel.overlap(place[i], place[j], half[i], half[j]), (t, i, j)
         for i in vehicles:
             assert not kernel.overlap(place[i], ego, half[i], np.array([2.28, 0.93])), (t, i)
 
 
-@pytest.mark.parametrize('seed', [1, 2])
-def test_velocities_are_the_derivatives_of_poses(seed):
-    w = world(seed, **QUEUE)
+@pytest.mark.parametrize(
+    ('seed', 'over'), [(1, QUEUE), (2, {**CITY, 'ego.turn': 1.0}), (3, {**CITY, 'ego.turn': 1.0})]
+)
+def test_velocities_are_the_derivatives_of_poses(seed, over):
+    w = world(seed, **over)
     h = 1e-3
     for t in np.arange(0.55, DURATION, 2.3):
         low, mid, high = w.state(t - h), w.state(t), w.state(t + h)
@@ -196,3 +215,65 @@ def test_what_lights_show_is_in_truth_and_image():
         assert red > green if name == 'red' else green > red
         assert simulation.object_truth(state, sample).lamps
     assert len(scene.instances.mesh) == len(state.glow)
+
+
+def test_the_ego_turns_off_and_onto_the_main_street():
+    turned = {}
+    for seed in range(12):
+        scenario = load_scenario('training_narrow', seed=seed, **{
+            'duration_s': 40.0, 'ego.turn': 1.0, 'street.junction_spacing_m': [60, 90],
+            'traffic.vehicles_per_km': 0, 'traffic.pedestrians_per_km': 0,
+            'traffic.cyclists_per_km': 0})  # fmt: skip
+        layout = Layout(scenario)
+        course = plan_course(scenario, layout)
+        if course.junction < 0 or (course.joins, course.side) in turned:
+            continue
+        ego = ego_agent(layout, course)
+        result = run_traffic(scenario, [ego], draw_lights(scenario, layout))
+        motion, index = result.motion, np.zeros(1, int)
+        yaw, sideways = [], []
+        for row in range(len(motion.s)):
+            pose = result.paths.evaluate(index, motion.s[row], motion.v[row], motion.a[row])
+            yaw.append(pose.yaw[0])
+            sideways.append(abs(pose.yaw_rate[0] * motion.v[row, 0]))
+        turned[course.joins, course.side] = np.degrees(np.unwrap(yaw)[-1] - yaw[0])
+        assert max(sideways) < 4.0, 'slow enough in the bend'
+    assert len(turned) == 4
+    for (joins, side), angle in turned.items():
+        # Off to the left turns left, on from the left turns left; streets bend a little.
+        assert abs(angle - 90 * side) < 40, (joins, side, angle)
+
+
+def test_vehicles_change_lanes_park_and_leave():
+    w = world(2, **{**CITY, 'ego.turn': 1.0})
+    motion, moves = w.traffic.motion, {'left': 0, 'right': 0}
+    rests = 0
+    for i, agent in enumerate(w.traffic.agents):
+        for first, last, side in agent.indications:
+            done = motion.s[0, i] < first + 20 and motion.s[-1, i] > last
+            moves['left' if side > 0 else 'right'] += bool(done)
+        parks = agent.indications and motion.v[-1, i] == 0
+        rests += bool(parks and w.traffic.paths.length[i] - motion.s[-1, i] - agent.half[0] < 4)
+    assert moves['left'] > 0
+    assert moves['right'] > 0
+    assert rests > 0
+
+
+def test_a_shift_is_smooth_and_ends_where_it_should():
+    for direction in (1, -1):
+        shift = Shift(direction, 10.0, 30.0, -3.0)
+        s = np.linspace(-60, 60, 4001)
+        d = shift.offset(s)
+        assert d[np.argmin(np.abs(s - shift.begin))] == pytest.approx(0, abs=1e-3)
+        assert d[np.argmin(np.abs(s - shift.end))] == pytest.approx(-3, abs=1e-3)
+        assert np.abs(np.diff(d, 3)).max() < 1e-5
+        assert shift.side == -direction
+
+
+@pytest.mark.parametrize('name', ['training_city', 'queue'])
+def test_city_scenarios_build_and_render(name):
+    small = {'camera.width': 96, 'camera.height': 32, 'duration_s': 4.0}
+    simulation = Simulation(load_scenario(name, seed=5, **small), threads=1)
+    sample = simulation.camera_frame(2.0, layers=frozenset({'rgb'}))
+    assert sample.rgb.std() > 5
+    assert simulation.light_truth(simulation.state(2.0)) is not None

@@ -13,6 +13,7 @@ from sim_perception.simulator.street.agents import Agent, arc_length, fillet
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CROSS_REACH, STOP_LINE, Junction, Layout
 from sim_perception.simulator.street.motion import SPACING
+from sim_perception.simulator.street.shifts import LaneChanges, Shift
 
 F64 = npt.NDArray[np.float64]
 
@@ -90,6 +91,7 @@ def draw_vehicles(
     heavy = [k for k, f in enumerate(footprints) if f.tag == 'truck']
     drawn: list[tuple[Agent, int]] = []
     exchange = Exchange(scenario, footprints)
+    changes = LaneChanges(scenario, layout)
 
     def ordinary() -> int:
         pool = heavy if heavy and rng.random() < trucks else cars
@@ -108,7 +110,7 @@ def draw_vehicles(
             while s < high:
                 k = choose()
                 agent = _main_agent(layout, rng, direction, lane, s, footprints[k], scenario,
-                                    turning)  # fmt: skip
+                                    turning, changes)  # fmt: skip
                 drawn.append((agent, k))
                 s += max(14.0, rng.exponential(spacing - 12) + 12) if spacing > 13 else 14.0
     for index, junction in enumerate(layout.junctions):
@@ -134,6 +136,7 @@ def _main_agent(
     footprint: Footprint,
     scenario: Scenario,
     turning: float,
+    changes: LaneChanges,
 ) -> Agent:
     d = layout.section.lane(direction, lane) + float(rng.normal(0, 0.07))
     speed = _free_speed(rng, scenario)
@@ -142,7 +145,8 @@ def _main_agent(
         agent = _turning_agent(layout, rng, direction, d, s, footprint, speed)
         if agent is not None:
             return agent
-    return _straight_agent(layout, direction, d, s, footprint, speed)
+    shift = changes(direction, lane, s)
+    return street_agent(layout, direction, d, s, footprint, speed, shift)
 
 
 def lane_agent(
@@ -156,22 +160,49 @@ def lane_agent(
 ) -> Agent:
     """Return a vehicle that begins at s and keeps to its lane of the main street."""
     d = layout.section.lane(direction, lane) + float(rng.normal(0, 0.07))
-    return _straight_agent(layout, direction, d, s, footprint, _free_speed(rng, scenario))
+    return street_agent(layout, direction, d, s, footprint, _free_speed(rng, scenario))
 
 
-def _straight_agent(
-    layout: Layout, direction: int, d: float, s: float, footprint: Footprint, speed: float
+def street_agent(
+    layout: Layout,
+    direction: int,
+    d: float,
+    s: float,
+    footprint: Footprint,
+    speed: float,
+    shift: Shift | None = None,
+    end: float | None = None,
 ) -> Agent:
+    """Return a vehicle that begins at s, d and goes along the main street.
+
+    Args:
+        layout: maps street coordinates to the world.
+        direction: of travel along s.
+        d: where it goes.
+        s: where it begins.
+        footprint: of the vehicle.
+        speed: its free speed, m/s.
+        shift: where it moves sideways, and indicates.
+        end: s where its way ends; beyond the built street when omitted.
+    """
     low, high = min(layout.start, s) - 60, max(layout.end, s) + 400
+    if end is not None:
+        low, high = (low, end) if direction > 0 else (end, high)
     grid = np.arange(low, high, SPACING / 2)
-    path = layout.line(grid, d)
+    path = layout.line(grid, d if shift is None else d + shift.offset(grid))
     start = s - low if direction > 0 else high - s
     if direction < 0:
         path = path[::-1]
     way = arc_length(path)
     at = float(np.interp(start, np.arange(len(grid)) * SPACING / 2, way))
     agent = Agent(kernel.VEHICLE, path, at, speed, footprint.half, footprint.tag)
-    agent.passages = main_passages(layout, grid if direction > 0 else grid[::-1], way)
+    along = grid if direction > 0 else grid[::-1]
+    agent.passages = main_passages(layout, along, way)
+    if shift is not None:
+        first, last = np.interp(
+            [shift.begin * direction, shift.end * direction], along * direction, way
+        )
+        agent.indications.append((float(first) - INDICATED / 2, float(last), shift.side))
     return agent
 
 

@@ -17,6 +17,7 @@ from sim_perception.simulator.street import gait
 from sim_perception.simulator.street.agents import Agent
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT, Layout
+from sim_perception.simulator.street.parking import Place
 from sim_perception.simulator.world.assembly import Assembly, Color, ObjectSpec, planar_pose
 from sim_perception.simulator.world.palette import car_color, cloth_color, tinted, truck_color
 from sim_perception.simulator.world.signals import VEHICLE_LAMPS
@@ -185,8 +186,8 @@ class Population:
             elif agent.tag != 'ego':
                 self.add_vehicle(models[id(agent)], rng, mover)
 
-    def park(self, layout: Layout, gaps: list[float]) -> None:
-        """Park vehicles along the curbs, leaving the crossing gaps free."""
+    def park(self, layout: Layout, gaps: list[float], kept: list[Place]) -> None:
+        """Park vehicles along the curbs, leaving crossing gaps and what is ``kept`` free."""
         rng = stream(self._scenario, 'parked')
         traffic, section = self._scenario.traffic, layout.section
         density = draw(rng, traffic.parked_density)
@@ -212,6 +213,11 @@ class Population:
                     blocked = [g for g in gaps if s - 1.3 < g < s + length + 1.3]
                     if blocked:
                         s = max(blocked) + 1.35
+                        continue
+                    taken = [p for p in kept
+                             if p.side == side and p.low < s + length and s < p.high]  # fmt: skip
+                    if taken:
+                        s = max(p.high for p in taken)
                         continue
                     if s + length > b - 4:
                         break

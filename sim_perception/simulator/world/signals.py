@@ -35,6 +35,8 @@ LIGHT_GLOW: dict[str, Color] = {
 
 #: Deceleration that needs the brake, m/s^2; speed below which a vehicle is held by it, m/s.
 _BRAKING, _HELD = 0.6, 0.3
+#: Who stands this close before the end of its way has arrived and let go of the brake, metres.
+_ARRIVED = 3.5
 #: Rows of the motion for which a brake light stays lit.
 _AFTERGLOW = 3
 #: Blinks per second.
@@ -121,7 +123,10 @@ class Signals:
 def _braking(traffic: TrafficResult) -> npt.NDArray[np.bool_]:
     """Return (T, N) whether each agent's brake lights are on."""
     motion = traffic.motion
-    braking = (motion.a < -_BRAKING) | ((motion.v < _HELD) & (motion.a < 0.2))
+    half = np.array([a.half[0] for a in traffic.agents])
+    parked = (motion.v < 0.01) & (traffic.paths.length - motion.s - half < _ARRIVED)
+    held = (motion.v < _HELD) & (motion.a < 0.2) & ~parked
+    braking = (motion.a < -_BRAKING) | held
     lit = braking.copy()
     for rows in range(1, _AFTERGLOW + 1):
         lit[rows:] |= braking[:-rows]

@@ -11,10 +11,11 @@ from sim_perception.simulator.content.meshes.street import street_meshes
 from sim_perception.simulator.scenario import Ground, Scenario
 from sim_perception.simulator.street.crossings import crossing_gaps
 from sim_perception.simulator.street.draws import draw, draw_environment, draw_sensor, stream
-from sim_perception.simulator.street.ego import ego_agent, ego_lane
+from sim_perception.simulator.street.ego import ego_agent, plan_course
 from sim_perception.simulator.street.layout import Layout
 from sim_perception.simulator.street.lights import draw_lights
 from sim_perception.simulator.street.manoeuvres import add_stops
+from sim_perception.simulator.street.parking import draw_parking
 from sim_perception.simulator.street.parties import accompany, hitch, with_followers
 from sim_perception.simulator.street.queues import out_of_the_way, queue_vehicles
 from sim_perception.simulator.street.relief import make_relief
@@ -121,17 +122,19 @@ def _populate(
     population = Population(scenario, assembly, fleet)
     gaps = crossing_gaps(scenario, layout)
     footprints = [m.footprint for m in fleet]
-    _, lane = ego_lane(scenario, layout)
-    queue, queued = queue_vehicles(scenario, layout, footprints, lane)
-    ego = ego_agent(scenario, layout, queued)
-    placed = [a for a, _ in queue] + ([] if queued is None else [ego])
-    vehicles = queue + out_of_the_way(draw_vehicles(scenario, layout, footprints), placed)
+    course = plan_course(scenario, layout)
+    queue, queued = queue_vehicles(scenario, layout, footprints, course.lane)
+    ego = ego_agent(layout, course, queued)
+    placed = [a for a, _ in queue] + ([] if queued is None and not course.joins else [ego])
+    parking, kept = draw_parking(scenario, layout, footprints, gaps)
+    others = draw_vehicles(scenario, layout, footprints) + parking
+    vehicles = queue + out_of_the_way(others, placed)
     hitch(vehicles, footprints)
     add_stops(scenario, [a for a, _ in vehicles])
     walkers = accompany(scenario, draw_walkers(scenario, layout, gaps))
     agents = [a for a, _ in vehicles] + draw_cyclists(scenario, layout) + walkers
     result = with_followers(run_traffic(scenario, [*agents, ego], lights))
     population.add_agents(result.agents, {id(a): k for a, k in vehicles})
-    population.park(layout, gaps)
+    population.park(layout, gaps, kept)
     population.stand(layout, len(walkers))
     return result
