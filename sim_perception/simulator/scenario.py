@@ -246,7 +246,7 @@ class Ego(_Model):
 
 
 class Weather(_Model):
-    """Light and air."""
+    """Light and air; ``headlights`` is the strength of the ego's own, 1 as cars have them."""
 
     sun_elevation_deg: Annotated[Span, BeforeValidator(_Bounds(-12, 85))] = (20, 60)
     sun_azimuth_deg: Annotated[Span, BeforeValidator(_Bounds(-360, 360))] = (0, 360)
@@ -254,6 +254,7 @@ class Weather(_Model):
     fog_density: Annotated[Span, BeforeValidator(_Bounds(0, 0.1))] = (0.0005, 0.003)
     wetness: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     rain: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    headlights: Annotated[Span, BeforeValidator(_Bounds(0, 3))] = (0.0, 0.0)
     season: Annotated[tuple[Season, ...], BeforeValidator(_choices), Field(min_length=1)] = (
         'summer',)  # fmt: skip
 
@@ -263,6 +264,10 @@ class CameraMount(_Model):
 
     ``centre_offset`` is how far the principal point lies right of and below the image's middle,
     shares of width and height.
+
+    From ``exposure_ms`` on, effects of a real camera on the image, all off by default and none
+    of them in the labels: see docs/sensors.md. ``bayer`` is the chance that noise comes before
+    demosaicing; it is as strong in the image as without.
     """
 
     width: Annotated[int, Field(ge=16, le=8192)] = 640
@@ -288,6 +293,16 @@ class CameraMount(_Model):
     read_noise: Annotated[Span, BeforeValidator(_Bounds(0, 0.3))] = (0.0, 0.0)
     jpeg_quality: Annotated[Span, BeforeValidator(_Bounds(0, 100))] = (0.0, 0.0)
     supersampling: Literal[1, 2] = 1
+    exposure_ms: Annotated[Span, BeforeValidator(_Bounds(0, 50))] = (0.0, 0.0)
+    readout_ms: Annotated[Span, BeforeValidator(_Bounds(0, 66))] = (0.0, 0.0)
+    bloom: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    flare: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    dirt: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    drops: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    auto_exposure: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    metering_s: Annotated[Span, BeforeValidator(_Bounds(0, 5))] = (0.5, 0.5)
+    bayer: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    sharpening: Annotated[Span, BeforeValidator(_Bounds(0, 3))] = (0.0, 0.0)
 
 
 class LidarMount(_Model):
@@ -370,7 +385,11 @@ class Replay(_Model):
 
 _LATER_FIELDS = {
     'roadside': ('shops', 'posters'),
-    'camera': ('left_m', 'centre_offset'),
+    'camera': (
+        'left_m', 'centre_offset', 'exposure_ms', 'readout_ms', 'bloom', 'flare', 'dirt', 'drops',
+        'auto_exposure', 'metering_s', 'bayer', 'sharpening',
+    ),
+    'weather': ('headlights',),
     'traffic': (
         'population', 'signals', 'light_cycle_s', 'stops_per_km', 'lane_changes', 'parking_per_km',
         'lorry_fraction', 'trailer_fraction', 'roof_load_fraction', 'lettering',

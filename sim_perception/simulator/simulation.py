@@ -122,7 +122,11 @@ class Simulation:
         if 'flow' in layers and before >= -self.frame_period - 1e-9:
             previous = self.state(before)
         return self._renderer(carried).render(
-            self.state(t), carried.base_T_camera, layers=layers, previous=previous
+            self.state(t),
+            carried.base_T_camera,
+            layers=layers,
+            previous=previous,
+            states=self.state,
         )
 
     def _renderer(self, carried: CarriedCamera) -> Renderer:

@@ -156,6 +156,7 @@ class Environment:
         wetness: 0 dry to 1 soaked road.
         rain: 0 none to 1 heavy: streaks on the image, LiDAR clutter.
         lamps: 0 by day to 1 by night: scales materials' emission.
+        headlights: strength of the ego's own, 0 for none.
     """
 
     sun_direction: tuple[float, float, float] = (0.4, 0.5, 0.77)
@@ -170,6 +171,7 @@ class Environment:
     wetness: float = 0.0
     rain: float = 0.0
     lamps: float = 0.0
+    headlights: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,14 @@ class Sensor:
         shot_noise, read_noise: standard deviations in 8-bit units / 255.
         jpeg_quality: 1 to 100, or 0 for none.
         supersampling: 1 or 2 shaded samples per pixel and axis.
+        shutter: seconds that each row is exposed, for motion blur; 0 freezes all.
+        readout: seconds from the first row's exposure to the last one's; 0 is a global shutter.
+        bloom, flare: strength of glow around what is brighter than white, and of its ghosts.
+        dirt, drops: how much of either is on the lens, 0 to 1; ``lens_seed`` says where.
+        auto_exposure: how far a control loop evens out brightness, 0 to 1.
+        metering: seconds that it lags.
+        bayer: noise comes before demosaicing, one colour per pixel.
+        sharpening: strength of unsharp masking.
     """
 
     exposure: float = 0.75
@@ -197,6 +207,17 @@ class Sensor:
     read_noise: float = 0.0
     jpeg_quality: int = 0
     supersampling: int = 1
+    shutter: float = 0.0
+    readout: float = 0.0
+    bloom: float = 0.0
+    flare: float = 0.0
+    dirt: float = 0.0
+    drops: float = 0.0
+    lens_seed: int = 0
+    auto_exposure: float = 0.0
+    metering: float = 0.5
+    bayer: bool = False
+    sharpening: float = 0.0
 
 
 @dataclass(frozen=True)

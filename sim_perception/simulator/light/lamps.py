@@ -26,6 +26,11 @@ _REACH = 22.0
 #: Radiance on the ground per emitted radiance and square metre of lamp.
 _STRENGTH = 1.6
 _LEVEL = 1.6
+#: The ego's own head lights: place in its frame and linear RGB.
+_HEADLIGHTS = np.array(
+    [(2.0, 0.6, 2.2, 2.05, 1.75), (2.0, -0.6, 2.2, 2.05, 1.75)]
+)  # fmt: skip
+_BEAM_REACH = 65.0
 
 
 def find_lamps(meshes: PackedMeshes, materials: F64) -> tuple[F64, F64]:
@@ -105,21 +110,47 @@ def _draw(poses, mesh_of, lamps, starts, members, origin_x, origin_y, lit, pools
                     pools[j, i, 3] = max(pools[j, i, 3], foot)
 
 
+@kernel
+def _beam(pose, lamp, origin_x, origin_y, pools):
+    """Add a dipped beam: flat, wide, cut off above, so that the road is lit for 60 m or so."""
+    x = pose[0, 0] * lamp[0] + pose[0, 1] * lamp[1] + pose[0, 3]
+    y = pose[1, 0] * lamp[0] + pose[1, 1] * lamp[1] + pose[1, 3]
+    ux, uy = pose[0, 0], pose[1, 0]
+    for j in range(SIZE):
+        for i in range(SIZE):
+            dx, dy = origin_x + i * CELL - x, origin_y + j * CELL - y
+            forward = dx * ux + dy * uy
+            if forward <= 0.3 or forward > _BEAM_REACH:
+                continue
+            across = abs(dx * uy - dy * ux) / (0.6 + 0.45 * forward)
+            edge = 1.0 - forward / _BEAM_REACH
+            value = math.exp(-across * across) * edge * forward / (12.0 + forward * forward * 0.6)
+            for c in range(3):
+                pools[j, i, c] += value * lamp[2 + c]
+            pools[j, i, 3] = max(pools[j, i, 3], pose[2, 3])
+
+
 class LampMap:
     """Draws the light pools of one scene; does nothing by day."""
 
     def __init__(
-        self, meshes: PackedMeshes, instances: PackedInstances, materials: F64, lit: float
+        self,
+        meshes: PackedMeshes,
+        instances: PackedInstances,
+        materials: F64,
+        lit: float,
+        headlights: float = 0.0,
     ) -> None:
         self._mesh_of, self._lit = instances.mesh, lit
+        self._own = _HEADLIGHTS * (1, 1, *(headlights,) * 3) if headlights else _HEADLIGHTS[:0]
         self._lamps, self._starts = find_lamps(meshes, materials)
         shines = np.diff(self._starts)[instances.mesh] > 0
         self._members = np.flatnonzero(shines).astype(np.int32)
-        self.active = lit > 0 and len(self._members) > 0
+        self.active = (lit > 0 and len(self._members) > 0) or headlights > 0
         size = SIZE if self.active else 1
         self._pools = np.zeros((size, size, 4), np.float32)
 
-    def draw(self, world_T_instance: F64, origin: F64) -> F32:
+    def draw(self, world_T_instance: F64, origin: F64, world_T_base: F64) -> F32:
         """Return (SIZE, SIZE, 4) float32 light on the ground and how high its lamps' feet are.
 
         By day (1, 1, 4) zeros.
@@ -127,6 +158,7 @@ class LampMap:
         Args:
             world_T_instance: (N, 4, 4) poses.
             origin: (2,) of the map, shared with the contact map.
+            world_T_base: (4, 4) of the vehicle, whose own head lights shine as well.
         """
         if self.active:
             away = np.abs(world_T_instance[self._members, :2, 3] - origin - SIZE * CELL / 2)
@@ -135,6 +167,11 @@ class LampMap:
                 world_T_instance, self._mesh_of, self._lamps, self._starts, near,
                 float(origin[0]), float(origin[1]), self._lit, self._pools,
             )  # fmt: skip
+            for lamp in self._own:
+                _beam(
+                    np.ascontiguousarray(world_T_base), lamp, float(origin[0]), float(origin[1]),
+                    self._pools,
+                )  # fmt: skip
         return self._pools
 
 

@@ -17,7 +17,7 @@ from sim_perception.simulator.light.shading import Surroundings, shade_samples
 from sim_perception.simulator.light.shadows import Sunlight
 from sim_perception.simulator.light.sky import HORIZON
 from sim_perception.simulator.light.table import TINTED, TRANSLUCENCY
-from sim_perception.simulator.light.weather import add_rain
+from sim_perception.simulator.light.weather import DROPS, add_rain, add_streaks
 from sim_perception.simulator.surfaces.lens import Lens
 from sim_perception.simulator.surfaces.packing import PackedInstances, PackedMeshes
 from sim_perception.simulator.surfaces.surface import Surface, compute_surface
@@ -48,7 +48,11 @@ class Painter:
             look.tint, look.light, look.clouds, workers,
         )  # fmt: skip
         self._contact = ContactMap(meshes, instances)
-        self._lamps = LampMap(meshes, instances, look.materials, scene.environment.lamps)
+        environment = scene.environment
+        self._lamps = LampMap(
+            meshes, instances, look.materials, environment.lamps, environment.headlights
+        )
+        self._shutter = scene.sensor.shutter
         leafy = look.materials[:, TRANSLUCENCY].copy()
         self._antialiasing = Antialiasing(meshes, instances, leafy, workers)
         self._rain = scene.environment.rain
@@ -83,7 +87,7 @@ class Painter:
             surface = surface.part(0, pixels)
         poses = np.ascontiguousarray(state.world_T_instance, np.float64)
         self._tracer.pose(poses)
-        surroundings = self._surroundings(poses, world_T_camera, rays, surface)
+        surroundings = self._surroundings(state, poses, world_T_camera, rays, surface)
         light = shade_samples(
             rays, surface, surroundings, world_T_camera, camera.fx, self._look, self._meshes,
             self._workers,
@@ -95,7 +99,12 @@ class Painter:
         else:
             image = self._antialiasing.resolve(plan, light)
         sky = self._look.light[HORIZON : HORIZON + 3]
-        add_rain(image, self._rain, camera.fx, sky, round(state.time * 1e6))
+        seed = round(state.time * 1e6)
+        if self._shutter:
+            falling = world_T_camera[:3, :3].T @ (DROPS - state.base_velocity)
+            add_streaks(image, self._rain, camera, falling, self._shutter, sky, seed)
+        else:
+            add_rain(image, self._rain, camera.fx, sky, seed)
         return image
 
     def _extend(
@@ -114,7 +123,7 @@ class Painter:
         return longer
 
     def _surroundings(
-        self, poses: F64, world_T_camera: F64, rays: F64, surface: Surface
+        self, state: WorldState, poses: F64, world_T_camera: F64, rays: F64, surface: Surface
     ) -> Surroundings:
         size = (self._lens.camera.height, self._lens.camera.width)
         if self._look.sun_is_up:
@@ -124,7 +133,7 @@ class Painter:
         ahead = world_T_camera[:2, 3] + _AHEAD * world_T_camera[:2, 2]
         contact, origin = self._contact.draw(poses, ahead)
         mirrored = self._mirrors.cast(rays, surface, world_T_camera, poses, self._tracer)
-        pools = self._lamps.draw(poses, origin)
+        pools = self._lamps.draw(poses, origin, state.world_T_base)
         return Surroundings(lit, mirrored, self._baked(poses), contact, origin, pools)
 
     def _baked(self, poses: F64) -> AmbientGrid:

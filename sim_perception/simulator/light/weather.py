@@ -11,12 +11,15 @@ import numpy as np
 from sim_perception.kernels import kernel
 from sim_perception.simulator.common.noise import salt, uniform
 from sim_perception.simulator.common.scene import F32, F64
+from sim_perception.types import Camera
 
 #: Streaks per pixel of image area in heavy rain.
 _DENSITY = 0.006
 #: How long drops are in view, seconds: their fall draws the streak.
 _SHUTTER = 0.02
 _FALL = 7.0
+#: Velocity of the drops in the world, with a little wind.
+DROPS = np.array([0.0, 0.5, -_FALL])
 
 
 @kernel
@@ -65,3 +68,61 @@ def add_rain(light: F32, rain: float, focal: float, sky: F64, seed: int) -> None
     if count:
         # The wind's slant stays for a whole scene; drops are new in every frame.
         _draw(light, count, focal, 0.08, salt(seed), np.asarray(sky, np.float64) * 1.1)
+
+
+@kernel
+def _draw_streaks(light, count, focal, cx, cy, vx, vy, vz, shutter, key, color):
+    """Blend drops that move through the view while the shutter is open."""
+    height, width = light.shape[0], light.shape[1]
+    for drop in range(count):
+        place = np.uint32(drop * 8) ^ key
+        x = uniform(place) * (width + 40) - 20
+        y = uniform(place + np.uint32(1)) * (height + 40) - 20
+        distance = 1.0 + 10.0 * uniform(place + np.uint32(2)) ** 0.5
+        # The image's motion of a point at this distance, by the camera's and its own.
+        along_x = (focal * vx - (x - cx) * vz) * shutter / distance
+        along_y = (focal * vy - (y - cy) * vz) * shutter / distance
+        length = math.sqrt(along_x * along_x + along_y * along_y)
+        steps = int(min(max(length, 2.0), 400.0))
+        # A long streak spreads the same light over more pixels.
+        strength = (0.10 + 0.16 * uniform(place + np.uint32(3))) * min(1.0, 3.0 / distance)
+        strength *= min(1.0, (12.0 / steps) ** 0.5)
+        for k in range(steps):
+            share = (k + 0.5) / steps - 0.5
+            row = math.floor(y + share * along_y)
+            across = x + share * along_x
+            column = math.floor(across)
+            part = across - column
+            if row < 0 or row >= height:
+                continue
+            fade = strength * math.sin(math.pi * (share + 0.5))
+            for side in range(2):
+                i = int(column) + side
+                if 0 <= i < width:
+                    weight = fade * (part if side == 1 else 1.0 - part)
+                    for c in range(3):
+                        light[row, i, c] += (color[c] - light[row, i, c]) * weight
+
+
+def add_streaks(
+    light: F32, rain: float, camera: Camera, velocity: F64, shutter: float, sky: F64, seed: int
+) -> None:
+    """Draw rain as an exposure of ``shutter`` seconds sees it, in place.
+
+    Args:
+        light: (H, W, 3) linear radiance.
+        rain: 0 none to 1 heavy.
+        camera: of the image.
+        velocity: (3,) of the drops relative to the camera, in its optical frame, m/s.
+        shutter: seconds.
+        sky: (3,) radiance of the sky that drops scatter.
+        seed: of the drops, different for every frame.
+    """
+    height, width = light.shape[:2]
+    count = round(min(max(rain, 0.0), 1.0) * _DENSITY * height * width)
+    if count:
+        x, y, z = (float(v) for v in velocity)
+        color = np.asarray(sky, np.float64) * 1.1
+        _draw_streaks(
+            light, count, camera.fx, camera.cx, camera.cy, x, y, z, shutter, salt(seed), color
+        )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.geometry.transforms import invert
 from sim_perception.simulator.common.parallel import Workers
-from sim_perception.simulator.common.scene import F32, F64, I32, Scene, WorldState
+from sim_perception.simulator.common.scene import F32, F64, I32, Scene, Sensor, WorldState
 from sim_perception.simulator.light.painter import Painter
+from sim_perception.simulator.sensors.dirty_lens import DirtyLens
+from sim_perception.simulator.sensors.glare import add_glare
 from sim_perception.simulator.sensors.isp import develop
+from sim_perception.simulator.sensors.metering import Meter
+from sim_perception.simulator.sensors.shutter import MOMENT, roll, smear
 from sim_perception.simulator.surfaces.frustum import camera_poses
 from sim_perception.simulator.surfaces.lens import make_lens
 from sim_perception.simulator.surfaces.packing import pack_instances, packed_meshes
@@ -24,6 +29,9 @@ from sim_perception.types import Camera
 
 #: Everything that can be asked for; visibility is always computed.
 LAYERS = frozenset({'rgb', 'depth', 'semantic', 'instance', 'normals', 'flow'})
+
+#: Width of the images that auto-exposure reads.
+_METER_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class Renderer:
         self._last: tuple[F64, F32] | None = None
         self._last_state: WorldState | None = None
         self._last_base_T_camera = np.zeros((4, 4))
+        self._metering: Meter | None = None
+        self._dirt: DirtyLens | None = None
         self._object_ids = np.append(scene.objects.id, 0).astype(np.uint16)
 
     def render(
@@ -104,6 +114,7 @@ class Renderer:
         *,
         layers: frozenset[str] = LAYERS,
         previous: WorldState | None = None,
+        states: Callable[[float], WorldState] | None = None,
     ) -> CameraSample:
         """Render one frame.
 
@@ -112,6 +123,8 @@ class Renderer:
             base_T_camera: (4, 4) pose of the optical frame in ``base_link``.
             layers: names out of ``LAYERS`` to compute.
             previous: the state of the previous frame, for flow; without it no flow is valid.
+            states: where everything is at other times, seconds; motion blur, a rolling shutter
+                and auto-exposure need it and are left out without it.
 
         Raises:
             ValueError: for an unknown layer or a state that does not fit the scene.
@@ -139,8 +152,7 @@ class Renderer:
         rgb = None
         if 'rgb' in layers:
             light = self._painter.paint(state, world_T_camera, poses, surface, sub_numbers)
-            seed = self._seed + round(state.time * 1e6)
-            rgb = develop(light, self.scene.sensor, seed, self._workers)
+            rgb = self._expose(light, state, base_T_camera, poses, surface, states)
         flow = None
         if 'flow' in layers:
             flow = self._flow(poses, world_T_camera, previous, base_T_camera, flow_base, surface)
@@ -158,6 +170,96 @@ class Renderer:
             box_amodal=counted.box_amodal,
             box_visible=counted.box_visible,
         )
+
+    def radiance(self, state: WorldState, base_T_camera: F64) -> F32:
+        """Return the (H, W, 3) linear radiance of a frame, before all that the sensor does."""
+        world_T_camera = state.world_T_base @ base_T_camera
+        poses = camera_poses(world_T_camera, state.world_T_instance)
+        sub_numbers = self._lens.take(self._rasterizer.draw(poses).numbers)
+        factor = self._lens.factor
+        numbers = np.ascontiguousarray(sub_numbers[::factor, ::factor]).reshape(-1)
+        surface = Surface.empty(len(numbers))
+        compute_surface(
+            self._meshes, self._instances, poses, self._lens.rays, numbers, surface, self._workers
+        )
+        return self._painter.paint(state, world_T_camera, poses, surface, sub_numbers)
+
+    def _expose(
+        self,
+        light: F32,
+        state: WorldState,
+        base_T_camera: F64,
+        poses: F64,
+        surface: Surface,
+        states: Callable[[float], WorldState] | None,
+    ) -> npt.NDArray[np.uint8]:
+        """Return the image that the sensor makes of the light."""
+        sensor, gain = self.scene.sensor, 1.0
+        if states is not None and (sensor.shutter or sensor.readout):
+            earlier = states(state.time - MOMENT)
+            velocity = self._velocity(state, earlier, base_T_camera, poses, surface)
+            depth = np.nan_to_num(surface.depth, nan=np.inf).reshape(light.shape[:2])
+            nearness = (1 / depth).astype(np.float32)
+            if sensor.readout:
+                light, velocity, nearness = roll(light, velocity, nearness, sensor.readout)
+            if sensor.shutter:
+                light = smear(light, velocity, nearness, sensor.shutter, self._workers)
+        if states is not None and sensor.auto_exposure:
+            gain = self._meter(states, base_T_camera).gain(state.time)
+        if sensor.dirt or sensor.drops:
+            light = self._dirty_lens().apply(light, state.time)
+        if sensor.bloom or sensor.flare:
+            light = add_glare(
+                light, self.camera, sensor.exposure * gain, sensor.bloom, sensor.flare
+            )
+        seed = self._seed + round(state.time * 1e6)
+        return develop(light, sensor, seed, self._workers, gain)
+
+    def _velocity(
+        self,
+        state: WorldState,
+        earlier: WorldState,
+        base_T_camera: F64,
+        poses: F64,
+        surface: Surface,
+    ) -> F32:
+        """Return (H, W, 2) how fast what pixels show moves in the image, pixels per second."""
+        old_T_world = invert(earlier.world_T_base @ base_T_camera)
+        old_poses = camera_poses(earlier.world_T_base @ base_T_camera, earlier.world_T_instance)
+        everything = np.zeros((1, 1), np.float32)
+        flow = backward_flow(
+            self._lens, surface, poses, old_poses,
+            old_T_world @ state.world_T_base @ base_T_camera, everything, self._workers,
+        )  # fmt: skip
+        shape = (self.camera.height, self.camera.width, 2)
+        elapsed = np.float32(earlier.time - state.time)
+        return np.ascontiguousarray(flow[:, :2] / elapsed).reshape(shape)
+
+    def _meter(self, states: Callable[[float], WorldState], base_T_camera: F64) -> Meter:
+        if self._metering is None:
+            camera = self.camera
+            shrink = min(1.0, _METER_WIDTH / camera.width)
+            width, height = round(camera.width * shrink), max(8, round(camera.height * shrink))
+            small = Camera(
+                width, height, camera.fx * shrink, camera.fy * shrink,
+                (camera.cx + 0.5) * shrink - 0.5, (camera.cy + 0.5) * shrink - 0.5,
+            )  # fmt: skip
+            scene = replace(self.scene, sensor=Sensor())
+            renderer = Renderer(scene, small, self._workers.threads)
+            sensor = self.scene.sensor
+            self._metering = Meter(
+                lambda time: renderer.radiance(states(time), base_T_camera),
+                sensor.auto_exposure, sensor.metering,
+            )  # fmt: skip
+        return self._metering
+
+    def _dirty_lens(self) -> DirtyLens:
+        if self._dirt is None:
+            sensor = self.scene.sensor
+            self._dirt = DirtyLens(
+                self.camera.width, self.camera.height, sensor.dirt, sensor.drops, sensor.lens_seed
+            )
+        return self._dirt
 
     @staticmethod
     def _sub_samples(scene: Scene) -> int:

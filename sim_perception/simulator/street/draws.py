@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,27 @@ def draw_sensor(scenario: Scenario) -> Sensor:
         read_noise=draw(rng, mount.read_noise),
         jpeg_quality=round(draw(rng, mount.jpeg_quality)),
         supersampling=mount.supersampling,
+        **_effects(scenario),
     )
+
+
+def _effects(scenario: Scenario) -> dict[str, Any]:
+    """Return the later fields of the sensor, from random numbers of their own."""
+    rng = stream(scenario, 'camera effects')
+    mount = scenario.camera
+    return {
+        'lens_seed': int(rng.integers(2**31)),
+        'shutter': draw(rng, mount.exposure_ms) / 1000,
+        'readout': draw(rng, mount.readout_ms) / 1000,
+        'bloom': draw(rng, mount.bloom),
+        'flare': draw(rng, mount.flare),
+        'dirt': draw(rng, mount.dirt),
+        'drops': draw(rng, mount.drops),
+        'auto_exposure': draw(rng, mount.auto_exposure),
+        'metering': draw(rng, mount.metering_s),
+        'bayer': bool(rng.random() < draw(rng, mount.bayer)),
+        'sharpening': draw(rng, mount.sharpening),
+    }
 
 
 def draw_environment(scenario: Scenario) -> Environment:
@@ -120,6 +141,7 @@ def draw_environment(scenario: Scenario) -> Environment:
         wetness=draw(rng, weather.wetness),
         rain=draw(rng, weather.rain),
         lamps=float(np.clip(night * 1.2, 0, 1)),
+        headlights=draw(stream(scenario, 'headlights'), weather.headlights),
     )
 
 
