@@ -98,8 +98,8 @@ def _conflicts(
     conflict = np.zeros((count, count), bool)
     segments = [_segment(paths, int(i), p[0], p[1]) for i, p in zip(owner, passage, strict=True)]
     for p in range(count):
-        for q in range(p + 1, count):
-            if passage[p, 2] != passage[q, 2] or not (len(segments[p]) and len(segments[q])):
+        for q in p + 1 + np.flatnonzero(passage[p + 1 :, 2] == passage[p, 2]):
+            if not (len(segments[p]) and len(segments[q])):
                 continue
             first = segments[p][0] - segments[q][0]
             if (first**2).sum() < 1.2:
@@ -116,23 +116,30 @@ def _meetings(
     """Return where vehicles' paths meet walkers' crossings, grouped by crossing."""
     hits: list[tuple[float, ...]] = []
     first = [0]
-    vehicles = [i for i, a in enumerate(agents) if a.kind != kernel.WALKER]
     points, start, count = paths.table
+    rides = np.array([a.kind != kernel.WALKER for a in agents], bool)
+    mover = np.repeat(np.arange(len(agents)), count)
+    # All vehicles' path points in the order of x: a crossing looks at its own strip only.
+    riding = np.flatnonzero(rides[mover])
+    by_x = riding[np.argsort(points[riding, 0], kind='stable')]
+    sorted_x = points[by_x, 0]
     for c, (low, high) in enumerate(interval):
         s = np.arange(low, high + 0.25, 0.5)
         zero = np.zeros_like(s)
         way = paths.evaluate(np.full(len(s), walker[c]), s, zero, zero).position[:, :2]
         lowest, highest = way.min(0) - 1, way.max(0) + 1
-        for i in vehicles:
-            table = points[start[i] : start[i] + count[i], :2]
-            inside = ((table > lowest) & (table < highest)).all(1)
-            k = np.flatnonzero(inside)
-            if not len(k):
+        strip = by_x[np.searchsorted(sorted_x, lowest[0]) : np.searchsorted(sorted_x, highest[0])]
+        inside = ((points[strip, :2] > lowest) & (points[strip, :2] < highest)).all(1)
+        near = np.sort(strip[inside])
+        for group in np.split(near, np.flatnonzero(np.diff(mover[near])) + 1):
+            if not len(group):
                 continue
-            gap = ((way[:, None] - table[None, k]) ** 2).sum(-1)
+            gap = ((way[:, None] - points[None, group, :2]) ** 2).sum(-1)
             m = int(gap.argmin())
             if gap.flat[m] < 0.5:
-                hits.append((c, s[m // len(k)], i, float(k[m % len(k)] * SPACING)))
+                i = mover[group[0]]
+                k = group[m % len(group)] - start[i]
+                hits.append((c, s[m // len(group)], i, float(k * SPACING)))
         first.append(len(hits))
     return np.array(hits, float).reshape(-1, 4), np.array(first, np.int64)
 
