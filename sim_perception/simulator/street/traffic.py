@@ -97,16 +97,20 @@ def _conflicts(
     count = len(owner)
     conflict = np.zeros((count, count), bool)
     segments = [_segment(paths, int(i), p[0], p[1]) for i, p in zip(owner, passage, strict=True)]
-    for p in range(count):
-        for q in p + 1 + np.flatnonzero(passage[p + 1 :, 2] == passage[p, 2]):
-            if not (len(segments[p]) and len(segments[q])):
-                continue
-            first = segments[p][0] - segments[q][0]
-            if (first**2).sum() < 1.2:
-                continue
+    nowhere = np.full((1, 2), np.inf)
+    begin = np.array([s[0] if len(s) else nowhere[0] for s in segments]).reshape(-1, 2)
+    low = np.array([(s if len(s) else nowhere).min(0) for s in segments]).reshape(-1, 2)
+    high = np.array([(s if len(s) else -nowhere).max(0) for s in segments]).reshape(-1, 2)
+    half = np.array([agents[i].half[1] for i in owner], float)
+    for p in np.flatnonzero([len(s) > 0 for s in segments]):
+        later = slice(p + 1, count)
+        reach = half[p] + half[later] + 0.5
+        apart = np.maximum(low[later] - high[p], low[p] - high[later]).max(1)
+        from_lane = ((begin[later] - begin[p]) ** 2).sum(1) >= 1.2
+        worth = (passage[later, 2] == passage[p, 2]) & from_lane & (apart < reach)
+        for q in p + 1 + np.flatnonzero(worth):
             gap = ((segments[p][:, None] - segments[q][None]) ** 2).sum(-1).min()
-            reach = agents[owner[p]].half[1] + agents[owner[q]].half[1] + 0.5
-            conflict[p, q] = conflict[q, p] = bool(gap < reach**2)
+            conflict[p, q] = conflict[q, p] = bool(gap < reach[q - p - 1] ** 2)
     return conflict
 
 
