@@ -33,7 +33,8 @@ from sim_perception.bags.clouds import columns
 from sim_perception.bags.messages import StampedMessage
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.writer import BagWriter
-from training.simulation.simulate import plan_bags, write_bag
+from training.simulation.plans import plan_bags
+from training.simulation.write import write_bag
 
 Tensors = tuple[torch.Tensor, ...]
 

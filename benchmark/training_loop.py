@@ -39,7 +39,8 @@ from training.engine.config import TrainConfig, load_config
 from training.engine.loop import fit, make_fabric
 from training.engine.sampler import StreamSampler, TrainingData, make_loader
 from training.engine.task import Batch, Task
-from training.simulation.simulate import plan_bags, write_bag
+from training.simulation.plans import plan_bags
+from training.simulation.write import write_bag
 from training.tasks import build_task
 
 NEVER = 10**9

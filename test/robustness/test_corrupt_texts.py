@@ -156,7 +156,7 @@ def test_changes_of_scenarios_that_are_wrong(
 def test_names_of_scenarios_stay_in_the_output(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.simulation.simulate import plan_bags
+    from training.simulation.plans import plan_bags
 
     path = tmp_path / 'named.yaml'
     path.write_text(f'name: {name!r}\nduration_s: 0.1')

@@ -22,7 +22,8 @@ from sim_perception.geometry.cameras import project, unproject
 from sim_perception.geometry.transforms import transform_points
 from sim_perception.simulator.scenario import ScenarioError, load_scenario, parse_scenario
 from sim_perception.simulator.simulation import Simulation
-from training.simulation.simulate import plan_bags, write_bag
+from training.simulation.plans import plan_bags
+from training.simulation.write import write_bag
 
 BARE = {'building_density': 0, 'tree_spacing_m': 200, 'furniture_density': 0,
         'billboard_density': 0}  # fmt: skip

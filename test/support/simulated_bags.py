@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from training.simulation.simulate import plan_bags, write_bag
+from training.simulation.plans import plan_bags
+from training.simulation.write import write_bag
 
 
 def simulate_bag(path: Path, scenario: str, seed: int = 0, **options: Any) -> Path:

@@ -282,7 +282,8 @@ def test_a_bag_and_its_labels_become_the_same_samples_but_for_their_boxes(tmp_pa
 
     from training.labelling.frames import LabelJob
     from training.labelling.label import label
-    from training.simulation.simulate import plan_bags, run
+    from training.simulation.plans import plan_bags
+    from training.simulation.simulate import run
 
     layers = 'rgb,objects,lidar'
     plans = plan_bags(

@@ -42,7 +42,8 @@ from training.resimulation.resimulate import ResimulateJob, resimulate, without_
 from training.resimulation.scan_matching import match_scans
 from training.resimulation.sightings import Sighting, plausible_category
 from training.resimulation.surroundings import sheet, standing_view, without_sky
-from training.simulation.simulate import parse_changes, plan_bags, write_bag
+from training.simulation.plans import parse_changes, plan_bags
+from training.simulation.write import write_bag
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA = Camera(96, 64, 60.0, 60.0, 47.5, 31.5)

@@ -20,7 +20,8 @@ from training.datasets.simulated.bags import SimulatedBags
 from training.datasets.sources import open_source
 from training.evaluation.specs import open_spec
 from training.inspection.bag import contact_sheet
-from training.simulation.simulate import plan_bags, write_bag
+from training.simulation.plans import plan_bags
+from training.simulation.write import write_bag
 
 FRONT = {'name': 'front', 'kind': 'camera', 'xyz': [1, 0, 1.5]}
 REAR = {'name': 'rear', 'kind': 'camera', 'xyz': [-1, 0, 1.5], 'rpy': [0, 0, np.pi],

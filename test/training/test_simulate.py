@@ -13,17 +13,15 @@ import typer
 from typer.testing import CliRunner
 
 from sim_perception.bags import topics as t_
+from sim_perception.bags.layout import bags_at
 from sim_perception.bags.messages import START_STAMP
 from sim_perception.bags.reader import BagReader
 from training.commands.simulate import simulate
+from training.simulation.bags import LocalBags
 from training.simulation.layers import parse_layers
-from training.simulation.simulate import (
-    SimulateError,
-    is_done,
-    plan_bags,
-    run,
-    write_bag,
-)
+from training.simulation.plans import plan_bags
+from training.simulation.simulate import SimulateError, run
+from training.simulation.write import write_bag
 
 SCENARIO = """
 domain: target
@@ -78,21 +76,22 @@ def test_finished_bags_are_skipped(tmp_path: Path, scenario: str) -> None:
 def test_other_settings_do_not_pass_for_the_same_bag(tmp_path: Path, scenario: str) -> None:
     plan = plan_bags(scenario, 0, tmp_path / 'bag', layers='depth', frame_rate=5.0)[0]
     write_bag(plan, 1, lambda: None)
-    assert is_done(plan)
+    assert LocalBags().is_done(plan)
     for changed in (
         plan_bags(scenario, 1, tmp_path / 'bag', layers='depth', frame_rate=5.0)[0],
         plan_bags(scenario, 0, tmp_path / 'bag', layers='semantic', frame_rate=5.0)[0],
         plan_bags(scenario, 0, tmp_path / 'bag', layers='depth', frame_rate=10.0)[0],
     ):
         with pytest.raises(FileExistsError, match='not made with these settings'):
-            is_done(changed)
+            LocalBags().is_done(changed)
 
 
 def test_killed_run_is_resumed(tmp_path: Path, scenario: str) -> None:
     out, options = tmp_path / 'bags', {'layers': 'depth,semantic'}
     code = (
         'import sys; from pathlib import Path\n'
-        'from training.simulation.simulate import plan_bags, write_bag\n'
+        'from training.simulation.plans import plan_bags\n'
+        'from training.simulation.write import write_bag\n'
         'def frame(): print("frame", flush=True)\n'
         'for plan in plan_bags(sys.argv[1], 0, Path(sys.argv[2]), 3, layers="depth,semantic"):\n'
         '    write_bag(plan, 1, frame)'
@@ -113,7 +112,7 @@ def test_killed_run_is_resumed(tmp_path: Path, scenario: str) -> None:
     assert 1 <= len(finished) < 3
     assert sorted(p.name for p in out.iterdir()) != sorted(finished)
     assert run(plans, workers=1).skipped == len(finished)
-    assert sorted(p.name for p in out.iterdir()) == names
+    assert sorted(path.name for path in bags_at(out)) == names
     for plan in plans:
         with BagReader(plan.path) as bag:
             assert bag.verify() == []
@@ -179,7 +178,7 @@ def test_failed_bags_do_not_stop_the_others(tmp_path: Path, scenario: str) -> No
     bad = plan_bags(scenario, 0, tmp_path / 'bags' / 'bad', layers='depth', changes=changes)[0]
     with pytest.raises(SimulateError, match=r'1 of 2 bags failed .*bad'):
         run([bad, good], workers=2)
-    assert is_done(good)
+    assert LocalBags().is_done(good)
     assert not bad.path.exists()
 
 

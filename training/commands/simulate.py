@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,12 +13,22 @@ from training.simulation.layers import ALL_LAYERS
 
 def simulate(
     scenario: Annotated[str, typer.Option(help='Name of a shipped scenario, or a YAML file.')],
-    out: Annotated[Path, typer.Option(help='The bag; with --count a folder of bags.')],
+    out: Annotated[
+        str,
+        typer.Option(
+            help='The bag; with --count a folder of bags. Also a URL that fsspec knows, such as '
+            's3://bucket/scenes.'
+        ),
+    ],
     seed: Annotated[int, typer.Option(help='Seed of the first bag.')] = 0,
     count: Annotated[int, typer.Option(help='Bags to make, of consecutive seeds.')] = 1,
     workers: Annotated[
         int, typer.Option(help='Processes (threads for a single bag); 0 takes every core.')
     ] = 0,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Address of a Ray cluster, or 'local'; --out is a URL or shared."),
+    ] = None,
     layers: Annotated[str, typer.Option(help=f'Comma-separated; of {ALL_LAYERS}.')] = ALL_LAYERS,
     image_format: Annotated[str, typer.Option(help='Camera images: raw or jpeg.')] = 'raw',
     jpeg_quality: Annotated[int, typer.Option(min=1, max=100)] = 95,
@@ -41,17 +49,20 @@ def simulate(
     overwrite: Annotated[bool, typer.Option(help='Remove what is at the place.')] = False,
 ) -> None:
     """Simulate scenarios into bags: images, clouds, transforms and the truth about them."""
-    from training.simulation.simulate import plan_bags, run
+    from training.simulation.bags import open_bags
+    from training.simulation.plans import plan_bags
+    from training.simulation.simulate import run
 
     console = Console(stderr=True)
+    bags, folder = open_bags(out)
     plans = plan_bags(
-        scenario, seed, out, count, layers, image_format, jpeg_quality, frame_rate, duration,
+        scenario, seed, folder, count, layers, image_format, jpeg_quality, frame_rate, duration,
         storage, changes or (),
     )  # fmt: skip
     if overwrite:
         for plan in plans:
-            shutil.rmtree(plan.path, ignore_errors=True)
-    summary = run(plans, workers or os.cpu_count() or 1, console)
+            bags.remove(plan)
+    summary = run(plans, workers or os.cpu_count() or 1, console, ray=ray, bags=bags)
     megabytes = summary.size / 1e6
     console.print(
         f'{len(plans)} bags ({summary.skipped} were there) in {out}: {summary.frames} frames in '

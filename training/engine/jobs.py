@@ -89,6 +89,42 @@ def in_processes(
             raise
 
 
+def in_cluster(
+    work: Callable[[Part], Done], parts: Sequence[Part], address: str
+) -> Iterator[tuple[Part, Done]]:
+    """Do parts on a Ray cluster, in any order; yield each with what it gave.
+
+    Args:
+        work: a function of a module, or a partial of one.
+        parts: plain values.
+        address: of the cluster, or ``local`` for one on this machine.
+
+    Raises:
+        ImportError: if Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError('--ray needs Ray; install it with: pip install ray') from error
+    started = not ray.is_initialized()
+    if started:
+        ray.init(address=None if address == 'local' else address, log_to_driver=False)
+    try:
+
+        @ray.remote
+        def task(part: Part) -> Done:
+            return work(part)
+
+        running = {task.remote(part): part for part in parts}
+        while running:
+            finished, _ = ray.wait(list(running), num_returns=1)
+            for done in finished:
+                yield running.pop(done), ray.get(done)
+    finally:
+        if started:
+            ray.shutdown()
+
+
 def job_bar(console: Console | None) -> Progress:
     """Return a bar of parts done; its tasks have a ``note``."""
     return Progress(

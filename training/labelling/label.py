@@ -22,7 +22,7 @@ from sim_perception.files import write_json
 from sim_perception.locks import locked
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.bags.label_source import LabelBag
-from training.engine.jobs import claim, in_processes, job_bar
+from training.engine.jobs import claim, in_cluster, in_processes, job_bar
 from training.labelling.frames import LabelJob, label_part, open_job
 from training.labelling.tracks import changed_frames, clean, finish_part, has_tracks, label_tracks
 
@@ -107,7 +107,8 @@ def run_parts(
 ) -> Iterator[tuple[int, int]]:
     """Do parts in any order; yield how many frames each had and how many labels it accepted."""
     if ray is not None:
-        yield from _run_ray(job, parts, ray, work)
+        for part, accepted in in_cluster(partial(work, job), parts, ray):
+            yield len(part), accepted
     elif workers <= 1 or len(parts) <= 1:
         # Frame by frame, for the progress bar.
         for number in (number for part in parts for number in part):
@@ -115,28 +116,6 @@ def run_parts(
     else:
         for part, accepted in in_processes(partial(work, job), parts, workers):
             yield len(part), accepted
-
-
-def _run_ray(
-    job: LabelJob, parts: Sequence[tuple[int, ...]], address: str, work: Work
-) -> Iterator[tuple[int, int]]:
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError('--ray needs Ray; install it with: pip install ray') from error
-    started = not ray.is_initialized()
-    if started:
-        ray.init(address=None if address == 'local' else address, log_to_driver=False)
-    try:
-        remote = ray.remote(work)
-        running = {remote.remote(job, part): len(part) for part in parts}
-        while running:
-            finished, _ = ray.wait(list(running), num_returns=1)
-            for task in finished:
-                yield running.pop(task), ray.get(task)
-    finally:
-        if started:
-            ray.shutdown()
 
 
 def summarise(frames: Sequence[LabelledFrame]) -> dict[str, Any]:

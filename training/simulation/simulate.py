@@ -1,4 +1,4 @@
-"""``python -m training simulate``: scenarios to bags, by many processes, resumable.
+"""``python -m training simulate``: scenarios to bags, by many processes or machines, resumable.
 
 Every bag is a pure function of scenario, seed and options: its bytes do not depend on the
 number of workers. Bags grow hidden and appear when they are complete, so a second run of
@@ -7,98 +7,22 @@ the same command skips what is there and redoes what a killed run left unfinishe
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from sim_perception.bags import topics as t_
-from sim_perception.bags.errors import BagError
-from sim_perception.bags.layout import find_files
-from sim_perception.bags.messages import START_STAMP
-from sim_perception.bags.rig_topics import SensorTopics, rig_topics, sensor_topics
-from sim_perception.bags.simulated import simulation_messages, static_messages
-from sim_perception.bags.writer import BagWriter
-from sim_perception.files import parse_yaml
-from sim_perception.simulator.scenario import Scenario, load_scenario, parse_scenario
-from training.engine.jobs import job_bar
-from training.simulation.layers import ALL_LAYERS, parse_layers
-
-_POSE_RATE_HZ = 50.0
-_FINGERPRINT = 'sim_perception.fingerprint'
-_FORMAT = 1
+from training.engine.jobs import in_cluster, job_bar
+from training.simulation.bags import Bags, LocalBags
+from training.simulation.plans import BagPlan
 
 _frames_done: Any = None
-
-
-@dataclass(frozen=True)
-class BagPlan:
-    """One bag to be made.
-
-    Attributes:
-        path: the bag's folder.
-        scenario: its scenario in JSON, the seed included.
-        topics: names of the topics to write.
-        frame_rate_hz: camera frames per second of simulated time, of the fastest camera.
-        lidar_rate_hz: scans per second, of the fastest LiDAR; 0 for none.
-        pose_rate_hz: ego poses per second besides those at frames and scans; 0 for none.
-        jpeg_quality: of the compressed image topic.
-        storage: ``mcap`` or ``sqlite3``.
-    """
-
-    path: Path
-    scenario: str
-    topics: tuple[str, ...]
-    frame_rate_hz: float
-    lidar_rate_hz: float
-    pose_rate_hz: float
-    jpeg_quality: int
-    storage: str
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of all that determines the bag's contents."""
-        facts = {**asdict(self), 'path': '', 'format': _FORMAT}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    @cached_property
-    def parsed(self) -> Scenario:
-        """The scenario."""
-        return parse_scenario(json.loads(self.scenario))
-
-    @property
-    def sensors(self) -> Iterator[tuple[SensorTopics, list[float]]]:
-        """Every sensor with the times at which it measures."""
-        most = {'camera': self.frame_rate_hz, 'lidar': self.lidar_rate_hz}
-        for sensor in sensor_topics(self.parsed):
-            stream = sensor.stream
-            rate = min(stream.rate_hz, most[stream.kind])
-            yield sensor, _raster(rate, self.parsed.duration_s)
-
-    @property
-    def frames(self) -> int:
-        """The number of images of all cameras."""
-        return sum(len(times) for sensor, times in self.sensors if sensor.stream.kind == 'camera')
-
-    @property
-    def frame_times(self) -> list[float]:
-        """Times of the fastest camera's frames, seconds since the scenario's start."""
-        return _raster(self.frame_rate_hz, json.loads(self.scenario)['duration_s'])
-
-    @property
-    def lidar_times(self) -> list[float]:
-        """Start times of the LiDAR's scans."""
-        return _raster(self.lidar_rate_hz, json.loads(self.scenario)['duration_s'])
 
 
 @dataclass(frozen=True)
@@ -124,168 +48,6 @@ class SimulateError(ValueError):
     """Some bags could not be made; the message says which and why."""
 
 
-def _raster(rate_hz: float, duration: float) -> list[float]:
-    """Return k / rate for all that lie within [0, duration)."""
-    if rate_hz <= 0:
-        return []
-    count = max(1, int(np.ceil(duration * rate_hz - 1e-9)))
-    return [k / rate_hz for k in range(count)]
-
-
-def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
-    """Return scenario fields by dotted name from texts like ``weather.fog_density=0.03``.
-
-    Raises:
-        ValueError: for a text without ``=`` or whose value is not YAML.
-    """
-    parsed = {}
-    for change in changes:
-        name, equals, value = change.partition('=')
-        if not equals or not name.strip():
-            raise ValueError(f'change {change!r} must read field=value, e.g. weather.rain=0.5')
-        parsed[name.strip()] = parse_yaml(value, f'the value of change {change!r}')
-    return parsed
-
-
-def plan_bags(
-    scenario: str,
-    seed: int,
-    out: Path,
-    count: int = 1,
-    layers: str = ALL_LAYERS,
-    image_format: str = 'raw',
-    jpeg_quality: int = 95,
-    frame_rate: float | None = None,
-    duration: float | None = None,
-    storage: str = 'mcap',
-    changes: Sequence[str] = (),
-) -> list[BagPlan]:
-    """Return the bags of consecutive seeds; see ``simulate`` for the arguments.
-
-    Raises:
-        ValueError: for options that make no sense.
-        ScenarioError: for a wrong scenario.
-        FileNotFoundError: for an unknown scenario.
-    """
-    if count < 1:
-        raise ValueError(f'count must be at least 1, got {count}')
-    parse_layers(layers, image_format)
-    overrides = parse_changes(changes)
-    if duration is not None:
-        overrides['duration_s'] = duration
-    plans = []
-    for number in range(seed, seed + count):
-        loaded = load_scenario(scenario, seed=number, **overrides)
-        fastest = max(s.rate_hz for s in loaded.streams if s.kind == 'camera')
-        if frame_rate is not None and not 0 < frame_rate <= fastest:
-            raise ValueError(
-                f"frame rate {frame_rate:g} Hz must be above 0 and at most the scenario's "
-                f'{fastest:g} Hz; raise frame_rate_hz in the scenario instead'
-            )
-        topics = parse_layers(layers, image_format, loaded)
-        thinned = frame_rate is not None and frame_rate < fastest
-        path = out if count == 1 else out / f'{loaded.name}_{number:06d}'
-        plans.append(
-            BagPlan(
-                path=path,
-                scenario=loaded.model_dump_json(),
-                topics=_given_topics(loaded, topics),
-                frame_rate_hz=frame_rate or fastest,
-                lidar_rate_hz=_lidar_rate(loaded, topics, frame_rate),
-                # Sparse frames are for training on single images: no motion between them.
-                pose_rate_hz=0.0 if thinned else _POSE_RATE_HZ,
-                jpeg_quality=jpeg_quality,
-                storage=storage,
-            )
-        )
-    return plans
-
-
-def _given_topics(scenario: Scenario, topics: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the topics that a scenario has; bags of others stay what they were."""
-    if scenario.traffic.signals:
-        return topics
-    return tuple(name for name in topics if name != t_.TRAFFIC_LIGHTS.name)
-
-
-def _lidar_rate(scenario: Scenario, topics: Sequence[str], frame_rate: float | None) -> float:
-    """Return the scan rate: the scenario's own, but thinned together with the camera."""
-    rates = [
-        sensor.stream.rate_hz
-        for sensor in sensor_topics(scenario)
-        if sensor.stream.kind == 'lidar' and not sensor.names.isdisjoint(topics)
-    ]
-    return min(max(rates), frame_rate or np.inf) if rates else 0.0
-
-
-def _schedule(plan: BagPlan) -> Iterator[tuple[float, set[str], int]]:
-    """Yield times in order with the topics that are due and the number of images among them."""
-    duration, wanted = plan.parsed.duration_s, set(plan.topics)
-    due: dict[float, set[str]] = {}
-    images = Counter[float]()
-    for sensor, times in plan.sensors:
-        for moment in times:
-            due.setdefault(round(moment, 9), {t_.TF.name}).update(sensor.names & wanted)
-            images[round(moment, 9)] += sensor.stream.kind == 'camera'
-    for moment in (*_raster(plan.pose_rate_hz, duration), duration):
-        due.setdefault(round(moment, 9), {t_.TF.name})
-    for moment, topics in sorted(due.items()):
-        yield moment, topics, images[moment]
-
-
-def write_bag(plan: BagPlan, threads: int | None, progress: Callable[[], None]) -> int:
-    """Simulate one bag.
-
-    Args:
-        plan: which.
-        threads: for rendering; the bytes do not depend on it.
-        progress: called for every camera image.
-
-    Returns:
-        The bag's size in bytes.
-    """
-    from sim_perception.simulator.simulation import Simulation
-
-    simulation = Simulation(plan.parsed, threads)
-    custom = {
-        _FINGERPRINT: plan.fingerprint,
-        'sim_perception.scenario': plan.scenario,
-        'sim_perception.start_stamp': str(START_STAMP),
-    }
-    table = rig_topics(plan.parsed)
-    with BagWriter(plan.path, storage=plan.storage, custom=custom, topics=table) as bag:
-        for message in static_messages(simulation, plan.topics):
-            bag.write(message)
-        for moment, topics, images in _schedule(plan):
-            for message in simulation_messages(
-                simulation, moment, topics, jpeg_quality=plan.jpeg_quality
-            ):
-                bag.write(message)
-            for _ in range(images):
-                progress()
-    return sum(file.stat().st_size for file in plan.path.iterdir())
-
-
-def is_done(plan: BagPlan) -> bool:
-    """Say whether a plan's bag is there already.
-
-    Raises:
-        FileExistsError: if something else is at its place.
-    """
-    if not plan.path.exists():
-        return False
-    try:
-        made_with = find_files(plan.path).custom.get(_FINGERPRINT)
-    except BagError:
-        made_with = None
-    if made_with != plan.fingerprint:
-        raise FileExistsError(
-            f'{plan.path} exists, but was not made with these settings; choose another --out '
-            'or pass --overwrite'
-        )
-    return True
-
-
 def _start_worker(counter: Any) -> None:
     global _frames_done
     _frames_done = counter
@@ -296,19 +58,45 @@ def _count_frame() -> None:
         _frames_done.value += 1
 
 
-def _work(plan: BagPlan) -> int:
+def _work(bags: Bags, plan: BagPlan) -> int:
     """Make one bag in a worker process, with one thread: the workers share the cores."""
-    return write_bag(plan, 1, _count_frame)
+    return bags.make(plan, 1, _count_frame)
 
 
-def run(plans: Sequence[BagPlan], workers: int, console: Console | None = None) -> Summary:
-    """Make the bags that are not there yet, with a progress bar.
+def _attempt(bags: Bags, plan: BagPlan) -> tuple[int, str]:
+    """Make one bag on a machine of a cluster; return its size and what went wrong."""
+    try:
+        # Another machine may have made it since.
+        return (0 if bags.is_done(plan) else bags.make(plan, 1, lambda: None)), ''
+    # The border of the machine: the others go on, the one who asked tells what failed.
+    except Exception as error:
+        return 0, repr(error)
+
+
+def run(
+    plans: Sequence[BagPlan],
+    workers: int,
+    console: Console | None = None,
+    *,
+    ray: str | None = None,
+    bags: Bags | None = None,
+) -> Summary:
+    """Make the bags that are not there yet, with a progress bar, and the manifest of several.
+
+    Args:
+        plans: all of them.
+        workers: processes, of a single bag threads.
+        console: for the bar.
+        ray: address of a Ray cluster, or ``local``; replaces ``workers``.
+        bags: where they go; None for the folders that the plans name.
 
     Raises:
         FileExistsError: if a bag's place is taken by something else.
         SimulateError: if bags failed; the others are complete.
+        ImportError: if Ray is asked for and not installed.
     """
-    todo = [plan for plan in plans if not is_done(plan)]
+    bags = bags or LocalBags()
+    todo = [plan for plan in plans if not bags.is_done(plan)]
     frames = sum(plan.frames for plan in todo)
     start = time.perf_counter()
     with job_bar(console) as bar:
@@ -318,15 +106,21 @@ def run(plans: Sequence[BagPlan], workers: int, console: Console | None = None) 
             rate = done / max(time.perf_counter() - start, 1e-9)
             bar.update(task, completed=done, note=f'{rate:.1f}/s')
 
-        if workers <= 1 or len(todo) <= 1:
-            size = _run_here(todo, workers, show)
+        if ray is not None:
+            size = _run_ray(todo, ray, bags, show)
+        elif workers <= 1 or len(todo) <= 1:
+            size = _run_here(todo, workers, bags, show)
         else:
-            size = _run_pool(todo, workers, show)
+            size = _run_pool(todo, workers, bags, show)
+    if len(plans) > 1:
+        bags.write_manifest(plans)
     paths = tuple(plan.path for plan in plans)
     return Summary(paths, len(plans) - len(todo), frames, time.perf_counter() - start, size)
 
 
-def _run_here(todo: Sequence[BagPlan], threads: int, show: Callable[[int], None]) -> int:
+def _run_here(
+    todo: Sequence[BagPlan], threads: int, bags: Bags, show: Callable[[int], None]
+) -> int:
     """Make bags one by one in this process, each with all threads."""
     size = done = 0
 
@@ -336,17 +130,36 @@ def _run_here(todo: Sequence[BagPlan], threads: int, show: Callable[[int], None]
         show(done)
 
     for plan in todo:
-        size += write_bag(plan, threads, count)
+        size += bags.make(plan, threads, count)
     return size
 
 
-def _run_pool(todo: Sequence[BagPlan], workers: int, show: Callable[[int], None]) -> int:
+def _run_ray(
+    todo: Sequence[BagPlan], address: str, bags: Bags, show: Callable[[int], None]
+) -> int:
+    """Make bags on a cluster, one per core at a time."""
+    size = done = 0
+    failures = []
+    for plan, (made, problem) in in_cluster(partial(_attempt, bags), todo, address):
+        size, done = size + made, done + plan.frames
+        if problem:
+            failures.append(f'{plan.path}: {problem}')
+        show(done)
+    _tell(failures, len(todo))
+    return size
+
+
+def _run_pool(
+    todo: Sequence[BagPlan], workers: int, bags: Bags, show: Callable[[int], None]
+) -> int:
     """Make bags in worker processes, one bag per process at a time."""
     context = multiprocessing.get_context('spawn')
     counter = context.Value('q', 0)
     size, failures = 0, []
     with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (counter,)) as pool:
-        running: dict[Future[int], BagPlan] = {pool.submit(_work, plan): plan for plan in todo}
+        running: dict[Future[int], BagPlan] = {
+            pool.submit(_work, bags, plan): plan for plan in todo
+        }
         try:
             while running:
                 finished, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
@@ -360,9 +173,13 @@ def _run_pool(todo: Sequence[BagPlan], workers: int, show: Callable[[int], None]
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    _tell(failures, len(todo))
+    return size
+
+
+def _tell(failures: Sequence[str], count: int) -> None:
     if failures:
         raise SimulateError(
-            f'{len(failures)} of {len(todo)} bags failed (the others are complete; the same '
-            'command resumes): ' + '; '.join(failures[:3])
+            f'{len(failures)} of {count} bags failed (the others are complete; the same command '
+            'resumes): ' + '; '.join(failures[:3])
         )
-    return size
