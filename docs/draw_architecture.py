@@ -22,12 +22,12 @@ PACKAGES = ('sim_perception', 'training', 'benchmark')
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     'sim_perception': (
-        ('files', 'compile_ahead', 'kernels', 'resources', 'types'),
+        ('files', 'compile_ahead', 'kernels', 'resources', 'suggestions', 'types'),
         ('geometry', 'locks', 'taxonomy'),
         ('models', 'odometry', 'simulator', 'tracking', 'visualization'),
         ('bags', 'inference'),
         ('autolabel',),
-        ('ros',),
+        ('api', 'ros'),
         ('nodes',),
     ),
     'sim_perception.simulator': (

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.files import read_yaml
 from sim_perception.resources import share_path
+from sim_perception.suggestions import unknown
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Taxonomy:
         try:
             return self.names.index(name)
         except ValueError:
-            raise KeyError(f'unknown class {name!r}; known: {", ".join(self.names)}') from None
+            raise KeyError(unknown('class', name, self.names)) from None
 
     @property
     def thing_ids(self) -> tuple[int, ...]:

@@ -113,6 +113,12 @@ def undistort_boxes(camera: Camera, boxes: Array) -> Array:
     return boxes_between(camera, camera.ideal, boxes)
 
 
+def straight_boxes(camera: Camera, boxes: Array) -> Array:
+    """Return (N, 4) image boxes as labels are fitted to them: undistorted, within the image."""
+    limit = np.array([camera.width, camera.height] * 2) - 1.0
+    return np.asarray(np.clip(undistort_boxes(camera, boxes), 0, limit))
+
+
 def distort_boxes(camera: Camera, boxes: Array) -> Array:
     """Return (N, 4) image boxes of the camera without distortion as the camera has them.
 

@@ -218,6 +218,21 @@ def load_checkpoint(
     )
 
 
+def network_of(folder: Path | str) -> str:
+    """Return the name of the network in a checkpoint folder, without reading its weights.
+
+    Raises:
+        CheckpointError: for a folder without a checkpoint, or with another format's.
+    """
+    folder = Path(folder)
+    _parse_manifest(folder / MANIFEST)
+    try:
+        data = read_bytes(folder / CONFIG, _MOST_BYTES)
+    except (OSError, FileError) as error:
+        raise CheckpointError(f'{folder / CONFIG} cannot be read ({error}); {RESTORE}') from error
+    return str(_parse_config(folder, data)['network'])
+
+
 def _stored(net: nn.Module, half: bool) -> dict[str, Tensor]:
     """Return the weights as they are written; vectors (norms, biases) keep full precision."""
     stored = {}

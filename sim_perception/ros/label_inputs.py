@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2
 from vision_msgs.msg import Detection2DArray
 
-from sim_perception.geometry.cameras import undistort_boxes
+from sim_perception.geometry.cameras import straight_boxes
 from sim_perception.geometry.deskew import still_points
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import invert, transform_points
@@ -64,12 +64,10 @@ def chosen_boxes(
     valid &= (rows.score >= 0) & (rows.score <= 1)
     own = rows.class_id == class_id
     chosen = np.flatnonzero(own & valid & (rows.score >= parameters.min_score))
-    places = undistort_boxes(camera, rows.boxes[chosen])
+    places = straight_boxes(camera, rows.boxes[chosen])
     # boxes at a fisheye's rim may be beyond what is fitted
     seen = np.isfinite(places).all(1)
     places, chosen = places[seen], chosen[seen]
-    limit = np.array([camera.width, camera.height] * 2) - 1.0
-    places = np.clip(places, 0, limit)
     order = np.argsort(-(places[:, 2:] - places[:, :2]).prod(1), kind='stable')
     ids = tuple(used[k].id for k in chosen[order])
     return places[order], ids, int((own & ~valid).sum())

@@ -33,6 +33,7 @@ from sim_perception.simulator.rig import (
     located_calibrations,
     stream_of,
 )
+from sim_perception.suggestions import unknown
 
 Span = tuple[float, float]
 Season = Literal['spring', 'summer', 'autumn', 'winter']
@@ -581,10 +582,8 @@ def _find(name_or_path: str | Path) -> Path:
     shipped = share_path('config', 'scenarios') / f'{name_or_path}.yaml'
     if shipped.is_file():
         return shipped
-    raise FileNotFoundError(
-        f'no scenario {str(name_or_path)!r}: neither a file nor one of '
-        f'{", ".join(scenario_names())}'
-    )
+    name = str(name_or_path)
+    raise FileNotFoundError(f'{unknown("scenario", name, scenario_names())}; or give a YAML file')
 
 
 def merge_settings(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sim_perception.bags.errors import TransformError
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.sensors import ANY, Sensors, calibrated_camera, choose_lidar, truth_topic
 from sim_perception.files import safe_name
-from sim_perception.geometry.cameras import undistort_boxes
+from sim_perception.geometry.cameras import straight_boxes
 from sim_perception.geometry.deskew import still_points
 from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
@@ -270,10 +270,8 @@ class LabelBag:
         ]
         found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
         assert raw.camera is not None
-        straight = undistort_boxes(raw.camera, found_boxes)
-        height, width = frame.image.shape[:2]
-        limit = np.array([width, height, width, height]) - 1.0
-        return np.clip(straight, 0, limit), tuple(item.id for item in chosen), None
+        boxes = straight_boxes(raw.camera, found_boxes)
+        return boxes, tuple(item.id for item in chosen), None
 
     def _segmenter(self) -> DepthSegmentationEngine:
         if self._engine is None:
