@@ -1,5 +1,5 @@
 # Everything runs in .venv; see `make help`. On a machine with a ROS 2 distribution use
-# rosdep and colcon instead (README).
+# rosdep and colcon instead (docs/install.md).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,7 +1,7 @@
 """Node parameters: one dataclass per node is the only place for defaults, ranges and docs.
 
 The dataclass declares the ROS parameters with descriptors, validates them, writes
-``config/<node>.param.yaml`` and fills the README's table:
+``config/<node>.param.yaml`` and fills the tables of ``docs/reference.md``:
 
     python -m sim_perception.ros.parameters              print the tables
     python -m sim_perception.ros.parameters --write DIR  write the YAML files

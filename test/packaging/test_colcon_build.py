@@ -46,7 +46,7 @@ def test_prefix_has_the_index_share_and_executables(prefix: Path) -> None:
 
 @pytest.mark.slow
 def test_executables_run_on_the_python_that_has_built_them(prefix: Path) -> None:
-    """README builds in a virtual environment beside the distribution's own Python."""
+    """docs/install.md builds in a virtual environment beside the distribution's own Python."""
     site = next(prefix.glob('lib/python3*/site-packages'))
     environment = {
         **os.environ, 'PYTHONPATH': str(site), 'AMENT_PREFIX_PATH': str(prefix),
@@ -111,7 +111,7 @@ def test_requirements_beside_a_distribution_are_those_of_setup_py() -> None:
     script = ROOT / 'requirements/distro.py'
     printed = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert (ROOT / 'requirements/distro.txt').read_text() == printed.stdout
-    assert 'requirements/distro.txt' in (ROOT / 'README.md').read_text()
+    assert 'requirements/distro.txt' in (ROOT / 'docs/install.md').read_text()
 
 
 def test_everything_imported_comes_from_the_requirements_or_the_distribution() -> None:

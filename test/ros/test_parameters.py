@@ -1,4 +1,4 @@
-"""Dataclass, ROS parameters, YAML file and README agree; wrong values are refused."""
+"""Dataclass, ROS parameters, YAML file and docs/reference.md agree; wrong values are refused."""
 
 import ast
 import dataclasses
@@ -42,8 +42,8 @@ def test_the_yaml_file_is_what_the_dataclass_writes(name):
 
 
 @pytest.mark.parametrize('name', NODES)
-def test_the_readme_has_the_table(name):
-    text = (ROOT / 'README.md').read_text()
+def test_the_reference_has_the_table(name):
+    text = (ROOT / 'docs/reference.md').read_text()
     assert parameter_table(NODES[name]) in text, (
         'paste the output of: python -m sim_perception.ros.parameters'
     )

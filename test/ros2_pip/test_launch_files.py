@@ -170,7 +170,7 @@ def test_rviz_shows_topics_that_are_documented_in_any_namespace():
         for display in config['Visualization Manager']['Displays']
         if 'Topic' in display
     ]
-    documented = (ROOT / 'README.md').read_text()
+    documented = (ROOT / 'docs/reference.md').read_text()
     assert {'detector_3d/markers', 'auto_labeler/meshes', 'tracker/markers'} <= set(shown)
     for topic in shown:
         assert not topic.startswith('/'), 'would not follow the namespace'
