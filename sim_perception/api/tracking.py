@@ -26,6 +26,10 @@ _LEAST_STEP = 1000
 """Of stamps that are nanoseconds; frames are farther apart."""
 
 
+def _pose(pose: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return np.asarray(as_pose(pose, 'pose', np.eye(4)), float)
+
+
 def _image_settings(**settings: Any) -> TrackerConfig:
     return image_config(load_taxonomy().thing_ids, **settings)
 
@@ -144,7 +148,7 @@ class ObjectTracker:
         found = self.tracker.step(
             self._checked(stamp),
             arrays,
-            tracking_T_sensor=None if pose is None else as_pose(pose, 'pose', np.eye(4)),
+            tracking_T_sensor=None if pose is None else _pose(pose),
             view=view or self._view(camera, depth, np.asarray(invert(level), float)),
             source=source,
         )

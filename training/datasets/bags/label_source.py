@@ -270,8 +270,8 @@ class LabelBag:
         ]
         found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
         assert raw.camera is not None
-        boxes = straight_boxes(raw.camera, found_boxes)
-        return boxes, tuple(item.id for item in chosen), None
+        straight = straight_boxes(raw.camera, found_boxes)
+        return straight, tuple(item.id for item in chosen), None
 
     def _segmenter(self) -> DepthSegmentationEngine:
         if self._engine is None:
