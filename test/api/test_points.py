@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sim_perception import Camera, load
 from sim_perception.api.inputs import as_frame
 from sim_perception.api.labelling import AutoLabeler
+from sim_perception.geometry.cameras import distort_boxes, undistort_boxes
 from sim_perception.geometry.lidar_frame import LidarFrame
+from sim_perception.geometry.rectification import rectify
 from sim_perception.geometry.transforms import from_euler, invert, make_transform, transform_points
 
 CAMERA = Camera(320, 96, 186.0, 186.0, 159.5, 47.5)
@@ -88,6 +92,46 @@ def test_the_labeler_refuses_what_it_cannot_use(labeler: AutoLabeler) -> None:
         labeler(scene(), None, CAMERA, [1.0, 2.0, 3.0, 4.0])
     with pytest.raises(ValueError, match='unknown mode'):
         load('auto_labeler', mode='radar')
+
+
+@pytest.mark.slow
+def test_boxes_of_a_lens_are_labelled_where_the_pinhole_sees_them(labeler: AutoLabeler) -> None:
+    lens = replace(CAMERA, distortion=(-0.3, 0.1, 0.0, 0.0))
+    straight = np.array([[138.0, 47.0, 178.0, 74.0], [230.0, 40.0, 300.0, 80.0]])
+    bent = distort_boxes(lens, straight)
+    assert np.abs(bent - straight).max() > 3, 'pixels'
+    points = transform_points(invert(LEVEL_T_CAMERA), scene())
+    labels = labeler(points, None, lens, bent)
+    expected = labeler(points, None, CAMERA, straight)
+    np.testing.assert_allclose([label.box2d for label in labels], bent)
+    for one, other in zip(labels, expected, strict=True):
+        assert one.reason == other.reason
+        assert one.confidence == pytest.approx(other.confidence, abs=0.02)
+
+
+@pytest.mark.slow
+def test_the_fused_labeler_and_the_coordinates_network_see_the_rectified_image() -> None:
+    lens = replace(CAMERA, distortion=(-0.3, 0.1, 0.0, 0.0))
+    image = np.random.default_rng(1).integers(0, 256, (96, 320, 3), np.uint8)
+    boxes = np.array([[138.0, 47.0, 178.0, 74.0]])
+    seen = rectify(lens, image)
+    net = load('surface_coordinates', device='cpu')
+    with pytest.raises(ValueError, match='crops are of rectified images'):
+        net(image, lens, boxes)
+    (crop,) = net(seen, CAMERA, boxes)
+    (expected,) = net.engine.infer(seen, CAMERA, boxes)
+    np.testing.assert_array_equal(crop.visible, expected.visible)
+
+    fused = load('auto_labeler', mode='fused')
+    points = transform_points(invert(LEVEL_T_CAMERA), scene())
+    bent = distort_boxes(lens, boxes)
+    (label,) = fused(points, image, lens, bent)
+    frame = as_frame(points, lens, None, None)
+    (own,) = fused.engine.label(frame, undistort_boxes(lens, bent), image=seen)
+    assert label.reason == own.reason
+    assert label.confidence == pytest.approx(own.confidence)
+    with pytest.raises(ValueError, match='need the image'):
+        fused(points, None, lens, bent)
 
 
 @pytest.mark.slow
