@@ -67,6 +67,7 @@ def write_recording(path, frames=6, boxes=True, truth=False):
                     visibility=np.array([1.0]),
                     world_T_object=(place @ made.box.parent_T_box)[None],
                     size=np.array([made.box.size]),
+                    lamps=(),
                 )
                 write(
                     t.OBJECTS,
@@ -84,5 +85,6 @@ def boxes_message(box, taxonomy, stamp):
         class_id=np.array([car, car, car]),
         visibility=np.array([1.0, 0.05, 1.0]),
         box_amodal=np.stack([box, box + 30, sky]),
+        lamps=(),
     )
     return simulated.objects_2d_message(truth, taxonomy, stamp, t.CAMERA_FRAME)
