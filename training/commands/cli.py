@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from training.commands import evaluate
 from training.commands.ablate import ablate
+from training.commands.average import average
 from training.commands.calibrate import calibrate
 from training.commands.crops import crops
 from training.commands.curriculum import curriculum
@@ -48,6 +49,7 @@ for verb in (
     recipe,
     translate,
     export,
+    average,
     calibrate,
     ablate,
     shape,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sim_perception.bags import topics as t_
-from sim_perception.bags.rig_topics import rig_topics, sensor_topics
-from sim_perception.simulator.scenario import Scenario
+
+if TYPE_CHECKING:
+    from sim_perception.simulator.scenario import Scenario
 
 #: What ``--layers`` may name, and the topics each stands for. The camera's calibration, the
 #: transforms and the label names are always there.
@@ -31,6 +34,9 @@ def parse_layers(
     Raises:
         ValueError: for an unknown layer or image format, listing the known ones.
     """
+    # --help shows ALL_LAYERS; it need not wait for scipy.
+    from sim_perception.bags.rig_topics import rig_topics, sensor_topics
+
     if image_format not in ('raw', 'jpeg'):
         raise ValueError(f'unknown image format {image_format!r}; choose raw or jpeg')
     names = [name.strip() for name in layers.split(',') if name.strip()]
