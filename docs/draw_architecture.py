@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     'sim_perception.simulator': (
         ('common',),
-        ('drive', 'rig', 'surfaces'),
+        ('drive', 'own_mesh', 'rig', 'surfaces'),
         ('light', 'scenario', 'truth'),
         ('sensors', 'street'),
         ('content',),

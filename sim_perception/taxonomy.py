@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,9 @@ import numpy.typing as npt
 from sim_perception.files import read_yaml
 from sim_perception.resources import share_path
 from sim_perception.suggestions import unknown
+
+VARIABLE = 'SIM_PERCEPTION_TAXONOMY'
+"""Environment variable that names a taxonomy file of the user's own."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,43 @@ class Taxonomy:
 
 
 def load_taxonomy(path: Path | None = None) -> Taxonomy:
-    """Read a taxonomy from YAML; without a path, the package's own ``config/taxonomy.yaml``.
+    """Read a taxonomy from YAML.
+
+    Args:
+        path: None takes the file that the environment's ``SIM_PERCEPTION_TAXONOMY`` names, which
+            must have all classes of the package's own, else ``config/taxonomy.yaml``.
 
     Raises:
-        ValueError: if the file is malformed.
+        ValueError: naming the file, if it is malformed or lacks classes.
+        OSError: if the file cannot be opened.
     """
-    return _load(path or share_path('config', 'taxonomy.yaml'))
+    if path is not None:
+        return _load(path)
+    own = os.environ.get(VARIABLE)
+    return _load_own(Path(own)) if own else _load_shipped()
 
 
 @cache
 def _load(path: Path) -> Taxonomy:
-    return Taxonomy.from_dict(read_yaml(path))
+    data = read_yaml(path)
+    try:
+        return Taxonomy.from_dict(data)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+@cache
+def _load_shipped() -> Taxonomy:
+    return _load(share_path('config', 'taxonomy.yaml'))
+
+
+@cache
+def _load_own(path: Path) -> Taxonomy:
+    taxonomy, shipped = _load(path), _load_shipped()
+    missing = [name for name in shipped.names if name not in taxonomy.names]
+    if missing:
+        raise ValueError(
+            f'{path}, which {VARIABLE} names, lacks the classes {", ".join(missing)}; '
+            'begin with a copy of config/taxonomy.yaml'
+        )
+    return taxonomy

@@ -26,6 +26,7 @@ from pydantic import (
 from sim_perception.files import FileError, read_yaml, safe_name
 from sim_perception.resources import share_path
 from sim_perception.simulator.drive import DriveError, drive_digest
+from sim_perception.simulator.own_mesh import OwnMesh, located_meshes
 from sim_perception.simulator.rig import (
     SensorMount,
     Stream,
@@ -427,6 +428,8 @@ class Scenario(_Model):
     lidar: LidarMount | None = LidarMount()
     sensors: tuple[SensorMount, ...] = ()
     """All sensors of the vehicle, in place of the one camera and LiDAR above."""
+    meshes: tuple[OwnMesh, ...] = ()
+    """Meshes of the user's own, as objects or occluders."""
     randomisation: Randomisation = Randomisation()
     replay: Replay | None = None
 
@@ -439,7 +442,7 @@ class Scenario(_Model):
         for name in ('roadside', 'relief', 'ground', 'people', 'cycles'):
             if getattr(self, name) == type(self).model_fields[name].default:
                 values.pop(name)
-        for name in ('things', 'sensors'):
+        for name in ('things', 'meshes', 'sensors'):
             if not getattr(self, name):
                 values.pop(name)
         for section, names in _LATER_FIELDS.items():
@@ -453,6 +456,9 @@ class Scenario(_Model):
     def _check_sensors(self) -> Scenario:
         if self.sensors:
             check_rig(self.sensors)
+        names = [own.name for own in self.meshes]
+        if len(set(names)) < len(names):
+            raise ValueError(f'meshes: names must differ, got {", ".join(names)}')
         for sensor in self.sensors:
             self.mount_of(sensor)
         return self
@@ -537,6 +543,11 @@ def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides
         data['seed'] = seed
     if isinstance(data.get('replay'), dict):
         data['replay'] = _located(data['replay'], path)
+    if 'meshes' in data:
+        try:
+            data['meshes'] = located_meshes(data['meshes'], path.parent)
+        except (FileError, OSError) as error:
+            raise ScenarioError(f'scenario {path}: meshes: {error}') from error
     if 'sensors' in data:
         try:
             data['sensors'] = located_calibrations(data['sensors'], path.parent)

@@ -25,7 +25,8 @@ class Agent:
         half: half length and half width of its box, metres.
         passages: junction passages as (s stop, s clear, junction, main, gives way).
         crossings: walkers' (s curb, s curb) intervals on the road.
-        tag: what the world makes of it: of a footprint, or 'cyclist', 'walker' or 'ego'.
+        tag: what the world makes of it: of a footprint, or 'cyclist', 'walker' or 'ego';
+            'own' for the user's meshes.
         initial_speed: m/s at the beginning; None for nearly the free speed.
         standstill: gap to the one ahead at rest, metres, as the model of car following sees it.
         halts: (s, seconds) where it stops for a while.

@@ -174,7 +174,7 @@ class Population:
                                 parameter=person.scale)  # fmt: skip
 
     def add_agents(self, agents: tuple[Agent, ...], models: dict[int, int]) -> None:
-        """Add a body for every agent but the ego; ``models`` maps agents' ids to the fleet."""
+        """Add the bodies of people and of the fleet; ``models`` maps agents' ids to the fleet."""
         rng = stream(self._scenario, 'bodies')
         for mover, agent in enumerate(agents):
             if agent.tag == 'walker':
@@ -183,7 +183,7 @@ class Population:
                 self.add_rider(rng, mover)
             elif agent.leader is not None:
                 self.add_vehicle(self._trailers[models[id(agent.leader)]], rng, mover)
-            elif agent.tag != 'ego':
+            elif id(agent) in models:
                 self.add_vehicle(models[id(agent)], rng, mover)
 
     def park(self, layout: Layout, gaps: list[float], kept: list[Place]) -> None:

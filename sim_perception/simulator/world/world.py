@@ -23,10 +23,11 @@ from sim_perception.simulator.street.suspension import make_suspension
 from sim_perception.simulator.street.traffic import TrafficResult, run_traffic
 from sim_perception.simulator.street.vehicles import draw_cyclists, draw_vehicles
 from sim_perception.simulator.street.walkers import draw_walkers
-from sim_perception.simulator.world.assembly import Assembly
+from sim_perception.simulator.world.assembly import Assembly, planar_pose
 from sim_perception.simulator.world.dressing import Dresser
 from sim_perception.simulator.world.fleet import build_fleet
 from sim_perception.simulator.world.groups import Groups
+from sim_perception.simulator.world.own import OwnMeshes
 from sim_perception.simulator.world.population import Population
 from sim_perception.simulator.world.posing import EGO_SUPPORT, Poser
 from sim_perception.simulator.world.roadside import Roadside
@@ -76,15 +77,18 @@ class World:
             if scenario.traffic.signals
             else None
         )
-        self.traffic = _populate(scenario, self.layout, assembly, self.lights)
+        own = OwnMeshes(scenario, self.layout, assembly, len(materials))
+        self.traffic = _populate(scenario, self.layout, assembly, self.lights, own)
         Things(scenario, self.layout, assembly, season).dress()
         Groups(scenario, self.layout, assembly, season).dress()
+        if scenario.meshes:
+            own.dress(_start(self.traffic))
         relief = make_relief(scenario, self.layout)
         if relief is not None:
             settle(assembly, relief)
         heads = None if poles is None else hang_lamps(assembly, poles)
         self.scene = Scene(
-            Assets(tuple(assembly.meshes), materials, textures),
+            Assets(tuple(assembly.meshes), (*materials, *own.materials), textures),
             assembly.instances(),
             assembly.object_facts(),
             environment,
@@ -109,13 +113,21 @@ class World:
         return self._poser.state(t)
 
 
+def _start(traffic: TrafficResult) -> F64:
+    """Return the ego's pose on the plan at the beginning."""
+    s, v, a = traffic.motion.at(0.0)
+    pose = traffic.paths.evaluate(np.arange(len(traffic.agents)), s, v, a)
+    x, y = (float(value) for value in pose.position[-1, :2])
+    return planar_pose(x, y, 0.0, float(pose.yaw[-1]))
+
+
 def _season(scenario: Scenario) -> str:
     rng = stream(scenario, 'season')
     return scenario.weather.season[int(rng.integers(len(scenario.weather.season)))]
 
 
 def _populate(
-    scenario: Scenario, layout: Layout, assembly: Assembly, lights: F64
+    scenario: Scenario, layout: Layout, assembly: Assembly, lights: F64, own: OwnMeshes
 ) -> TrafficResult:
     """Draw vehicles and people, let them move, and give them bodies."""
     fleet = build_fleet(scenario)
@@ -126,15 +138,18 @@ def _populate(
     queue, queued = queue_vehicles(scenario, layout, footprints, course.lane)
     ego = ego_agent(layout, course, queued)
     placed = [a for a, _ in queue] + ([] if queued is None and not course.joins else [ego])
+    driving = out_of_the_way(own.agents(), placed)
+    placed += [a for a, _ in driving]
     parking, kept = draw_parking(scenario, layout, footprints, gaps)
     others = draw_vehicles(scenario, layout, footprints) + parking
     vehicles = queue + out_of_the_way(others, placed)
     hitch(vehicles, footprints)
     add_stops(scenario, [a for a, _ in vehicles])
     walkers = accompany(scenario, draw_walkers(scenario, layout, gaps))
-    agents = [a for a, _ in vehicles] + draw_cyclists(scenario, layout) + walkers
+    agents = [a for a, _ in vehicles + driving] + draw_cyclists(scenario, layout) + walkers
     result = with_followers(run_traffic(scenario, [*agents, ego], lights))
     population.add_agents(result.agents, {id(a): k for a, k in vehicles})
+    own.add_agents(result.agents, {id(a): k for a, k in driving})
     population.park(layout, gaps, kept)
     population.stand(layout, len(walkers))
     return result

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from sim_perception.taxonomy import load_taxonomy
 
 
-@cache
 def class_id(name: str) -> int:
     """Return the taxonomy id of a class name."""
     return load_taxonomy().id_of(name)
