@@ -163,11 +163,36 @@ def test_a_file_is_turned_scaled_and_keeps_its_colours(tmp_path):
     assert len(np.unique(mesh.faces[~red])) == len(ball.vertices)
 
 
+@pytest.mark.parametrize('suffix', ['glb', 'obj'])
+def test_a_texture_gives_each_face_its_colour(tmp_path, suffix):
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, :16, 0], image[:, 16:, 1] = 255, 255
+    corners = [[0, 0, 0], [1, 0, 0], [0, 1, 1], [2, 0, 0], [3, 0, 0], [2, 1, 1]]
+    texture = trimesh.visual.TextureVisuals(
+        uv=np.array([[0.1, 0.1], [0.4, 0.1], [0.1, 0.9], [0.6, 0.1], [0.9, 0.1], [0.6, 0.9]]),
+        material=trimesh.visual.material.PBRMaterial(
+            baseColorTexture=pytest.importorskip('PIL.Image').fromarray(image)
+        ),
+    )
+    solid = trimesh.Trimesh(corners, [[0, 1, 2], [3, 4, 5]], visual=texture, process=False)
+    solid.export(tmp_path / f'a.{suffix}')
+    own = OwnMesh(**entry(str(tmp_path / f'a.{suffix}'), length_m=3.0))
+    mesh, materials = read_own(own, 1, 0)
+    middle = mesh.vertices[mesh.faces][..., 0].mean(1)
+    found = [int(np.argmax(materials[k].color)) for k in mesh.material[np.argsort(middle)]]
+    assert found == [0, 1]
+
+
+def test_names_of_meshes_differ(box):
+    with pytest.raises(ScenarioError, match='names must differ, got crate, crate'):
+        load_scenario('clean', meshes=[entry(box), entry(box, per_km=1)])
+
+
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
         ({'file': 'nowhere.obj'}, ['nowhere.obj']),
-        ({'file': str(PAGE)}, ['own_meshes.md', 'cannot be read as a mesh']),
+        ({'file': str(PAGE)}, ['own_meshes.md', 'cannot be read as a mesh', 'GLB']),
         ({'category': 'dragon'}, ['meshes.crate', 'dragon', 'known: road', 'cyclist']),
         ({'category': 'fence'}, ['meshes.crate', 'fence', 'car, truck', 'occluder']),
         ({'where': 'road', 'kind': 'occluder'}, ['crate', 'only objects drive']),

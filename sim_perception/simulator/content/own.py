@@ -74,7 +74,9 @@ def _read(path: Path) -> tuple[F64, I64, F64]:
         colors = [_face_colors(part) for part in parts]
     # Its readers raise whatever they meet in a damaged file.
     except Exception as error:
-        raise ValueError(f'{path} cannot be read as a mesh: {error}') from error
+        raise ValueError(
+            f'{path} cannot be read as a mesh: {error}; known: GLB, glTF, OBJ, PLY and STL'
+        ) from error
     count = sum(len(part.faces) for part in parts)
     if not 0 < count <= _MOST_FACES:
         raise ValueError(f'{path} has {count} triangles; 1 to {_MOST_FACES} are taken')
