@@ -49,10 +49,10 @@ $(VENV)/.test: $(VENV)/.runtime
 	@touch $@
 
 test: $(VENV)/.test ## Run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.test ## Run the tests without the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 lint: $(VENV)/.test ## ruff, mypy and the ament linters that are installed
 	$(BIN)/ruff check .

@@ -70,6 +70,7 @@ EXTRAS = {
         'mypy>=1.10',
         'pycocotools>=2.0.7',
         'pytest>=8',
+        'pytest-xdist>=3',
         'ruff>=0.6',
         'shapely>=2',
         'types-PyYAML',

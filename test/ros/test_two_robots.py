@@ -52,7 +52,8 @@ def frame_ids(message):
 
 
 def test_all_frames_of_a_simulated_robot_have_its_prefix():
-    scenario = load_scenario('target', **{'camera.width': 64, 'camera.height': 32})
+    small = {'camera.width': 64, 'camera.height': 32, 'traffic.signals': True}
+    scenario = load_scenario('target', **small)
     simulation = Simulation(scenario, threads=1)
     topics = set(t_.TOPICS)
     frames = {}

@@ -79,6 +79,8 @@ def test_nobody_passes_a_red_light(seed):
             front = motion.s[:, i] + agent.half[0]
             for row in np.flatnonzero((front[:-1] < stop) & (front[1:] >= stop)):
                 time = motion.start + row * motion.step
+                if time < 0:  # before the scenario begins who is already near does not stop
+                    continue
                 assert kernel.shown(time, light, main > 0) != kernel.RED, (agent.tag, time)
                 passed += 1
     assert passed > 0
@@ -176,17 +178,20 @@ def test_brake_lights_follow_the_motion(seed):
     vehicles = np.flatnonzero([mover[i] >= 0 and w.scene.objects.class_id[i] in (10, 11)
                                for i in range(len(mover))])  # fmt: skip
     seen, standing = set(), []
+    room = w.traffic.paths.length - [a.half[0] for a in w.traffic.agents]
     for t in np.arange(0.05, DURATION, 0.7):
         state = w.state(t)
         speed = np.sqrt((state.velocity**2).sum(1))
         pull = (state.velocity * state.acceleration).sum(1) / np.maximum(speed, 0.1)
         lit = state.lamps & BRAKE > 0
         assert lit[vehicles[pull[vehicles] < -1.0]].all()
-        standing.extend(lit[vehicles[speed[vehicles] < 1e-6]].tolist())
+        # Who has come to the end of the way is parked.
+        left = (room - w.traffic.motion.at(t)[0])[mover[vehicles]]
+        standing.extend(lit[vehicles[(speed[vehicles] < 1e-6) & (left > 5.0)]].tolist())
         seen |= set(lit[vehicles].tolist())
     assert seen == {False, True}
     assert len(standing) > 20
-    assert np.mean(standing) > 0.9
+    assert all(standing)
 
 
 def test_what_lights_show_is_in_truth_and_image():
@@ -204,7 +209,8 @@ def test_what_lights_show_is_in_truth_and_image():
         assert {truth.shows[k] for k in near} == {name}
         assert set(truth.shows) <= set(LIGHT_NAMES)
         sample = simulation.camera_frame(time, layers=frozenset({'rgb'}))
-        dark = simulation._renderer.render(
+        (camera,) = simulation.cameras.values()
+        dark = simulation._renderer(camera).render(
             type(state)(**{**state.__dict__, 'glow': np.zeros_like(state.glow)}),
             simulation.base_T_camera, layers=frozenset({'rgb'}),
         )  # fmt: skip
