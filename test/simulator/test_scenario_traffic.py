@@ -74,12 +74,12 @@ def test_nobody_passes_a_red_light(seed):
     for i, agent in enumerate(w.traffic.agents):
         for stop, _, junction, main, _ in agent.passages:
             light = w.lights[junction]
-            if light[0] < 0 or agent.kind == kernel.WALKER:
+            if light[0] < 0 or agent.kind == kernel.WALKER or agent.leader is not None:
                 continue
-            front = motion.s[:, i] + agent.half[0]
+            front = motion.s[:, i] + agent.half[0] - agent.ahead
             for row in np.flatnonzero((front[:-1] < stop) & (front[1:] >= stop)):
                 time = motion.start + row * motion.step
-                if time < 0:  # before the scenario begins who is already near does not stop
+                if row == 0:  # set down where nobody could stop
                     continue
                 assert kernel.shown(time, light, main > 0) != kernel.RED, (agent.tag, time)
                 passed += 1
