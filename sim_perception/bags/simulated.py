@@ -6,7 +6,7 @@ layers are rendered and scans are made only when a requested topic needs them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -76,19 +76,40 @@ def _said_of(truth: ObjectTruth, i: int, taxonomy: Taxonomy) -> dict[str, float]
 
 def objects_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame_id: str) -> Any:
     """Return ``vision_msgs/Detection3DArray`` of every object in range, hidden ones too."""
+    said = [_said_of(truth, i, taxonomy) for i in range(len(truth.id))]
+    return _boxes_message(truth.id, truth.world_T_object, truth.size, said, stamp, frame_id)
+
+
+def lights_message(truth: LightTruth, stamp: int, frame_id: str) -> Any:
+    """Return ``vision_msgs/Detection3DArray`` of traffic lights' heads with what they show."""
+    said = [{name: 1.0} for name in truth.shows]
+    return _boxes_message(truth.id, truth.world_T_head, truth.size, said, stamp, frame_id)
+
+
+def _boxes_message(
+    ids: Array,
+    poses: Array,
+    sizes: Array,
+    said: Sequence[dict[str, float]],
+    stamp: int,
+    frame_id: str,
+) -> Any:
+    """Return ``vision_msgs/Detection3DArray`` of boxes with what is said of each."""
     vector = message_class('geometry_msgs/msg/Vector3')
     box = message_class('vision_msgs/msg/BoundingBox3D')
     head = header(stamp, frame_id)
     detections = []
-    for i in range(len(truth.id)):
-        pose = pose_message(truth.world_T_object[i])
-        length, width, height = (float(v) for v in truth.size[i])
+    for number, matrix, (length, width, height), scores in zip(
+        ids, poses, sizes, said, strict=True
+    ):
+        pose = pose_message(matrix)
+        size = vector(x=float(length), y=float(width), z=float(height))
         detections.append(
             message_class('vision_msgs/msg/Detection3D')(
                 header=head,
-                results=_hypotheses(_said_of(truth, i, taxonomy), pose),
-                bbox=box(center=pose, size=vector(x=length, y=width, z=height)),
-                id=str(truth.id[i]),
+                results=_hypotheses(scores, pose),
+                bbox=box(center=pose, size=size),
+                id=str(number),
             )
         )
     array = message_class('vision_msgs/msg/Detection3DArray')
@@ -115,27 +136,6 @@ def objects_2d_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame
             )
         )
     array = message_class('vision_msgs/msg/Detection2DArray')
-    return array(header=head, detections=detections)
-
-
-def lights_message(truth: LightTruth, stamp: int, frame_id: str) -> Any:
-    """Return ``vision_msgs/Detection3DArray`` of traffic lights' heads with what they show."""
-    vector = message_class('geometry_msgs/msg/Vector3')
-    box = message_class('vision_msgs/msg/BoundingBox3D')
-    head = header(stamp, frame_id)
-    detections = []
-    for i in range(len(truth.id)):
-        pose = pose_message(truth.world_T_head[i])
-        length, width, height = (float(v) for v in truth.size[i])
-        detections.append(
-            message_class('vision_msgs/msg/Detection3D')(
-                header=head,
-                results=_hypotheses({truth.shows[i]: 1.0}, pose),
-                bbox=box(center=pose, size=vector(x=length, y=width, z=height)),
-                id=str(truth.id[i]),
-            )
-        )
-    array = message_class('vision_msgs/msg/Detection3DArray')
     return array(header=head, detections=detections)
 
 

@@ -72,16 +72,6 @@ class BagPlan:
         """The number of images of all cameras."""
         return sum(len(times) for sensor, times in self.sensors if sensor.stream.kind == 'camera')
 
-    @property
-    def frame_times(self) -> list[float]:
-        """Times of the fastest camera's frames, seconds since the scenario's start."""
-        return _raster(self.frame_rate_hz, json.loads(self.scenario)['duration_s'])
-
-    @property
-    def lidar_times(self) -> list[float]:
-        """Start times of the LiDAR's scans."""
-        return _raster(self.lidar_rate_hz, json.loads(self.scenario)['duration_s'])
-
 
 def _raster(rate_hz: float, duration: float) -> list[float]:
     """Return k / rate for all that lie within [0, duration)."""
