@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from sim_perception.kernels import kernel
+from sim_perception.kernels import inlined, kernel
 from sim_perception.simulator.common.noise import salt, uniform
 from sim_perception.simulator.common.scene import F32, F64
 from sim_perception.types import Camera
@@ -20,6 +20,19 @@ _SHUTTER = 0.02
 _FALL = 7.0
 #: Velocity of the drops in the world, with a little wind.
 DROPS = np.array([0.0, 0.5, -_FALL])
+
+
+@inlined
+def _blend(light, row, across, strength, color):
+    """Blend a color into a row of radiance; a place between two columns covers both in part."""
+    column = math.floor(across)
+    part = across - column
+    for side in range(2):
+        i = int(column) + side
+        if 0 <= i < light.shape[1]:
+            share = strength * (part if side == 1 else 1.0 - part)
+            for c in range(3):
+                light[row, i, c] += (color[c] - light[row, i, c]) * share
 
 
 @kernel
@@ -39,18 +52,10 @@ def _draw(light, count, focal, slant, key, color):
         for k in range(steps):
             row = int(y + k)
             across = x + lean * k
-            column = math.floor(across)
-            part = across - column
-            # Streaks fade in and out and cover two columns in part.
+            # Streaks fade in and out.
             fade = strength * math.sin(math.pi * (k + 0.5) / steps)
-            if row < 0 or row >= height:
-                continue
-            for side in range(2):
-                i = int(column) + side
-                if 0 <= i < width:
-                    share = fade * (part if side == 1 else 1.0 - part)
-                    for c in range(3):
-                        light[row, i, c] += (color[c] - light[row, i, c]) * share
+            if 0 <= row < height:
+                _blend(light, row, across, fade, color)
 
 
 def add_rain(light: F32, rain: float, focal: float, sky: F64, seed: int) -> None:
@@ -91,17 +96,9 @@ def _draw_streaks(light, count, focal, cx, cy, vx, vy, vz, shutter, key, color):
             share = (k + 0.5) / steps - 0.5
             row = math.floor(y + share * along_y)
             across = x + share * along_x
-            column = math.floor(across)
-            part = across - column
-            if row < 0 or row >= height:
-                continue
             fade = strength * math.sin(math.pi * (share + 0.5))
-            for side in range(2):
-                i = int(column) + side
-                if 0 <= i < width:
-                    weight = fade * (part if side == 1 else 1.0 - part)
-                    for c in range(3):
-                        light[row, i, c] += (color[c] - light[row, i, c]) * weight
+            if 0 <= row < height:
+                _blend(light, row, across, fade, color)
 
 
 def add_streaks(
