@@ -399,9 +399,11 @@ def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> i
     """Spin the nodes that the factories make until shutdown; returns the exit status.
 
     The first SIGINT or SIGTERM ends it, later ones are ignored: Ctrl-C reaches children of
-    ``ros2 launch`` twice.
+    ``ros2 launch`` twice. While nodes spin it shuts ROS down, so that the callback that runs,
+    and rclpy's own code, come to their end.
     """
-    _end_at_first_signal()
+    spinning = threading.Event()
+    _end_at_first_signal(spinning)
     rclpy.init(args=arguments)
     executor = NodeExecutor()
     nodes: list[Node] = []
@@ -409,6 +411,7 @@ def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> i
         for factory in factories:
             nodes.append(factory())
             executor.add_node(nodes[-1])
+        spinning.set()
         executor.spin()
     except ParameterError as error:
         print(f'error: {error}', file=sys.stderr)
@@ -429,16 +432,18 @@ def run(*factories: Callable[[], Node], arguments: list[str] | None = None) -> i
     return 0
 
 
-def _end_at_first_signal() -> None:
+def _end_at_first_signal(spinning: threading.Event) -> None:
     """Let one signal raise KeyboardInterrupt; a second must not interrupt the tidying up.
 
-    Set before rclpy's own handlers, which call these.
+    Once nodes spin none raises it: rclpy's own handlers, which call these and so are set after
+    them, shut ROS down, and spinning ends.
     """
 
     def on_signal(number: int, _frame: Any) -> None:
         if not _ending.is_set():
             _ending.set()
-            raise KeyboardInterrupt
+            if not spinning.is_set():
+                raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)

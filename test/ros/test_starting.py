@@ -277,3 +277,36 @@ def test_a_signal_ends_a_busy_node_within_two_seconds_of_processor_time(what, nu
     assert 'terminate called' not in errors
     assert '[ERROR]' not in errors, 'nothing is wrong'
     assert used <= 2.0
+
+
+INTERRUPTED = """
+import dataclasses, os, signal, sys
+from sim_perception.ros.lifecycle import WorkerNode, run
+from sim_perception.ros.parameter_fields import parameter
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    autostart: bool = parameter(True, 'start')
+
+class Signalled(WorkerNode[Parameters]):
+    def start(self):
+        super().start()
+        self.timer = self.create_timer(0.01, self.tick)
+
+    def tick(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        sum(range(1000))
+        print('came to its end', flush=True)
+
+sys.exit(run(lambda: Signalled('signalled', Parameters)))
+"""
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_callback_that_runs_come_to_its_end(number):
+    """Torn in the middle, it may leave rclpy's objects half made, and their end tells so."""
+    words = [sys.executable, '-c', INTERRUPTED, str(int(number))]
+    process = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == 'came to its end\n'
+    assert 'Traceback' not in process.stderr
