@@ -107,6 +107,9 @@ setup(
     description='Learn perception from simulation, run it on robots.',
     license='Apache-2.0',
     entry_points={
-        'console_scripts': [f'{node} = {PACKAGE}.nodes.{node}:main' for node in NODES],
+        'console_scripts': [
+            'sim-perception = training.__main__:main',
+            *(f'{node} = {PACKAGE}.nodes.{node}:main' for node in NODES),
+        ],
     },
 )

@@ -303,6 +303,6 @@ def _onnx_backend(
     if loaded.onnx is None:
         raise CheckpointError(
             f'{loaded.folder / ONNX} is missing; make it with: '
-            f'python -m training export {loaded.folder}'
+            f'python -m training export --checkpoint {loaded.folder}'
         )
     return OnnxBackend(loaded.onnx, checked_threads(threads))

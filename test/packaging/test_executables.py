@@ -50,7 +50,8 @@ def test_setup_installs_an_entry_point_and_a_script_of_every_node(
     metadata: dict[str, Any],
 ) -> None:
     points = metadata['entry_points']['console_scripts']
-    assert points == [f'{name} = {PACKAGE}.nodes.{name}:main' for name in NODES]
+    nodes = [f'{name} = {PACKAGE}.nodes.{name}:main' for name in NODES]
+    assert points == ['sim-perception = training.__main__:main', *nodes]
     installed = dict(metadata['data_files'])[f'lib/{PACKAGE}']
     assert installed == [f'scripts/{name}' for name in NODES]
 

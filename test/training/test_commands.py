@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from training.commands import cli, evaluate
+from training.commands.verb import Verb
 from training.engine.config import CONFIG_FOLDER, ConfigError, load_config
 from training.tasks import task_class, task_names
 
@@ -31,7 +36,10 @@ def test_help_imports_neither_torch_nor_the_simulator() -> None:
 
 @pytest.mark.parametrize(
     ('app', 'folder', 'beside'),
-    [(cli.app, FOLDER, {'cli', 'options'}), (evaluate.app, FOLDER / 'evaluate', set())],
+    [
+        (cli.app, FOLDER, {'cli', 'complete', 'options', 'verb'}),
+        (evaluate.app, FOLDER / 'evaluate', set()),
+    ],
 )
 def test_every_file_is_a_verb_with_help(app, folder: Path, beside: set[str]) -> None:
     files = {path.stem for path in folder.iterdir() if path.suffix == '.py'} - {'__init__'}
@@ -42,6 +50,93 @@ def test_every_file_is_a_verb_with_help(app, folder: Path, beside: set[str]) -> 
         result = CliRunner().invoke(app, [verb, '--help'])
         assert result.exit_code == 0
         assert verbs[verb].help
+
+
+def verbs(group: Any) -> Iterator[Verb]:
+    """Yield all verbs, those of groups too."""
+    for command in group.commands.values():
+        yield from verbs(command) if hasattr(command, 'commands') else (command,)
+
+
+def test_verbs_stand_in_panels() -> None:
+    shown = CliRunner().invoke(cli.app, ['--help']).output
+    assert all(f'─ {panel} ─' in shown for panel in ('Look', 'Simulate', 'Train', 'Label'))
+    panels = {info.rich_help_panel for info in cli.app.registered_commands}
+    assert None not in panels
+
+
+def test_every_help_ends_with_examples_that_the_program_understands() -> None:
+    top = get_command(cli.app)
+    for verb in verbs(top):
+        assert verb.examples, verb.name
+        assert 'Examples' not in verb.help
+        for example in verb.examples:
+            program, *words = shlex.split(example)
+            assert program == cli.PROGRAM
+            group = top
+            while hasattr(group, 'commands'):
+                group, words = group.commands[words[0]], words[1:]
+            group.make_context('example', words)  # exits where options are wrong
+
+
+@pytest.mark.parametrize(
+    ('words', 'meant'),
+    [
+        (['simulat'], "unknown verb 'simulat'; did you mean 'simulate'"),
+        (['evaluate', 'flickr'], "did you mean 'flicker'?"),
+        (
+            ['simulate', '--scenari', 'demo'],
+            "unknown option '--scenari'; did you mean '--scenario'",
+        ),
+        (['label', 'bag', '--detection=x'], "did you mean '--detections'"),
+    ],
+)
+def test_misspelt_words_are_told_what_was_meant(words: list[str], meant: str) -> None:
+    result = CliRunner().invoke(cli.app, words, terminal_width=500)
+    assert result.exit_code == 2
+    assert meant in ' '.join(result.stderr.replace('│', '').split())
+
+
+def parsed(*words: str) -> dict[str, Any]:
+    verb = get_command(cli.app).commands[words[0]]
+    return verb.make_context(words[0], list(words[1:])).params
+
+
+def test_former_words_of_options_are_understood() -> None:
+    assert parsed('export', 'net', '--output', 'net.onnx') == {
+        'checkpoint': Path('net'), 'out': Path('net.onnx')
+    }  # fmt: skip
+    assert parsed('recipe', 'depth', '--runs=r')['out'] == Path('r')
+    assert parsed('calibrate', 'net', '--data', 'sim:x')['checkpoint'] == Path('net')
+    options = ['--crops', 'c', '--out', 'o']
+    assert parsed('curriculum', 'bags', '--start', 's', *options)['checkpoint'] == Path('s')
+
+
+def test_one_word_for_one_thing() -> None:
+    """Checkpoints, data, output, device and JSON are not asked for by other words."""
+    others = {'--output', '--output-dir', '--model', '--weights', '--dataset', '--gpu', '--save'}
+    for verb in verbs(get_command(cli.app)):
+        names = {name for one in verb.params for name in one.opts}
+        assert not names & others, verb.name
+
+
+def completed(*words: str) -> list[str]:
+    code = "import sys; sys.argv[0] = 'sim-perception'; from training.__main__ import main; main()"
+    environment = {
+        **os.environ, '_SIM_PERCEPTION_COMPLETE': 'complete_bash',
+        'COMP_WORDS': shlex.join(words), 'COMP_CWORD': str(len(words) - 1),
+    }  # fmt: skip
+    command = [sys.executable, '-c', code]
+    found = subprocess.run(
+        command, env=environment, cwd=FOLDER.parents[1], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.split()
+
+
+def test_shells_complete_verbs_and_shipped_names() -> None:
+    assert sorted(completed(cli.PROGRAM, 'si')) == ['simulate', 'sizes']
+    assert 'training_city' in completed(cli.PROGRAM, 'simulate', '--scenario', 'training_')
 
 
 def test_every_method_has_its_task_and_every_config_a_task() -> None:

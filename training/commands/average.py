@@ -19,7 +19,8 @@ def average(
     What the training gained is half kept, what it forgot is half restored; often the mean is
     better than both. Calibrate and evaluate it afterwards.
 
-    Example: python -m training average models/depth_segmentation runs/mine/best --out mean
+    Examples:
+        sim-perception average models/depth_segmentation runs/mine/best --out mean
     """
     from training.engine.averaging import average_checkpoints
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from training.commands.options import Checkpoint
+
 
 def calibrate(
-    checkpoint: Annotated[Path, typer.Argument(help='Checkpoint folder.')],
+    checkpoint: Checkpoint,
     data: Annotated[
         list[str],
         typer.Option(help='Data with truth to fit on, as for evaluate; may be given repeatedly.'),
@@ -22,6 +23,9 @@ def calibrate(
 
     Of a depth_segmentation network that is two numbers, of a shape space the weights of what
     its labels' confidence rests on.
+
+    Examples:
+        sim-perception calibrate --checkpoint runs/mine/best --data sim:target:100-103 --limit 40
     """
     from training.evaluation.calibrate import calibrate_any as run
 

@@ -1,9 +1,13 @@
-"""Command line of ``python -m training``; torch is imported only by the verbs that need it."""
+"""Command line ``sim-perception``, also ``python -m training``.
+
+torch is imported only by the verbs that need it.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,12 +31,16 @@ from training.commands.simulate import simulate
 from training.commands.sizes import sizes
 from training.commands.train import train
 from training.commands.translate import translate
+from training.commands.verb import Resumable, Training, Verb, Verbs
+
+PROGRAM = 'sim-perception'
+_MODULE = 'python -m training'
 
 app = typer.Typer(
-    name='python -m training',
+    name=PROGRAM,
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
     context_settings={'help_option_names': ['-h', '--help']},
 )
 
@@ -41,26 +49,19 @@ _FORESEEN = (
     sqlite3.Error,
 )  # fmt: skip
 
-for verb in (
-    simulate,
-    inspect,
-    sizes,
-    train,
-    recipe,
-    translate,
-    export,
-    average,
-    calibrate,
-    ablate,
-    shape,
-    crops,
-    curriculum,
-    label,
-    resimulate,
-    demo,
+for panel, kind, verbs in (
+    ('Look', Verb, (demo, inspect, sizes)),
+    ('Simulate', Resumable, (simulate,)),
+    ('Simulate', Verb, (resimulate, translate)),
+    ('Train', Training, (train,)),
+    ('Train', Resumable, (recipe,)),
+    ('Train', Verb, (average, calibrate, export, shape)),
+    ('Label', Resumable, (label, crops, curriculum)),
+    ('Evaluate', Resumable, (ablate,)),
 ):
-    app.command()(verb)
-app.add_typer(evaluate.app, name='evaluate')
+    for verb in verbs:
+        app.command(cls=kind, rich_help_panel=panel)(verb)
+app.add_typer(evaluate.app, name='evaluate', rich_help_panel='Evaluate')
 
 
 @app.callback()
@@ -76,7 +77,7 @@ def main() -> None:
     Exit status 2: what a user can mend; 1: what nobody foresaw; 130: Ctrl-C.
     """
     try:
-        app()
+        app(prog_name=_program())
     except Exception as error:
         if '--debug' in sys.argv:
             raise
@@ -84,6 +85,12 @@ def main() -> None:
         message = f'[bold red]error:[/] {escape(_in_words(error, foreseen))}'
         Console(stderr=True, soft_wrap=True).print(message, highlight=False)
         sys.exit(2 if foreseen else 1)
+
+
+def _program() -> str:
+    """Return how this was started; shells complete the words of a program, not of a module."""
+    completes = any('completion' in word for word in sys.argv[1:2])
+    return PROGRAM if completes or Path(sys.argv[0]).stem == PROGRAM else _MODULE
 
 
 def _in_words(error: Exception, foreseen: bool) -> str:

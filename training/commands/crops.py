@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from training.commands.complete import scenarios
 from training.commands.options import SHAPE_SPACE, ShapeSpace
 
 
@@ -14,7 +15,10 @@ def crops(
     out: Annotated[Path, typer.Option(help='Folder of the data set; a second run goes on.')],
     scenario: Annotated[
         list[str] | None,
-        typer.Option(help='Shipped scenario name or YAML file; may be given repeatedly.'),
+        typer.Option(
+            help='Shipped scenario name or YAML file; may be given repeatedly.',
+            autocompletion=scenarios,
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help='Of each scenario, such as 0-99.')] = '0-9',
     frames: Annotated[int, typer.Option(help='Of each scene.', min=1)] = 8,
@@ -28,8 +32,9 @@ def crops(
 ) -> None:
     """Cut out cars with masks, object coordinates, pose and shape, to train on. Resumable.
 
-    python -m training crops --scenario training --scenario training_worn --seeds 0-59 \
-    --out data/crops/training
+    Examples:
+        sim-perception crops --scenario training --seeds 0-59 --out data/crops/training
+        sim-perception crops --labels labels --out data/crops/mine
     """
     from training.labelling.crops import CropJob
     from training.labelling.crops import crops as run

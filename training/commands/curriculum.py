@@ -15,7 +15,7 @@ def curriculum(
             help='Recordings to label: bags or folders; DIR,camera=NAME,lidar=NAME chooses.'
         ),
     ],
-    start: Annotated[Path, typer.Option(help='Coordinates network to begin with.')],
+    checkpoint: Annotated[Path, typer.Option(help='Coordinates network to begin with.')],
     crops: Annotated[
         list[str], typer.Option(help='Folder of simulated crops to keep; may be repeated.')
     ],
@@ -36,12 +36,16 @@ def curriculum(
     """Label recordings of another domain, learn from what is accepted, and again.
 
     Each round's scores go into one table: the rounds of SDFLabel's curriculum.
+
+    Examples:
+        sim-perception curriculum data/drives --checkpoint models/surface_coordinates \
+            --crops data/crops/training --out curriculum --json curriculum.json
     """
     from training.labelling.curriculum import CurriculumJob
     from training.labelling.curriculum import curriculum as run
 
     job = CurriculumJob(
-        start=str(start),
+        start=str(checkpoint),
         bags=tuple(bags),
         crops=tuple(crops),
         out=str(out),

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from training.commands.options import Camera, Lidar
-from training.datasets.spec import choose_sensors
 
 
 def inspect(
@@ -38,9 +37,16 @@ def inspect(
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
-    """Print what a source holds and is usable for, and draw a sheet of its frames."""
+    """Print what a source holds and is usable for, and draw a sheet of its frames.
+
+    Examples:
+        sim-perception inspect my_drive
+        sim-perception inspect my_drive.mp4 --focal-ratio 0.9 --out my_drive.png
+        sim-perception inspect bag:my_drive --camera front --verify
+    """
     from sim_perception.visualization import write_picture
     from training.datasets.sources import KINDS, SourceConfig, guess_spec
+    from training.datasets.spec import choose_sensors
     from training.engine.config import validated
     from training.inspection.inspect import inspect as run
 

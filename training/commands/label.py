@@ -59,7 +59,13 @@ def label(
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
-    """Label the cars of a recording in 3D: boxes, shapes, masks. Resumable, also after kill -9."""
+    """Label the cars of a recording in 3D: boxes, shapes, masks. Resumable, also after kill -9.
+
+    Examples:
+        sim-perception label my_drive --out labels --detections /my_detector/boxes
+        sim-perception label my_drive --out labels --mode fused --formats kitti,meshes \
+            --workers 4
+    """
     from training.labelling.frames import LabelJob
     from training.labelling.label import label as run
     from training.labelling.label import print_summary

@@ -33,9 +33,10 @@ def resimulate(
 ) -> None:
     """Re-create a recording as a scenario, to simulate it in other weather, light or traffic.
 
-    python -m training resimulate DRIVE --labels LABELS --out again/drive.yaml
-
-    python -m training simulate --scenario again/drive.yaml --out fog --set weather.fog_density=.03
+    Examples:
+        sim-perception resimulate my_drive --labels labels --out again/drive.yaml
+        sim-perception simulate --scenario again/drive.yaml --out fog \
+            --set weather.fog_density=0.03
     """
     from training.resimulation.resimulate import ResimulateJob, print_summary
     from training.resimulation.resimulate import resimulate as run

@@ -19,7 +19,11 @@ def shape(
     seed: Annotated[int, typer.Option(help='Of the cars.')] = 0,
     pictures: Annotated[Path | None, typer.Option(help='Folder for pictures.')] = None,
 ) -> None:
-    """Learn the shape space of cars, which labelling needs, from the simulator's cars."""
+    """Learn the shape space of cars, which labelling needs, from the simulator's cars.
+
+    Examples:
+        sim-perception shape --out runs/shape_car --pictures shapes
+    """
     from training.tasks.shape_pca.learn import learn_shape
 
     learn_shape(

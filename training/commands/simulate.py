@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from training.commands.complete import scenarios
 from training.simulation.layers import ALL_LAYERS
 
 
 def simulate(
-    scenario: Annotated[str, typer.Option(help='Name of a shipped scenario, or a YAML file.')],
+    scenario: Annotated[
+        str,
+        typer.Option(help='Name of a shipped scenario, or a YAML file.', autocompletion=scenarios),
+    ],
     out: Annotated[
         str,
         typer.Option(
@@ -48,7 +52,14 @@ def simulate(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help='Remove what is at the place.')] = False,
 ) -> None:
-    """Simulate scenarios into bags: images, clouds, transforms and the truth about them."""
+    """Simulate scenarios into bags: images, clouds, transforms and the truth about them.
+
+    Examples:
+        sim-perception simulate --scenario demo --out drive
+        sim-perception simulate --scenario training --seed 0 --count 100 --out data/train
+        sim-perception simulate --scenario training_city --out foggy \
+            --set weather.fog_density=0.03
+    """
     from training.simulation.bags import open_bags
     from training.simulation.plans import plan_bags
     from training.simulation.simulate import run

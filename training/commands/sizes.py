@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from training.commands.complete import scenarios
+
 
 def sizes(
-    scenario: Annotated[str, typer.Argument(help='Name of a scenario, or its file.')],
+    scenario: Annotated[
+        str, typer.Argument(help='Name of a scenario, or its file.', autocompletion=scenarios)
+    ],
     population: Annotated[
         list[str] | None,
         typer.Option(help="Cars of a region in place of the scenario's; may come several times."),
@@ -26,9 +30,9 @@ def sizes(
 ) -> None:
     """Print how large a scenario's objects are, beside published sizes and those of labels.
 
-    python -m training sizes training_narrow --population european --population american
-
-    python -m training sizes training_narrow --kitti my_labels --write docs/simulator_content.md
+    Examples:
+        sim-perception sizes training_narrow --population european --population american
+        sim-perception sizes training_narrow --kitti my_labels
     """
     from training.inspection.sizes import (
         content_markdown,

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 _PROGRAMS = ('training', 'benchmark')
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 
 
 def command_line() -> str:
@@ -23,7 +25,16 @@ def run_verb(*arguments: str) -> None:
 
     Raises:
         RuntimeError: if it fails; what it printed says why.
+        KeyboardInterrupt: after Ctrl-C, which the verb has had, too, once it has ended.
     """
     command = [sys.executable, '-m', 'training', *arguments]
-    if subprocess.run(command, check=False).returncode != 0:
+    with subprocess.Popen(command) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # it saves what it has; subprocess.run would kill it
+            raise
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    if status != 0:
         raise RuntimeError(f'failed: {shlex.join(command)}')

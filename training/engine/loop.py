@@ -39,6 +39,7 @@ def fit(
     *,
     resume: bool = False,
     max_minutes: float | None = None,
+    stop: StopRequest | None = None,
     command: str = '',
 ) -> Path:
     """Train a task and write its checkpoint folder.
@@ -49,6 +50,7 @@ def fit(
         resume: go on from the newest state, if there is one. A resumed run ends with the same
             weights, bit for bit, as one that was never interrupted.
         max_minutes: stop (resumable) after this time.
+        stop: in place of ``max_minutes``, for who wants to know why it ended.
         command: kept in the checkpoint's record.
 
     Returns:
@@ -67,7 +69,7 @@ def fit(
     data = task.training_data()
     run = _Run.begin(config, task, fabric, len(data), command)
     batches = Timed(_batches(config, data, fabric, run.step))
-    stop = StopRequest(max_minutes)
+    stop = stop or StopRequest(max_minutes)
     with RunLog(config, run.step, enabled=fabric.is_global_zero) as log, stop:
         logger.info(
             '%s: %d samples, steps %d to %d, %d process(es) on %s, %s',

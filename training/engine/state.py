@@ -137,3 +137,9 @@ def load_state(folder: Path, device: torch.device | str = 'cpu') -> dict[str, An
             'remove this folder to resume from the one before'
         ) from error
     return {**record, 'model': files['model'], 'ema': files['ema'], 'optimizer': optimizer}
+
+
+def newest_step(run: Path) -> int:
+    """Return the step of a run's newest state, 0 if it has none."""
+    states = list_states(run)
+    return int(states[-1].name.removeprefix('step_')) if states else 0

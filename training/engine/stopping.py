@@ -39,6 +39,11 @@ class StopRequest:
             raise KeyboardInterrupt
         self._signal = signal.Signals(number).name
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self._signal == signal.SIGINT.name
+
     def reason(self) -> str:
         """Return why to stop, or '' to go on."""
         if self._signal is not None:

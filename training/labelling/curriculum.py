@@ -26,6 +26,7 @@ from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
 from training.datasets.bags.open_bags import expand_each
 from training.datasets.objects.crops import CropFolder
 from training.engine.command import command_line
+from training.engine.state import newest_step
 from training.evaluation.autolabel.evaluate import evaluate_autolabel
 from training.evaluation.surface_coordinates.scores import score_crops
 from training.labelling.crops import CropJob, crops
@@ -164,7 +165,8 @@ def learn(job: CurriculumJob, number: int, folders: Sequence[str], run: str = 'r
         run: see ``CurriculumJob.checkpoint``.
     """
     output = job.folder(number) / run
-    if not job.checkpoint(number, run).is_dir():
+    stopped = 0 < newest_step(output) < job.steps
+    if stopped or not job.checkpoint(number, run).is_dir():
         validation = {'truth': job.validation} if job.validation else {}
         train(
             'surface_coordinates',

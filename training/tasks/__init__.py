@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from sim_perception.suggestions import unknown
 from training.engine.config import ConfigError, TrainConfig
 from training.engine.task import Task
 
@@ -21,7 +22,7 @@ def task_class(name: str) -> type[Task]:
         ConfigError: for an unknown one.
     """
     if name not in task_names():
-        raise ConfigError(f'unknown task {name!r}; known: {", ".join(task_names())}')
+        raise ConfigError(unknown('task', name, task_names()))
     module = import_module(f'{__name__}.{name}.task')
     kinds = (value for value in vars(module).values() if isinstance(value, type))
     (found,) = (

@@ -16,7 +16,7 @@ from training.engine.config import (
     load_config,
     load_section,
 )
-from training.engine.state import list_states
+from training.engine.state import newest_step
 
 logger = logging.getLogger('training')
 
@@ -96,12 +96,6 @@ def run_recipe(name: str, runs: Path, max_minutes: float | None = None) -> Path 
             return None
         before = best_weights(folder)
     return before
-
-
-def newest_step(folder: Path) -> int:
-    """Return the step of a run's newest state, 0 if it has none."""
-    states = list_states(folder)
-    return int(states[-1].name.removeprefix('step_')) if states else 0
 
 
 def best_weights(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from sim_perception.locks import locked
 from training.engine.command import command_line
 from training.engine.config import ConfigError, TrainConfig, load_config
 from training.engine.loop import fit
+from training.engine.stopping import StopRequest
 from training.tasks import build_task
 
 
@@ -39,6 +40,7 @@ def train(
         ConfigError: for a bad config.
         StateError: if the output folder cannot be used or resumed.
         BusyError: if another training writes into it.
+        KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
     logger = logging.getLogger('training')
     if not logger.handlers and int(os.environ.get('RANK', '0')) == 0:
@@ -48,6 +50,7 @@ def train(
     if settings.task != task:
         raise ConfigError(f'config {config!r} is for task {settings.task!r}, not {task!r}')
     first = int(os.environ.get('RANK', '0')) == 0
+    stop = StopRequest(max_minutes)
     with locked(settings.output) if first else nullcontext():
         if resume:
             check_same_run(settings)
@@ -55,10 +58,12 @@ def train(
             settings,
             build_task(settings),
             resume=resume,
-            max_minutes=max_minutes,
+            stop=stop,
             command=command_line(),
         )
     logger.info('checkpoint: %s', folder)
+    if stop.interrupted:
+        raise KeyboardInterrupt
     return folder
 
 

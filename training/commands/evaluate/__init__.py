@@ -15,8 +15,9 @@ from training.commands.evaluate.surface_coordinates import surface_coordinates
 from training.commands.evaluate.tracking import tracking
 from training.commands.evaluate.translation import translation
 from training.commands.evaluate.visual_odometry import visual_odometry
+from training.commands.verb import Verb, Verbs
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(cls=Verbs, no_args_is_help=True)
 for command in (
     depth_segmentation,
     flicker,
@@ -30,7 +31,7 @@ for command in (
     resimulation,
     shape,
 ):
-    app.command(command.__name__)(command)
+    app.command(command.__name__, cls=Verb)(command)
 
 
 @app.callback()

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from training.commands.options import Camera, Json, Lidar, Limit, Pictures, Refine
-from training.datasets.spec import choose_sensors
 
 
 def autolabel(
@@ -38,8 +37,15 @@ def autolabel(
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
-    """Score automatic 3D labels against true boxes."""
+    """Score automatic 3D labels against true boxes.
+
+    Examples:
+        sim-perception evaluate autolabel --data sim:target:600-619
+        sim-perception evaluate autolabel --data kitti_object:KITTI --mode fused \
+            --json scores.json
+    """
     from sim_perception.autolabel.labeler import COORDINATES
+    from training.datasets.spec import choose_sensors
     from training.evaluation.autolabel.evaluate import CHECKPOINT, evaluate_autolabel
     from training.evaluation.report import frames_of, report
 

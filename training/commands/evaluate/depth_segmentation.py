@@ -17,7 +17,6 @@ from training.commands.options import (
     Pictures,
     Record,
 )
-from training.datasets.spec import choose_sensors
 
 
 def depth_segmentation(
@@ -57,7 +56,15 @@ def depth_segmentation(
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
-    """Score depth, classes and their confidence, beside naive priors."""
+    """Score depth, classes and their confidence, beside naive priors.
+
+    Examples:
+        sim-perception evaluate depth_segmentation --checkpoint models/depth_segmentation \
+            --data bag:my_drive
+        sim-perception evaluate depth_segmentation --checkpoint runs/mine/best \
+            --data sim:target:0-3 --json scores.json --pictures pictures
+    """
+    from training.datasets.spec import choose_sensors
     from training.evaluation.depth_segmentation.evaluate import evaluate_depth_segmentation
     from training.evaluation.report import report
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from training.commands.options import Camera, Checkpoint, Device, Json, Lidar, Limit, Record
-from training.datasets.spec import choose_sensors
 
 
 def detector3d(
@@ -30,7 +29,14 @@ def detector3d(
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
-    """Score a 3D detector by average precision in plan view and in space."""
+    """Score a 3D detector by average precision in plan view and in space.
+
+    Examples:
+        sim-perception evaluate detector3d --data sim:target:600-604
+        sim-perception evaluate detector3d --data kitti_object:KITTI \
+            --checkpoint runs/mine/checkpoint
+    """
+    from training.datasets.spec import choose_sensors
     from training.evaluation.detector3d.evaluate import evaluate_detector3d
     from training.evaluation.report import report
 

@@ -23,7 +23,12 @@ def flicker(
     device: Device = 'auto',
     record: Record = False,
 ) -> None:
-    """Score how depth trembles from frame to frame of a video; no truth is needed."""
+    """Score how depth trembles from frame to frame of a video; no truth is needed.
+
+    Examples:
+        sim-perception evaluate flicker --checkpoint models/depth_segmentation \
+            --data video:my_drive.mp4
+    """
     from training.datasets.sources import SourceConfig
     from training.engine.config import validated
     from training.evaluation.depth_segmentation.flicker import evaluate_flicker

@@ -16,7 +16,11 @@ def permanence(
     device: Device = 'auto',
     record: Record = False,
 ) -> None:
-    """Score what the permanence network sees and recalls, without a tracker."""
+    """Score what the permanence network sees and recalls, without a tracker.
+
+    Examples:
+        sim-perception evaluate permanence --checkpoint models/permanence --data bag:data/streets
+    """
     from training.evaluation.permanence.evaluate import evaluate_permanence
     from training.evaluation.report import report
 

@@ -11,7 +11,7 @@ from training.commands.options import Camera, Checkpoint, Json, Lidar, Limit, Se
 
 
 def resimulation(
-    data: Annotated[Path, typer.Argument(help='The recording, a bag.')],
+    data: Annotated[Path, typer.Option(help='The recording, a bag.')],
     scenario: Annotated[Path, typer.Option(help='What the verb resimulate made of it.')],
     labels: Annotated[
         Path | None, typer.Option(help='The labels that it was made from; default: the truth.')
@@ -24,7 +24,12 @@ def resimulation(
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
-    """Compare a re-simulation with its recording: boxes in the image, depth."""
+    """Compare a re-simulation with its recording: boxes in the image, depth.
+
+    Examples:
+        sim-perception evaluate resimulation --data my_drive --scenario again/drive.yaml \
+            --labels labels
+    """
     from sim_perception.bags.sensors import Sensors
     from training.evaluation.report import report
     from training.resimulation.evaluate import evaluate_resimulation

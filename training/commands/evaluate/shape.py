@@ -21,7 +21,12 @@ def shape(
     limit: Annotated[int, typer.Option(help='How many cars.', min=1)] = 30,
     record: Record = False,
 ) -> None:
-    """Score how well shape spaces give back cars that they have not seen."""
+    """Score how well shape spaces give back cars that they have not seen.
+
+    Examples:
+        sim-perception evaluate shape --pictures shapes
+        sim-perception evaluate shape --checkpoint runs/shape_car --limit 10 --json shapes.json
+    """
     from sim_perception.files import write_json
     from training.evaluation.shape.evaluate import evaluate_shape, keep_scores, print_shapes
 

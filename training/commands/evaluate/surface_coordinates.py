@@ -17,7 +17,11 @@ def surface_coordinates(
     limit: Limit = None,
     record: Record = False,
 ) -> None:
-    """Score masks, object coordinates, size, distance and heading on crops with truth."""
+    """Score masks, object coordinates, size, distance and heading on crops with truth.
+
+    Examples:
+        sim-perception evaluate surface_coordinates --data data/crops/training
+    """
     from training.evaluation.report import report
     from training.evaluation.surface_coordinates.evaluate import evaluate_surface_coordinates
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from training.commands.options import Camera, Device, Json, Pictures
-from training.datasets.spec import choose_sensors
 
 
 def tracking(
@@ -57,7 +56,14 @@ def tracking(
     device: Device = 'auto',
     camera: Camera = '',
 ) -> None:
-    """Score the tracker by TrackEval, and by what becomes of hidden objects."""
+    """Score the tracker by TrackEval, and by what becomes of hidden objects.
+
+    Examples:
+        sim-perception evaluate tracking --data kitti_tracking:KITTI
+        sim-perception evaluate tracking --data sim:training_occlusion:5 --source network \
+            --checkpoint models/permanence --video tracks.mp4
+    """
+    from training.datasets.spec import choose_sensors
     from training.evaluation.report import report
     from training.evaluation.tracking.evaluate import evaluate_tracking
 

@@ -23,7 +23,12 @@ def translation(
     limit: Limit = None,
     device: Device = 'auto',
 ) -> None:
-    """Score whether translated images still show the scene, and how real they look."""
+    """Score whether translated images still show the scene, and how real they look.
+
+    Examples:
+        sim-perception evaluate translation --checkpoint runs/spigan/translator \
+            --data sim:clean:0-3 --judge models/depth_segmentation --real camvid:CAMVID/train
+    """
     from training.evaluation.report import report
     from training.evaluation.translation.evaluate import evaluate_translation
 

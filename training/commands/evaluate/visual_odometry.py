@@ -32,7 +32,14 @@ def visual_odometry(
     device: Device = 'auto',
     record: Record = False,
 ) -> None:
-    """Score the camera's motion from frame to frame against true poses."""
+    """Score the camera's motion from frame to frame against true poses.
+
+    Examples:
+        sim-perception evaluate visual_odometry --checkpoint models/depth_segmentation \
+            --data sim:target:0-3
+        sim-perception evaluate visual_odometry --checkpoint models/depth_segmentation \
+            --data kitti_stereo:KITTI#28-39 --method fused
+    """
     from training.evaluation.report import report
     from training.evaluation.visual_odometry.evaluate import evaluate_visual_odometry
 
