@@ -12,7 +12,7 @@ PACKAGE_FILES := setup.py $(wildcard scripts/*) $(wildcard $(LOCK))
 ROS2_PIP_FILES := $(shell find ros2_pip sim_perception/bags/msg -name '*.py' -o -name '*.toml' \
 	-o -name '*.msg' -o -name '*.txt' -o -name '*.cmake')
 
-.PHONY: help setup test test-fast lint demo colcon lock clean
+.PHONY: help setup test test-fast lint demo docs colcon lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,7 +43,7 @@ $(VENV)/.runtime: $(VENV)/.package $(ROS2_PIP_FILES)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP_INSTALL) --editable '.[ros,train,autolabel,export,test]'
+	$(PIP_INSTALL) --editable '.[ros,train,autolabel,export,docs,test]'
 	@# its declared opencv-python would overwrite opencv-python-headless
 	$(PIP_INSTALL) --no-deps trackeval==1.3.0
 	@touch $@
@@ -63,6 +63,10 @@ lint: $(VENV)/.test ## ruff, mypy and the ament linters that are installed
 
 demo: $(VENV)/.runtime ## Run simulator and perception live; pictures and figures in demo_output/
 	$(BIN)/python -m training demo --out demo_output
+
+docs: $(VENV)/.test ## Build the documentation site in build/docs; warnings are errors
+	$(BIN)/mkdocs build --strict --quiet
+	@echo 'open build/docs/index.html, or: $(BIN)/mkdocs serve'
 
 lock: $(VENV)/.test ## Write the exact versions in .venv to requirements/
 	$(BIN)/python requirements/lock.py > $(LOCK)

@@ -60,6 +60,13 @@ EXTRAS = {
     'export': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2'],
     'autolabel': ['scikit-image>=0.22', 'trimesh>=4'],
     'timm': ['timm>=1.0'],
+    'docs': [
+        'ipykernel>=6',
+        'mkdocs-material>=9.5',
+        'mkdocstrings[python]>=0.26',
+        'nbclient>=0.10',
+        'nbconvert>=7',
+    ],
     'test': [
         'ament-xmllint',
         'colcon-core',

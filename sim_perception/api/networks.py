@@ -125,7 +125,9 @@ class PermanenceModel:
 
     Args:
         checkpoint: its folder.
-        device, precision, threads: see ``DepthSegmentationModel``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        threads: CPU threads; of PyTorch one number for the whole process. None keeps it.
         threshold: smallest score of a detection, 0 to 1.
     """
 
@@ -186,7 +188,8 @@ class Detector3dModel:
 
     Args:
         checkpoint: its folder.
-        device, threads: see ``DepthSegmentationModel``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads; of PyTorch one number for the whole process. None keeps it.
         threshold: smallest score of a detection, 0 to 1.
     """
 
@@ -244,7 +247,9 @@ class SurfaceCoordinatesModel:
 
     Args:
         checkpoint: its folder.
-        device, precision, threads: see ``DepthSegmentationModel``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        threads: CPU threads; of PyTorch one number for the whole process. None keeps it.
     """
 
     def __init__(
