@@ -15,6 +15,7 @@ from sim_perception.resources import share_path
 from sim_perception.simulator.scenario import Scenario, scenario_names
 
 ROOT = Path(__file__).resolve().parents[2]
+_SIGNS = {'ge': 'from', 'gt': 'more than', 'le': 'to', 'lt': 'less than'}
 #: Pages that stand for folders of the repository.
 FOLDERS = {'config/scenarios': 'scenarios.md', 'models': 'networks.md'}
 
@@ -101,10 +102,10 @@ def _allowed(field: FieldInfo) -> str:
     words = [w for w in _literals(field.annotation) if w not in (True, False)]
     if words:
         return ', '.join(f'`{word}`' for word in words)
-    limits = {name: getattr(rule, name, None) for rule in field.metadata
-              for name in ('ge', 'gt', 'le', 'lt') if getattr(rule, name, None) is not None}  # fmt: skip
-    signs = {'ge': 'from', 'gt': 'more than', 'le': 'to', 'lt': 'less than'}
-    said = ' '.join(f'{signs[name]} {limits[name]:g}' for name in signs if name in limits)
+    limits = {}
+    for rule in field.metadata:
+        limits |= {sign: getattr(rule, sign) for sign in _SIGNS if hasattr(rule, sign)}
+    said = ' '.join(f'{_SIGNS[sign]} {limits[sign]:g}' for sign in _SIGNS if sign in limits)
     return said or ('`true`, `false`' if field.annotation is bool else '')
 
 

@@ -10,7 +10,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / name
-    for name in ('README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'training/README.md', 'ros2_pip/README.md')
+    for name in (
+        'README.md',
+        'CONTRIBUTING.md',
+        'SECURITY.md',
+        'training/README.md',
+        'ros2_pip/README.md',
+    )
 ] + sorted((ROOT / 'docs').glob('*.md'))
 _LINK = re.compile(r'\[[^]]*\]\(([^)\s]+)\)')
 
