@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 from rich.console import Console
@@ -29,7 +31,7 @@ from training.tasks.detector3d.scenes import (
     ready,
     ready_frames,
 )
-from training.tasks.detector3d.targets import Asked, Change, plan_maps
+from training.tasks.detector3d.targets import Asked, Change, plan_maps, resized
 
 
 class Detector3dDataConfig(Section):
@@ -59,6 +61,9 @@ class Detector3dDataConfig(Section):
     scale: float = Field(default=1.05, ge=1)
     shift: float = Field(default=0.4, ge=0)
     """Greatest turn, scale and shift (metres) of the plan."""
+    resize: float = Field(default=1.0, ge=1)
+    """Greatest factor by which an object with its points grows or shrinks, the same for its
+    axes; each axis varies by a third of that besides."""
     blind: float = Field(default=0.1, ge=0, le=1)
     """Probability that a sample has no image."""
 
@@ -121,15 +126,25 @@ class Detector3dData:
                 float(rng.uniform(-config.shift, config.shift)),
             ),
         )
-        count = int(len(frame.points) * rng.uniform(*config.keep))
-        rows = rng.permutation(len(frame.points))[: min(count, config.most_points)]
+        asked = self._asked[index]
+        factors = _factors(config.resize, len(asked.rows), rng)
+        cloud, boxes = resized(frame.points, asked.rows, factors)
+        count = int(len(cloud) * rng.uniform(*config.keep))
+        rows = rng.permutation(len(cloud))[: min(count, config.most_points)]
         points = np.full((config.most_points, POINT_COLUMNS), np.nan, np.float32)
-        points[: len(rows)] = change.points(frame.points[rows])
+        points[: len(rows)] = change.points(cloud[rows])
         if rng.random() < config.blind:
             points[: len(rows), 5] = 0.0
         maps = {f'map{k}': torch.from_numpy(each).float() for k, each in enumerate(frame.maps)}
-        targets = plan_maps(self._asked[index], change, self.model)
+        targets = plan_maps(replace(asked, rows=boxes), change, self.model)
         return {'points': torch.from_numpy(points), **maps, **targets}
+
+
+def _factors(most: float, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Draw (count, 3) factors of objects' axes; see ``Detector3dDataConfig.resize``."""
+    reach = np.log(most)
+    together, apart = rng.uniform(-reach, reach, (count, 1)), rng.uniform(-reach, reach, (count, 3))
+    return np.exp(together + apart / 3)
 
 
 def maker(

@@ -13,6 +13,8 @@ from sim_perception.models.detector3d import GEOMETRY, OUTPUT_STRIDE, Detector3d
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
+#: Points so far beside a box still belong to it, metres.
+_MARGIN = 0.05
 #: Deviation of the bump about a centre, cells.
 SPREAD = 1.0
 #: Cells about a centre that are taught what holds there, and their weight.
@@ -72,6 +74,31 @@ class Change:
     def back(self, places: F64) -> F64:
         """Return where (..., 2) changed places were."""
         return np.asarray((places - self.shift) @ np.linalg.inv(self.matrix).T)
+
+
+def resized(points: F32, rows: F64, factors: F64) -> tuple[F32, F64]:
+    """Scale objects along their axes, with the points on them; their undersides stay in place.
+
+    After Wang et al., "Train in Germany, test in the USA" (CVPR 2020), section 5: what a detector
+    has learnt of one country's cars it must not take for a law.
+
+    Args:
+        points: (N, 3 or more) points; columns after z stay.
+        rows: (K, 7) of ``plan.BOX_COLUMNS``.
+        factors: (K, 3) of length, width and height.
+    """
+    points, rows = points.copy(), rows.copy()
+    for row, factor in zip(rows, factors, strict=True):
+        c, s = np.cos(row[3]), np.sin(row[3])
+        turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+        middle, half = row[:3].copy(), row[4:] / 2
+        near = np.flatnonzero(np.abs(points[:, :2] - middle[:2]).max(1) < np.hypot(*half[:2]) + 1)
+        local = (points[near, :3] - middle) @ turn.T
+        inside = (np.abs(local) < half + _MARGIN).all(1)
+        row[2] += (factor[2] - 1) * half[2]
+        row[4:] *= factor
+        points[near[inside], :3] = (local[inside] * factor) @ turn + row[:3]
+    return points, rows
 
 
 def middles(config: Detector3dConfig) -> F64:
