@@ -8,9 +8,14 @@ import typer
 
 from training.commands.options import Checkpoint, Device, Json, Record
 
+_DATA = (
+    'bag:DIR, also a folder of bags or a pattern; or single frames, kitti_object:DIR or '
+    'sim:SCENARIO[:SEEDS].'
+)
+
 
 def permanence(
-    data: Annotated[str, typer.Option(help='bag:DIR, also a folder of bags or a pattern.')],
+    data: Annotated[str, typer.Option(help=_DATA)],
     checkpoint: Checkpoint,
     json_file: Json = None,
     device: Device = 'auto',

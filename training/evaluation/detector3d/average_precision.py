@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.geometry.boxes import iou_upright, project_box
+from sim_perception.geometry.boxes import iou_2d, iou_upright, project_box
 from sim_perception.types import Camera, Detection
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box
 
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Box = tuple[float, float, float, float]
 
 RECALLS = 40
 #: Focal length of the benchmark's camera, to which heights in pixels refer.
@@ -77,7 +78,7 @@ class Compared:
     ignored_found: Bools
 
 
-def height_of(box: tuple[float, float, float, float], camera: Camera) -> float:
+def height_of(box: Box, camera: Camera) -> float:
     """Return an image box's height in pixels of a camera of focal length ``KITTI_FOCAL``."""
     return (box[3] - box[1]) * KITTI_FOCAL / camera.fy
 
@@ -106,25 +107,61 @@ def compare(
         kind: name of the class.
         difficulty: which true objects count.
     """
-    camera = scene.frame.camera
-    truth = [item for item in scene.objects if item.kind in (kind, *LIKE.get(kind, ()))]
-    ignored = np.array(
-        [item.kind != kind or not difficulty.counts(item, camera) for item in truth], bool
-    )
+    truth = like(scene, kind)
     seen = [_image_box(scene, detection) for detection in found]
-    aside = np.array(
-        [
-            height_of(box, camera) < difficulty.min_height or _covered(box, scene.regions)
-            for box in seen
-        ],
-        bool,
-    )
-    score = np.array([detection.score for detection in found], np.float64)
     plan, space = overlaps(found, truth)
-    return Compared(score, plan, ignored, aside), Compared(score, space, ignored, aside)
+    return (
+        _compared(scene, found, seen, truth, plan, kind, difficulty),
+        _compared(scene, found, seen, truth, space, kind, difficulty),
+    )
 
 
-def _image_box(scene: LabelScene, found: Detection) -> tuple[float, float, float, float]:
+def compare_in_image(
+    scene: LabelScene, found: Sequence[Detection], kind: str, difficulty: Difficulty
+) -> Compared:
+    """Return detections of one class beside the truth, by overlap of their image boxes.
+
+    Args:
+        scene: the frame and its truth.
+        found: detections of that class with ``box2d``, which is cut at the image's border.
+        kind: name of the class.
+        difficulty: which true objects count.
+    """
+    camera, truth = scene.frame.camera, like(scene, kind)
+    seen = [
+        _four(cut_box(np.array(detection.box2d), camera.width, camera.height)[0])
+        for detection in found
+    ]
+    true_boxes = np.array([item.box2d for item in truth]).reshape(-1, 4)
+    iou = iou_2d(np.array(seen).reshape(-1, 4), true_boxes)
+    return _compared(scene, found, seen, truth, iou, kind, difficulty)
+
+
+def like(scene: LabelScene, kind: str) -> list[TrueObject]:
+    """Return the true objects of a class and of those like it."""
+    return [item for item in scene.objects if item.kind in (kind, *LIKE.get(kind, ()))]
+
+
+def _compared(
+    scene: LabelScene,
+    found: Sequence[Detection],
+    seen: Sequence[Box],
+    truth: Sequence[TrueObject],
+    iou: F64,
+    kind: str,
+    difficulty: Difficulty,
+) -> Compared:
+    camera = scene.frame.camera
+    ignored = [item.kind != kind or not difficulty.counts(item, camera) for item in truth]
+    aside = [
+        height_of(box, camera) < difficulty.min_height or _covered(box, scene.regions)
+        for box in seen
+    ]
+    score = np.array([detection.score for detection in found], np.float64)
+    return Compared(score, iou, np.array(ignored, bool), np.array(aside, bool))
+
+
+def _image_box(scene: LabelScene, found: Detection) -> Box:
     """Return where a detection appears, within the image; nothing if it does not."""
     frame = scene.frame
     assert found.box3d is not None
@@ -132,14 +169,15 @@ def _image_box(scene: LabelScene, found: Detection) -> tuple[float, float, float
     if box is None:
         return 0.0, 0.0, 0.0, 0.0
     inside, _ = cut_box(np.array(box), frame.camera.width, frame.camera.height)
-    x1, y1, x2, y2 = (float(value) for value in inside)
+    return _four(inside)
+
+
+def _four(values: F64) -> Box:
+    x1, y1, x2, y2 = (float(value) for value in values)
     return x1, y1, x2, y2
 
 
-def _covered(
-    box: tuple[float, float, float, float],
-    regions: Sequence[tuple[float, float, float, float]],
-) -> bool:
+def _covered(box: Box, regions: Sequence[Box]) -> bool:
     """Say whether most of an image box lies in one of the regions."""
     area = (box[2] - box[0]) * (box[3] - box[1])
     for region in regions:

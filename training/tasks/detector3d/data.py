@@ -143,7 +143,10 @@ class Detector3dData:
 def _factors(most: float, count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Draw (count, 3) factors of objects' axes; see ``Detector3dDataConfig.resize``."""
     reach = np.log(most)
-    together, apart = rng.uniform(-reach, reach, (count, 1)), rng.uniform(-reach, reach, (count, 3))
+    together, apart = (
+        rng.uniform(-reach, reach, (count, 1)),
+        rng.uniform(-reach, reach, (count, 3)),
+    )
     return np.exp(together + apart / 3)
 
 
