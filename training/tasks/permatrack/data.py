@@ -28,8 +28,8 @@ class TrackDataConfig(Section):
     """Bags whose labels know visible objects only: nothing is said there about hidden ones."""
     visible_only_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the clips that come from them, where there are both kinds."""
-    frames: int = Field(default=8, ge=2)
-    """Of a clip."""
+    frames: int = Field(default=8, ge=1)
+    """Of a clip; 1 teaches what single images show, from recordings of any frame rate."""
     strides: tuple[int, ...] = (1, 2)
     """A clip takes every so many-th frame of its bag, by chance one of these."""
     candidates: int = Field(default=4, ge=1)

@@ -1,0 +1,65 @@
+"""Average precision of the permanence network on single frames with truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from sim_perception.geometry.transforms import invert
+from sim_perception.inference.permanence import PermanenceEngine
+from sim_perception.types import Box3D, Detection, Frame
+from training.datasets.objects.label_scenes import LabelScene
+from training.evaluation.detector3d.average_precision import (
+    DIFFICULTIES,
+    Compared,
+    average_precision,
+    compare,
+    compare_in_image,
+)
+
+#: Low: average precision looks at all recalls.
+THRESHOLD = 0.02
+_OVERLAP = 0.5
+_DIFFICULTY = DIFFICULTIES['moderate']
+_HOW = ('image', 'bev', '3d')
+
+
+def score_frames(engine: PermanenceEngine, scenes: Iterable[LabelScene]) -> dict[str, float]:
+    """Detect in every frame by itself, without memory, and compare with the truth.
+
+    Args:
+        engine: its threshold bounds recall: low ones score higher.
+        scenes: frames and their true objects.
+
+    Returns:
+        ``CLASS_ap_image_50``, ``CLASS_ap_bev_50`` and ``CLASS_ap_3d_50`` at moderate difficulty
+        (see ``average_precision``), ``CLASS_objects`` that count there, and ``frames``.
+    """
+    pairs: dict[str, list[tuple[Compared, ...]]] = {name: [] for name in engine.things}
+    frames = 0
+    for scene in scenes:
+        engine.reset()
+        found = _in_level_frame(scene, engine.update(Frame(0, scene.image, scene.frame.camera)))
+        frames += 1
+        for name in engine.things:
+            mine = [d for d in found if engine.taxonomy.names[d.class_id] == name]
+            flat = compare_in_image(scene, mine, name, _DIFFICULTY)
+            pairs[name].append((flat, *compare(scene, mine, name, _DIFFICULTY)))
+    scores: dict[str, float] = {}
+    for name, rows in pairs.items():
+        for k, how in enumerate(_HOW):
+            scores[f'{name}_ap_{how}_50'] = average_precision([row[k] for row in rows], _OVERLAP)
+        scores[f'{name}_objects'] = float(sum((~row[0].ignored_truth).sum() for row in rows))
+    return {**scores, 'frames': float(frames)}
+
+
+def _in_level_frame(scene: LabelScene, found: list[Detection]) -> list[Detection]:
+    level_T_camera = invert(np.asarray(scene.frame.camera_T_level, np.float64))
+    moved = []
+    for detection in found:
+        box = detection.box3d
+        assert box is not None
+        moved.append(replace(detection, box3d=Box3D(level_T_camera @ box.parent_T_box, box.size)))
+    return moved
