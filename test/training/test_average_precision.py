@@ -15,6 +15,7 @@ from training.evaluation.detector3d.average_precision import (
     Difficulty,
     average_precision,
     compare,
+    compare_in_image,
     height_of,
     match,
 )
@@ -157,3 +158,18 @@ def test_vans_regions_without_labels_and_small_detections_are_no_false_alarms():
     plan, _ = compare(unlabelled, detections, 'car', DIFFICULTIES['moderate'])
     assert match(plan, 0.5).tolist() == [0, 0, 0]
     assert len(compare(scene(car(9.0, kind='truck')), [], 'car', DIFFICULTIES['hard'])[0].iou) == 0
+
+
+def test_image_boxes_overlap_within_the_image():
+    item = car(15.0)
+    x1, y1, x2, y2 = item.box2d
+    half = Detection(10, 0.9, box2d=(x1, y1, (x1 + x2) / 2, y2))
+    flat = compare_in_image(scene(item), [half], 'car', DIFFICULTIES['moderate'])
+    assert flat.iou[0, 0] == pytest.approx(0.5)
+    edge = TrueObject('car', item.box3d, (0.0, 100.0, 100.0, 200.0), 0.3, 0.0, 100)
+    amodal = Detection(10, 0.9, box2d=(-80.0, 100.0, 100.0, 200.0))
+    flat = compare_in_image(scene(edge), [amodal], 'car', DIFFICULTIES['moderate'])
+    assert flat.iou[0, 0] == pytest.approx(1.0)
+    nothing = compare_in_image(scene(item), [], 'car', DIFFICULTIES['moderate'])
+    assert nothing.iou.shape == (0, 1)
+    assert compare_in_image(scene(), [half], 'car', DIFFICULTIES['moderate']).iou.shape == (1, 0)

@@ -27,7 +27,7 @@ from training.tasks.detector3d.scenes import (
     ready,
     write_ready,
 )
-from training.tasks.detector3d.targets import Asked, Change, middles, plan_maps
+from training.tasks.detector3d.targets import Asked, Change, middles, plan_maps, resized
 
 CONFIG = Detector3dConfig(x_range=(0.0, 25.6), y_range=(-12.8, 12.8), camera=False)
 CAMERA = Camera(320, 96, 186.0, 186.0, 159.5, 47.5)
@@ -98,6 +98,29 @@ def test_points_and_boxes_change_alike(change):
         np.testing.assert_allclose(points, wanted, atol=1e-4)
     np.testing.assert_allclose(change.back(moved[:, :2]), ROWS[:, :2], atol=1e-9)
     same_boxes(decoded(plan_maps(asked(), change, CONFIG)), moved)
+
+
+def in_box(row, share):
+    """Points of a box by (K, 3) shares of its half axes."""
+    c, s = np.cos(row[3]), np.sin(row[3])
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    return (share * row[4:] / 2) @ turn.T + row[:3]
+
+
+def test_resized_objects_take_their_points_along_and_stand_where_they_stood():
+    share = np.random.default_rng(0).uniform(-0.95, 0.95, (40, 3))
+    street = np.array([[5.0, 9.0, 0.0], [30.0, 0.0, 1.0]])
+    points = np.concatenate([in_box(ROWS[0], share), in_box(ROWS[1], share), street])
+    points = np.concatenate([points, np.arange(len(points))[:, None]], 1).astype(np.float32)
+    factors = np.array([[1.2, 0.9, 1.1], [0.8, 1.0, 0.95]])
+    moved, rows = resized(points, ROWS, factors)
+    np.testing.assert_allclose(rows[:, 4:], ROWS[:, 4:] * factors)
+    np.testing.assert_allclose(rows[:, 2] - rows[:, 6] / 2, ROWS[:, 2] - ROWS[:, 6] / 2)
+    np.testing.assert_allclose(rows[:, [0, 1, 3]], ROWS[:, [0, 1, 3]])
+    np.testing.assert_allclose(moved[:40, :3], in_box(rows[0], share), atol=1e-4)
+    np.testing.assert_allclose(moved[40:80, :3], in_box(rows[1], share), atol=1e-4)
+    np.testing.assert_array_equal(moved[80:], points[80:])
+    np.testing.assert_array_equal(moved[:, 3], points[:, 3])
 
 
 def test_neighbours_are_taught_too_but_less():
@@ -222,7 +245,8 @@ def task(tmp_path):
     settings = [
         f'output={tmp_path / "run"}', 'model.camera=false', 'model.channels=[16,24,32]',
         'model.x_range=[0.0,25.6]', 'model.y_range=[-12.8,12.8]', 'data.bags=[none]',
-        'data.most_points=2048', 'data.turn_deg=5',
+        'data.most_points=2048', 'data.turn_deg=5', 'data.resize=1', 'model.things=[car]',
+        'model.pillar_channels=24', 'model.head_channels=32',
     ]  # fmt: skip
     return build_task(load_config('detector3d', settings))
 
@@ -242,7 +266,7 @@ def test_it_learns_to_find_cars_where_they_are(task, tmp_path, monkeypatch):
     optimizer = torch.optim.AdamW(task.parameters(), 4e-3)
     task.train()
     first = last = None
-    for step in range(45):
+    for step in range(60):
         rng = np.random.default_rng(step)
         batch = torch.utils.data.default_collate([data.sample(k, rng) for k in range(4)])
         loss = task(batch)['loss']
@@ -297,7 +321,10 @@ def test_a_bag_and_its_labels_become_the_same_samples_but_for_their_boxes(tmp_pa
         LabelJob(bag=str(tmp_path / 'drive'), out=str(out), mirrors=True, formats=()),
         console=quiet,
     )
-    common = [f'data.bags=[{tmp_path / "drive"}]', f'data.cache={tmp_path / "ready"}']
+    common = [
+        f'data.bags=[{tmp_path / "drive"}]', f'data.cache={tmp_path / "ready"}',
+        'model.things=[car]', 'data.resize=1',
+    ]  # fmt: skip
     true = build_task(load_config('detector3d', common)).training_data()
     auto = build_task(
         load_config('detector3d_auto', [*common, f'data.labels={tmp_path / "labels"}'])

@@ -396,6 +396,21 @@ def test_time_can_run_backwards(bag):
     np.testing.assert_allclose(backward.table.world_T_camera, poses[::-1])
 
 
+def test_single_images_teach_what_is_seen_in_them(bag):
+    config = TrackDataConfig(
+        bags=[str(bag)], frames=1, strides=(1,), geometry=GeometryConfig(width=96, height=64),
+        rules=RuleConfig(min_area=4),
+    )  # fmt: skip
+    task = build_task(config_of(bag, Path('unused')))
+    data = TrackData(config, task.preprocess, task.taxonomy, THINGS)
+    samples = [data.sample(i, np.random.default_rng(i)) for i in range(len(data))]
+    assert len(data) == len(TrackClips([bag], 2, (1,), task.taxonomy, THINGS)) + 1
+    assert all(sample['images'].shape == (1, 3, 64, 96) for sample in samples)
+    assert all(sample['dt'].tolist() == [0.0] for sample in samples)
+    assert not any(bool(sample['hidden'].any()) for sample in samples)
+    assert sum(float(sample['weight'].sum()) for sample in samples) > 0
+
+
 def test_clips_with_hidden_objects_are_preferred(bag):
     def hidden(candidates: int) -> int:
         geometry = GeometryConfig(width=128, height=96, focal=(100, 140))
@@ -459,8 +474,8 @@ def test_training_resumes_bit_for_bit_and_ships_an_engine(bag, tmp_path):
     card = (checkpoint / 'README.md').read_text()
     assert '3 steps, 6 random clips' in card
     assert '| recall_seen |' in card
-    with pytest.raises(DatasetError, match='bag:DIR'):
-        CliRunner().invoke(cli.app, [*arguments, '--data', 'sim:target'], catch_exceptions=False)
+    with pytest.raises(DatasetError, match='kitti_object:DIR'):
+        CliRunner().invoke(cli.app, [*arguments, '--data', 'camvid:val'], catch_exceptions=False)
 
 
 def test_every_head_learns(bag):

@@ -126,14 +126,16 @@ class Detector3dData:
                 float(rng.uniform(-config.shift, config.shift)),
             ),
         )
+        count = int(len(frame.points) * rng.uniform(*config.keep))
+        rows = rng.permutation(len(frame.points))[: min(count, config.most_points)]
+        blind = rng.random() < config.blind
         asked = self._asked[index]
+        # Drawn last: labels of different numbers of objects leave all else the same.
         factors = _factors(config.resize, len(asked.rows), rng)
-        cloud, boxes = resized(frame.points, asked.rows, factors)
-        count = int(len(cloud) * rng.uniform(*config.keep))
-        rows = rng.permutation(len(cloud))[: min(count, config.most_points)]
+        cloud, boxes = resized(frame.points[rows], asked.rows, factors)
         points = np.full((config.most_points, POINT_COLUMNS), np.nan, np.float32)
-        points[: len(rows)] = change.points(cloud[rows])
-        if rng.random() < config.blind:
+        points[: len(rows)] = change.points(cloud)
+        if blind:
             points[: len(rows), 5] = 0.0
         maps = {f'map{k}': torch.from_numpy(each).float() for k, each in enumerate(frame.maps)}
         targets = plan_maps(replace(asked, rows=boxes), change, self.model)
