@@ -42,10 +42,12 @@ $(VENV)/.runtime: $(VENV)/.package $(ROS2_PIP_FILES)
 	$(BIN)/python -m ros2_pip_tools.interfaces sim_perception/bags/msg
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.runtime
+$(VENV)/.test: $(VENV)/.runtime requirements/readers.txt
 	$(PIP_INSTALL) --editable '.[ros,train,autolabel,export,docs,test]'
 	@# its declared opencv-python would overwrite opencv-python-headless
 	$(PIP_INSTALL) --no-deps trackeval==1.3.0
+	@# so would what these ask for; requirements/readers.txt says what
+	$(PIP_INSTALL) --no-deps --requirement requirements/readers.txt
 	@touch $@
 
 test: $(VENV)/.test ## Run the whole test suite

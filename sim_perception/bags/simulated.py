@@ -118,25 +118,31 @@ def _boxes_message(
 
 def objects_2d_message(truth: ObjectTruth, taxonomy: Taxonomy, stamp: int, frame_id: str) -> Any:
     """Return ``vision_msgs/Detection2DArray`` of amodal boxes; none for objects behind."""
-    point = message_class('vision_msgs/msg/Point2D')
-    pose2d = message_class('vision_msgs/msg/Pose2D')
-    box = message_class('vision_msgs/msg/BoundingBox2D')
     head = header(stamp, frame_id)
-    no_pose = pose_message(np.eye(4))
-    detections = []
-    for i in np.flatnonzero(np.isfinite(truth.box_amodal).all(-1)):
-        x1, y1, x2, y2 = (float(v) for v in truth.box_amodal[i])
-        center = pose2d(position=point(x=(x1 + x2) / 2, y=(y1 + y2) / 2), theta=0.0)
-        detections.append(
-            message_class('vision_msgs/msg/Detection2D')(
-                header=head,
-                results=_hypotheses(_said_of(truth, int(i), taxonomy), no_pose),
-                bbox=box(center=center, size_x=x2 - x1, size_y=y2 - y1),
-                id=str(truth.id[i]),
-            )
+    detections = [
+        box2d_message(
+            truth.box_amodal[i], str(truth.id[i]), _said_of(truth, int(i), taxonomy), head
         )
+        for i in np.flatnonzero(np.isfinite(truth.box_amodal).all(-1))
+    ]
     array = message_class('vision_msgs/msg/Detection2DArray')
     return array(header=head, detections=detections)
+
+
+def box2d_message(
+    box: Sequence[float] | Array, identity: str, said: dict[str, float], head: Any
+) -> Any:
+    """Return ``vision_msgs/Detection2D`` of a box (x1, y1, x2, y2) with what is said of it."""
+    x1, y1, x2, y2 = (float(v) for v in box)
+    position = message_class('vision_msgs/msg/Point2D')(x=(x1 + x2) / 2, y=(y1 + y2) / 2)
+    center = message_class('vision_msgs/msg/Pose2D')(position=position, theta=0.0)
+    bounds = message_class('vision_msgs/msg/BoundingBox2D')
+    return message_class('vision_msgs/msg/Detection2D')(
+        header=head,
+        results=_hypotheses(said, pose_message(np.eye(4))),
+        bbox=bounds(center=center, size_x=x2 - x1, size_y=y2 - y1),
+        id=identity,
+    )
 
 
 def object_states(truth: ObjectTruth) -> Array:

@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from sim_perception.autolabel.export import EXPORTS, export_frames
 from sim_perception.autolabel.export.bag import LABELS, write_bag
-from sim_perception.autolabel.export.base import LabelExport
+from sim_perception.autolabel.export.base import LabelExport, scan_bytes
 from sim_perception.autolabel.export.coco import CocoFile, encode_mask
-from sim_perception.autolabel.export.kitti import level_T_label, scan_bytes, write_kitti
+from sim_perception.autolabel.export.kitti import level_T_label, write_kitti
 from sim_perception.autolabel.export.meshes import write_meshes
 from sim_perception.autolabel.export.nuscenes import write_nuscenes
 from sim_perception.autolabel.records import (

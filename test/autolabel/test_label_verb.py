@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import iou_upright
 from training.datasets.bags.labelled import bag_folders, bag_scenes
 from training.datasets.sample import DatasetError
+from training.labelling.convert import Conversion, convert
 from training.labelling.frames import LabelJob, label_part, open_job, write_files
 from training.labelling.label import label, run_parts
 from training.labelling.tracks import group
@@ -92,6 +94,35 @@ def test_every_format_is_there_and_agrees(labelled):
     loaded = read_scene(out / 'kitti', names[0])
     assert loaded.objects[0].points > 100
     assert not list(out.rglob('.*.partial'))
+
+
+def test_converted_labels_are_those_that_label_writes(labelled, tmp_path):
+    out, summary = labelled
+    formats = ('coco', 'kitti', 'nuscenes', 'mot', 'yolo', 'datumaro', 'mcap')
+    made = tmp_path / 'again'
+    job = Conversion(out, made, formats, shape=CHECKPOINT)
+    assert convert(job, quiet()) == (FRAMES, summary['accepted'])
+    for folder in ('kitti', 'masks'):
+        for path in (out / folder).rglob('*.*'):
+            assert (made / path.relative_to(out)).read_bytes() == path.read_bytes(), path
+    assert (made / 'coco.json').read_bytes() == (out / 'coco.json').read_bytes()
+    for path in (out / 'nuscenes').glob('*.json'):
+        assert (made / 'nuscenes' / path.name).read_bytes() == path.read_bytes(), path
+    rows = [row.split(',') for row in (made / 'mot/street/gt/gt.txt').read_text().splitlines()]
+    assert [(row[0], row[1]) for row in rows] == [(str(k), '1') for k in range(1, FRAMES + 1)]
+    assert {float(row[-1]) for row in rows} == {-1.0}  # nobody knows what is hidden
+    assert len(list((made / 'yolo/images/train').iterdir())) == FRAMES
+    with BagReader(made / 'mcap') as bag:
+        assert bag.count('/lidar/points') == bag.count('/labels/markers') == FRAMES
+
+
+def test_labels_without_their_images_are_converted_to_what_needs_none(labelled, tmp_path):
+    out, _ = labelled
+    shutil.copytree(out / 'frames', tmp_path / 'labels' / 'frames')
+    with pytest.raises(DatasetError, match=r'image_2.* is not there'):
+        convert(Conversion(tmp_path / 'labels', tmp_path / 'yolo', ('yolo',)), quiet())
+    convert(Conversion(tmp_path / 'labels', tmp_path / 'kitti', ('kitti',)), quiet())
+    assert len(list((tmp_path / 'kitti/kitti/label_2').iterdir())) == FRAMES
 
 
 def test_what_is_seen_again_has_one_shape(bag, labelled, tmp_path):

@@ -18,6 +18,7 @@ from training.commands import evaluate
 from training.commands.ablate import ablate
 from training.commands.average import average
 from training.commands.calibrate import calibrate
+from training.commands.convert import convert
 from training.commands.crops import crops
 from training.commands.curriculum import curriculum
 from training.commands.demo import demo
@@ -57,6 +58,7 @@ for panel, kind, verbs in (
     ('Train', Resumable, (recipe,)),
     ('Train', Verb, (average, calibrate, export, shape)),
     ('Label', Resumable, (label, crops, curriculum)),
+    ('Label', Verb, (convert,)),
     ('Evaluate', Resumable, (ablate,)),
 ):
     for verb in verbs:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from training.commands.convert import FORMATS, split_names
 from training.commands.options import SHAPE_SPACE, Camera, Lidar, Refine, ShapeSpace
 
 
@@ -54,7 +55,7 @@ def label(
         ),
     ] = True,
     formats: Annotated[
-        str, typer.Option(help='Comma-separated: kitti, coco, nuscenes, meshes, bag, pictures.')
+        str, typer.Option(help=f'Comma-separated: {FORMATS}, pictures.')
     ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
     camera: Camera = '',
     lidar: Lidar = '',
@@ -85,6 +86,6 @@ def label(
         tracks=tracks,
         camera=camera,
         lidar=lidar,
-        formats=tuple(name.strip() for name in formats.split(',') if name.strip()),
+        formats=split_names(formats),
     )
     print_summary(run(job, workers=workers, ray=ray), str(out), Console())

@@ -32,6 +32,7 @@ from training.pictures.shapes import draw_labels
 
 PICTURES = 'pictures'
 FORMATS = (*EXPORTS, PICTURES)
+USUAL_FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', PICTURES)
 
 _REGION_EDGE_SIGMA, _REGION_EDGE_SHARE, _REGION_CONTOUR_SIGMA = 4.0, 0.06, 10.0
 """How far edges and contours of regions are from those of objects; see ``LabelConfig``."""
@@ -72,7 +73,7 @@ class LabelJob:
     tracks: bool = True
     camera: str = ''
     lidar: str = ''
-    formats: tuple[str, ...] = FORMATS
+    formats: tuple[str, ...] = USUAL_FORMATS
 
     def __post_init__(self) -> None:
         check_way(self.mode, self.refine)
@@ -188,16 +189,21 @@ def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: Shape
         OSError: for a full disk and the like; what was finished before stays.
     """
     out = Path(job.out)
-    write_atomically(out / IMAGES / f'{frame.name}.png', _encoded(item.image, '.png'))
+    write_atomically(out / IMAGES / f'{frame.name}.png', encoded_image(item.image, '.png'))
     formats = [name for name in job.formats if name in EXPORTS]
     export_frame(formats, frame, load_taxonomy(), out, model=model, points=item.frame.points)
     if PICTURES in job.formats:
         picture = draw_labels(item.image, item.frame, frame.labels, model)
-        write_atomically(out / PICTURES / f'{frame.name}.jpg', _encoded(picture, '.jpg'))
+        write_atomically(out / PICTURES / f'{frame.name}.jpg', encoded_image(picture, '.jpg'))
     write_frame(frame, job.record(frame.name))
 
 
-def _encoded(image: np.ndarray, suffix: str) -> bytes:
+def encoded_image(image: np.ndarray, suffix: str) -> bytes:
+    """Return (H, W, 3) RGB as the bytes of an image file.
+
+    Raises:
+        ValueError: for an array that is none.
+    """
     done, data = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]))
     if not done:
         raise ValueError(f'an image of shape {image.shape} cannot be written as {suffix}')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,19 @@ from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.autolabel.surfaces import Mask
 from sim_perception.models.shape import Surface
 from sim_perception.taxonomy import Taxonomy
+from sim_perception.types import Camera, ShapeLabel
+
+Array = npt.NDArray[np.floating]
 
 IMAGES = 'kitti/image_2'
-"""Where a data set's images are: ``NAME.png``."""
+"""Where a data set's images are: ``NAME.png``. Formats with a folder of their own link to them."""
+SCANS = 'kitti/velodyne'
+"""Where its scans are: ``NAME.bin``, (N, 4) float32 of x, y, z in the level frame and 0."""
+VISIBILITY = 'visibility'
+"""Measure of labels of which it is known: the visible share, in [0, 1]. Only of true ones; their
+``box2d`` is of the whole object, hidden parts too, and may go beyond the image."""
+HIDDEN = 'hidden'
+"""Reason why a true label may not be used: too little of it is seen."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +39,8 @@ class ExportFrame:
         taxonomy: names the classes.
         points: (N, 3) of the scan in the level frame, or None.
         surfaces: meshes of the accepted labels, box frames; None if no format needs them.
-        masks: (H, W) what is seen of each; None without surfaces.
-        hidden: share of each that other labels hide; None without surfaces.
+        masks: (H, W) what is seen of each; None if not known.
+        hidden: share of each that something hides; None if not known.
     """
 
     frame: LabelledFrame
@@ -43,12 +55,16 @@ class LabelExport:
     """A format: what it writes of each frame, and of all of them in the end.
 
     Attributes:
-        needs_surfaces: whether it shows the labels' meshes or masks.
+        needs_surfaces: whether it shows the labels' meshes.
+        needs_masks: whether it shows what is seen of them.
         needs_images: whether its files name the frames' images.
+        needs_scans: whether its files name the frames' scans, where there are any.
     """
 
     needs_surfaces = False
+    needs_masks = False
     needs_images = False
+    needs_scans = False
 
     def write_frame(self, item: ExportFrame, out: Path) -> None:
         """Write a frame's own files below a data set's folder, each atomically."""
@@ -64,3 +80,53 @@ class LabelExport:
             taxonomy: names the classes.
             out: the data set's folder.
         """
+
+
+def visibility_of(label: ShapeLabel) -> float | None:
+    """Return the visible share of a true label, None where it is not known."""
+    return label.measures.get(VISIBILITY)
+
+
+def cut(box: tuple[float, float, float, float], camera: Camera) -> Array | None:
+    """Return (x1, y1, x2, y2) of an image box within the image, None if nothing is left."""
+    limit = np.array([camera.width, camera.height] * 2) - 1.0
+    inside = np.clip(np.asarray(box, float), 0, limit)
+    return inside if (inside[2:] > inside[:2]).all() else None
+
+
+def place_image(out: Path, name: str, target: Path) -> None:
+    """Put a frame's image at another place of the data set; see ``place_file``.
+
+    A data set without images (labels of a live node) gets none.
+    """
+    source = out / IMAGES / f'{name}.png'
+    if source.exists():
+        place_file(source, target)
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Put a file at another place as well: a hard link, or a copy where there are none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def scan_file(out: Path, name: str) -> Path | None:
+    """Return the file of a frame's scan, None if there is none."""
+    path = out / SCANS / f'{name}.bin'
+    return path if path.exists() else None
+
+
+def scan_bytes(points: Array) -> bytes:
+    """Return (N, 3) points as a file of ``SCANS``; the reflectance is 0."""
+    rows = np.zeros((len(points), 4), '<f4')
+    rows[:, :3] = points
+    return rows.tobytes()
+
+
+def scan_points(path: Path) -> Array:
+    """Return the (N, 3) points of a file of ``SCANS``."""
+    return np.fromfile(path, '<f4').reshape(-1, 4)[:, :3]

@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from sim_perception.autolabel.export.base import IMAGES, ExportFrame, LabelExport
+from sim_perception.autolabel.export.base import (
+    IMAGES,
+    ExportFrame,
+    LabelExport,
+    visibility_of,
+)
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.autolabel.surfaces import Mask
 from sim_perception.files import read_json, write_atomically
@@ -20,7 +25,7 @@ from sim_perception.types import ShapeLabel
 class CocoExport(LabelExport):
     """``coco.json``; the masks of a frame wait in ``masks/`` until all frames are there."""
 
-    needs_surfaces = True
+    needs_masks = True
     needs_images = True
 
     def write_frame(self, item: ExportFrame, out: Path) -> None:
@@ -52,6 +57,14 @@ def encode_mask(mask: Mask) -> dict[str, Any]:
     return {'size': list(mask.shape), 'counts': [0, *runs] if flat[:1].any() else runs}
 
 
+def decode_mask(code: dict[str, Any]) -> Mask:
+    """Return the (H, W) mask of a code; the inverse of ``encode_mask``."""
+    height, width = code['size']
+    counts = code['counts']
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(width, height).T
+
+
 class CocoFile:
     """Collects frames for one COCO file.
 
@@ -75,7 +88,8 @@ class CocoFile:
         Args:
             frame: the frame.
             file_name: of its image, relative to the images' folder.
-            masks: labels with what is seen of them, as ``encode_mask`` gives it.
+            masks: labels with what is seen of them, as ``encode_mask`` gives it. The box of true
+                ones is that of the mask, and ``amodal_bbox`` that of the whole object.
         """
         image = len(self._images) + 1
         self._images.append(
@@ -88,11 +102,16 @@ class CocoFile:
             }
         )
         for label, mask in masks:
-            self._annotations.append(self._annotation(label, mask, image))
+            visible = visibility_of(label)
+            # a true label of which no pixel's middle is seen has no instance in COCO
+            if visible is None or any(mask['counts'][1::2]):
+                self._annotations.append(self._annotation(label, mask, image, visible))
 
-    def _annotation(self, label: ShapeLabel, mask: dict[str, Any], image: int) -> dict[str, Any]:
-        x1, y1, x2, y2 = label.box2d
-        annotation = {
+    def _annotation(
+        self, label: ShapeLabel, mask: dict[str, Any], image: int, visible: float | None
+    ) -> dict[str, Any]:
+        x1, y1, x2, y2 = label.box2d if visible is None else _bounds(decode_mask(mask))
+        annotation: dict[str, Any] = {
             'id': len(self._annotations) + 1,
             'image_id': image,
             'category_id': label.class_id + 1,
@@ -103,6 +122,10 @@ class CocoFile:
             'score': label.confidence,
             'track_id': label.id,
         }
+        if visible is not None:
+            left, top, right, bottom = label.box2d
+            annotation['amodal_bbox'] = [left, top, right - left, bottom - top]
+            annotation['visibility'] = visible
         if label.box3d is not None:
             annotation['size_lwh'] = list(label.box3d.size)
             annotation['level_T_box'] = np.asarray(label.box3d.parent_T_box).tolist()
@@ -122,3 +145,14 @@ class CocoFile:
             'categories': categories,
         }
         write_atomically(path, json.dumps(values).encode())
+
+
+def _bounds(mask: Mask) -> tuple[float, float, float, float]:
+    """Return the edges of the pixels of a mask, as COCO counts: the first pixel is 0 to 1."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return (
+        float(columns[0]),
+        float(rows[0]),
+        float(columns[-1] + 1),
+        float(rows[-1] + 1),
+    )

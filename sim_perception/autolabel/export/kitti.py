@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.export.base import ExportFrame, LabelExport
+from sim_perception.autolabel.export.base import ExportFrame, LabelExport, cut
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.files import write_atomically
 from sim_perception.geometry.boxes import box_corners
@@ -34,15 +34,13 @@ _PARTLY, _LARGELY = 0.1, 0.5
 
 
 class KittiExport(LabelExport):
-    """``kitti/``: labels, calibration and, where there is one, the scan."""
+    """``kitti/``: labels and calibration, beside the images and scans."""
+
+    needs_scans = True
 
     def write_frame(self, item: ExportFrame, out: Path) -> None:
-        """Write a frame's ``velodyne``, ``label_2`` and ``calib`` file."""
-        folder = out / 'kitti'
-        if item.points is not None:
-            scan = folder / 'velodyne' / f'{item.frame.name}.bin'
-            write_atomically(scan, scan_bytes(item.points))
-        write_kitti(item.frame, item.taxonomy, folder, item.hidden)
+        """Write a frame's ``label_2`` and ``calib`` file."""
+        write_kitti(item.frame, item.taxonomy, out / 'kitti', item.hidden)
 
 
 def level_T_label(frame: LabelledFrame) -> Array:
@@ -73,8 +71,10 @@ def label_line(
     turn = math.atan2(-pose[2, 0], pose[0, 0])
     seen_at = (turn - math.atan2(x, z) + math.pi) % (2 * math.pi) - math.pi
     occluded = int(hidden > _PARTLY) + int(hidden > _LARGELY)
+    inside = cut(label.box2d, frame.camera)
+    box2d = label.box2d if inside is None else inside.tolist()
     numbers = [
-        seen_at, *label.box2d, height, width, length, x, y + height / 2, z, turn, label.confidence
+        seen_at, *box2d, height, width, length, x, y + height / 2, z, turn, label.confidence
     ]  # fmt: skip
     name = NAMES.get(taxonomy.names[label.class_id], 'Misc')
     text = ' '.join(f'{number:.6f}' for number in numbers)
@@ -129,10 +129,3 @@ def write_kitti(
     ]
     write_atomically(folder / 'calib' / f'{frame.name}.txt', calibration_text(frame).encode())
     write_atomically(folder / 'label_2' / f'{frame.name}.txt', ''.join(lines).encode())
-
-
-def scan_bytes(points: npt.NDArray[np.floating]) -> bytes:
-    """Return (N, 3) points as a ``velodyne`` file; the reflectance is 0."""
-    rows = np.zeros((len(points), 4), '<f4')
-    rows[:, :3] = points
-    return rows.tobytes()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.export.base import LabelExport
+from sim_perception.autolabel.export.base import (
+    IMAGES,
+    LabelExport,
+    scan_file,
+    scan_points,
+    visibility_of,
+)
 from sim_perception.autolabel.records import LabelledFrame
-from sim_perception.files import write_json
+from sim_perception.files import write_atomically, write_json
 from sim_perception.geometry.transforms import invert, to_quaternion
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import ShapeLabel
@@ -26,16 +33,32 @@ CATEGORIES = {
 }  # fmt: skip
 """nuScenes' name of the taxonomy's classes; others keep their own."""
 CHANNEL = 'CAM_FRONT'
+LIDAR_CHANNEL = 'LIDAR_TOP'
+_VISIBLE = (0.4, 0.6, 0.8)
+"""Shares where nuScenes' four levels of visibility change."""
 
 
 class NuscenesExport(LabelExport):
-    """``nuscenes/``: the tables of ``write_nuscenes``."""
+    """``nuscenes/``: the tables of ``write_nuscenes``; scans are in ``samples/LIDAR_TOP``.
+
+    The data set's folder is nuScenes' ``dataroot``, its version is called ``nuscenes``.
+    """
+
+    needs_scans = True
 
     def write_all(
         self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
     ) -> None:
-        """Write the tables."""
-        write_nuscenes(frames, scene, taxonomy, out / 'nuscenes')
+        """Write the tables, and the scans as nuScenes has them."""
+        scans = {}
+        for frame in frames:
+            path = scan_file(out, frame.name)
+            if path is not None:
+                scans[frame.name] = f'samples/{LIDAR_CHANNEL}/{frame.name}.pcd.bin'
+                rows = np.zeros((len(points := scan_points(path)), 5), '<f4')
+                rows[:, :3] = points
+                write_atomically(out / scans[frame.name], rows.tobytes())
+        write_nuscenes(frames, scene, taxonomy, out / 'nuscenes', scans)
 
 
 def token(*parts: object) -> str:
@@ -44,7 +67,11 @@ def token(*parts: object) -> str:
 
 
 def write_nuscenes(
-    frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, folder: Path
+    frames: Sequence[LabelledFrame],
+    scene: str,
+    taxonomy: Taxonomy,
+    folder: Path,
+    scans: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the tables of one recording.
 
@@ -56,12 +83,18 @@ def write_nuscenes(
         scene: name of the recording.
         taxonomy: names the classes.
         folder: for ``category.json`` and so on.
+        scans: files of the scans by frame, relative to the data root; in the level frame.
     """
-    for name, rows in tables(frames, scene, taxonomy).items():
+    for name, rows in tables(frames, scene, taxonomy, scans).items():
         write_json(folder / f'{name}.json', rows)
 
 
-def tables(frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy) -> dict[str, Rows]:
+def tables(
+    frames: Sequence[LabelledFrame],
+    scene: str,
+    taxonomy: Taxonomy,
+    scans: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Rows]:
     """Return the rows of every table; see ``write_nuscenes``."""
     samples = [token(scene, 'sample', frame.name) for frame in frames]
     annotations = _annotations(frames, scene, samples)
@@ -81,8 +114,11 @@ def tables(frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy) -> d
         'visibility': [
             {'token': str(k), 'level': level, 'description': ''} for k, level in levels
         ],
-        'sensor': [{'token': token(scene, 'sensor'), 'channel': CHANNEL, 'modality': 'camera'}],
-        'calibrated_sensor': [_calibration(frame, scene) for frame in frames],
+        'sensor': _sensors(scene, scans),
+        'calibrated_sensor': [
+            *(_calibration(frame, scene) for frame in frames),
+            *_lidar_mounting(scene, scans),
+        ],
         'ego_pose': [
             {
                 'token': token(scene, 'ego_pose', frame.name),
@@ -128,30 +164,78 @@ def tables(frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy) -> d
             }
             for k, (own, frame) in enumerate(zip(samples, frames, strict=True))
         ],
-        'sample_data': _sample_data(frames, scene, samples),
+        'sample_data': [
+            *_images(frames, scene, samples),
+            *_scans(frames, scene, samples, scans),
+        ],
         'instance': instances,
         'sample_annotation': annotations,
     }
 
 
-def _sample_data(frames: Sequence[LabelledFrame], scene: str, samples: list[str]) -> Rows:
+def _sensors(scene: str, scans: Mapping[str, str]) -> Rows:
+    rows = [{'token': token(scene, 'sensor'), 'channel': CHANNEL, 'modality': 'camera'}]
+    if scans:
+        lidar = {'token': token(scene, 'lidar'), 'channel': LIDAR_CHANNEL, 'modality': 'lidar'}
+        rows.append(lidar)
+    return rows
+
+
+def _lidar_mounting(scene: str, scans: Mapping[str, str]) -> Rows:
+    """Return the LiDAR's pose: scans are in the level frame, which is the ego's."""
+    if not scans:
+        return []
+    own, sensor = token(scene, 'lidar mounting'), token(scene, 'lidar')
+    placed = _placed(np.eye(4))
+    return [{'token': own, 'sensor_token': sensor, **placed, 'camera_intrinsic': []}]
+
+
+def _images(frames: Sequence[LabelledFrame], scene: str, samples: list[str]) -> Rows:
     tokens = [token(scene, 'data', frame.name) for frame in frames]
     return [
         {
-            'token': own,
-            'sample_token': samples[k],
-            'ego_pose_token': token(scene, 'ego_pose', frame.name),
+            **_data(frame, scene, tokens, samples, k),
             'calibrated_sensor_token': token(scene, 'calibration', frame.name),
-            'timestamp': frame.stamp // 1000,
             'fileformat': 'png',
-            'is_key_frame': True,
             'height': frame.camera.height,
             'width': frame.camera.width,
-            'filename': f'kitti/image_2/{frame.name}.png',
-            **_neighbours(tokens, k),
+            'filename': f'{IMAGES}/{frame.name}.png',
         }
-        for k, (own, frame) in enumerate(zip(tokens, frames, strict=True))
+        for k, frame in enumerate(frames)
     ]
+
+
+def _scans(
+    frames: Sequence[LabelledFrame], scene: str, samples: list[str], scans: Mapping[str, str]
+) -> Rows:
+    there = [k for k, frame in enumerate(frames) if frame.name in scans]
+    kept = [frames[k] for k in there]
+    tokens = [token(scene, 'scan', frame.name) for frame in kept]
+    return [
+        {
+            **_data(frame, scene, tokens, [samples[i] for i in there], k),
+            'calibrated_sensor_token': token(scene, 'lidar mounting'),
+            'fileformat': 'pcd',
+            'height': 0,
+            'width': 0,
+            'filename': scans[frame.name],
+        }
+        for k, frame in enumerate(kept)
+    ]
+
+
+def _data(
+    frame: LabelledFrame, scene: str, tokens: Sequence[str], samples: Sequence[str], k: int
+) -> dict[str, Any]:
+    """Return what images and scans have in common in ``sample_data``."""
+    return {
+        'token': tokens[k],
+        'sample_token': samples[k],
+        'ego_pose_token': token(scene, 'ego_pose', frame.name),
+        'timestamp': frame.stamp // 1000,
+        'is_key_frame': True,
+        **_neighbours(tokens, k),
+    }
 
 
 def _annotations(frames: Sequence[LabelledFrame], scene: str, samples: list[str]) -> Rows:
@@ -179,7 +263,7 @@ def _annotation(
         'token': token(instance, sample),
         'sample_token': sample,
         'instance_token': instance,
-        'visibility_token': '',
+        'visibility_token': _visibility(label),
         'attribute_tokens': [],
         **_placed(_world(frame) @ label.box3d.parent_T_box),
         'size': [width, length, height],
@@ -190,6 +274,12 @@ def _annotation(
         'score': label.confidence,
         'class_id': label.class_id,
     }
+
+
+def _visibility(label: ShapeLabel) -> str:
+    """Return the token of a label's level of visibility, '' where it is not known."""
+    visible = visibility_of(label)
+    return '' if visible is None else str(1 + sum(visible >= level for level in _VISIBLE))
 
 
 def _instances(annotations: Rows, scene: str, taxonomy: Taxonomy) -> Rows:

@@ -23,7 +23,7 @@ from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy
-from sim_perception.types import Frame
+from sim_perception.types import Camera, Frame
 from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
 
@@ -50,6 +50,7 @@ class ToLabel:
         boxes: (M, 4) image boxes within the image.
         ids: of the boxes, '' where not known.
         regions: (H, W) number of the box that a pixel belongs to, or -1; None where not known.
+        raw_camera: of the image as it was recorded, with its lens.
         world_T_level: pose of the level frame in ``world_frame``, or None.
         level_frame, camera_frame, world_frame: names.
     """
@@ -64,6 +65,7 @@ class ToLabel:
     level_frame: str
     camera_frame: str
     world_frame: str
+    raw_camera: Camera
     regions: npt.NDArray[np.int64] | None = None
 
     @property
@@ -185,6 +187,7 @@ class LabelBag:
             level_frame=self._level,
             camera_frame=camera_frame,
             world_frame=fixed,
+            raw_camera=raw.camera,
             regions=regions,
         )
 

@@ -1,0 +1,194 @@
+"""The verb ``convert``: labels that are there, or the truth of a simulation, in other formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar, cast
+
+from rich.console import Console
+
+from sim_perception.autolabel.export import (
+    EXPORTS,
+    IMAGES,
+    export_frame,
+    finish_export,
+    needs_shapes,
+    place_file,
+    scan_file,
+    scan_points,
+    write_item,
+)
+from sim_perception.autolabel.records import LabelledFrame, read_frames
+from sim_perception.bags.layout import bags_at
+from sim_perception.bags.sensors import ANY, Sensors
+from sim_perception.files import mapping, read_json, write_atomically
+from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
+from sim_perception.models.shape import ShapeModel
+from sim_perception.suggestions import unknown
+from sim_perception.taxonomy import load_taxonomy
+from training.datasets.sample import DatasetError
+from training.engine.jobs import job_bar
+from training.labelling.frames import encoded_image
+from training.labelling.truth import TruthBag
+
+T = TypeVar('T')
+
+SHAPE_SPACE = 'models/shape_car'
+_SHAPE_NETWORKS = ('shape_pca', 'shape_sdf')
+_OF_BAGS = tuple(name for name, export in EXPORTS.items() if not export.needs_surfaces)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is converted.
+
+    Attributes:
+        source: a folder of ``label``, or a simulated bag.
+        out: the data set's folder, new or empty.
+        formats: of ``EXPORTS``.
+        classes: names of classes; empty is all.
+        sensors: which camera and LiDAR of several are meant.
+        min_visibility: of bags: objects of which less is seen are left out (MOT keeps them).
+        shape: checkpoint of the labels' shape space; None is the one that labels name.
+    """
+
+    source: Path
+    out: Path
+    formats: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    sensors: Sensors = ANY
+    min_visibility: float = 0.1
+    shape: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise ValueError(f'--to names no format; known: {", ".join(EXPORTS)}')
+        for name in self.formats:
+            if name not in EXPORTS:
+                raise ValueError(unknown('format', name, EXPORTS))
+        known = load_taxonomy().names
+        for name in self.classes:
+            if name not in known:
+                raise ValueError(unknown('class', name, known))
+
+
+def convert(job: Conversion, console: Console | None = None) -> tuple[int, int]:
+    """Write a data set in other formats; return how many frames and labels it has.
+
+    Raises:
+        FileExistsError: if the output folder has something in it.
+        DatasetError: if the source is neither labels nor a simulated bag, or lacks what a
+            format needs.
+        BagError, RecordError, CheckpointError: for an unreadable source.
+        OSError: for a full disk and the like.
+    """
+    if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
+        raise FileExistsError(f'{job.out} has something in it; choose another --out')
+    if (job.source / 'frames').is_dir():
+        frames, scene = _of_labels(job, console)
+    else:
+        frames, scene = _of_bag(job, console)
+    finish_export(job.formats, frames, scene, load_taxonomy(), job.out)
+    return len(frames), sum(len(frame.accepted) for frame in frames)
+
+
+def _of_labels(job: Conversion, console: Console | None) -> tuple[list[LabelledFrame], str]:
+    """Write the frames' own files of a folder of labels; return the frames and their scene."""
+    frames = [_chosen(frame, job.classes) for frame in read_frames(job.source / 'frames')]
+    if not frames:
+        raise DatasetError(f'{job.source}/frames has no labelled frame; was the run finished?')
+    facts = _facts(job.source)
+    scene = Path(facts.get('bag', '')).name or job.source.resolve().name
+    model = _shapes(job, facts) if needs_shapes(job.formats) else None
+    frames.sort(key=lambda frame: frame.stamp)
+    taxonomy = load_taxonomy()
+    for frame in _with_bar(frames, console):
+        image = job.source / IMAGES / f'{frame.name}.png'
+        if image.exists():
+            place_file(image, job.out / IMAGES / image.name)
+        elif any(EXPORTS[name].needs_images for name in job.formats):
+            raise DatasetError(
+                f'{image} is not there, and {", ".join(job.formats)} name images; label the bag '
+                'with `python -m training label`, or choose kitti or nuscenes'
+            )
+        scan = scan_file(job.source, frame.name)
+        points = None if scan is None else scan_points(scan)
+        export_frame(job.formats, frame, taxonomy, job.out, model=model, points=points)
+    return frames, scene
+
+
+def _facts(folder: Path) -> dict[str, str]:
+    """Return what ``label`` noted of how the labels were made."""
+    path = folder / 'dataset.json'
+    return mapping(read_json(path), path) if path.exists() else {}
+
+
+def _shapes(job: Conversion, facts: dict[str, str]) -> ShapeModel:
+    """Return the shape space of the labels."""
+    path = job.shape or Path(facts.get('shape', SHAPE_SPACE))
+    loaded = load_checkpoint(path)
+    if loaded.name not in _SHAPE_NETWORKS:
+        raise CheckpointError(
+            f'{path} holds a {loaded.name!r} network, which is no shape space; give the one that '
+            'the labels were made with as --shape'
+        )
+    return cast(ShapeModel, loaded.net)
+
+
+def _chosen(frame: LabelledFrame, classes: Sequence[str]) -> LabelledFrame:
+    """Return a frame with the labels of some classes; of no class is of all."""
+    names = load_taxonomy().names
+    kept = tuple(x for x in frame.labels if not classes or names[x.class_id] in classes)
+    return replace(frame, labels=kept)
+
+
+def _of_bag(job: Conversion, console: Console | None) -> tuple[list[LabelledFrame], str]:
+    """Write the frames' own files of a simulated bag; return the frames and their scene."""
+    _check_bag(job)
+    bag = TruthBag(
+        job.source,
+        job.sensors,
+        min_visibility=job.min_visibility,
+        masks=any(EXPORTS[name].needs_masks for name in job.formats),
+        classes=job.classes,
+    )
+    frames = []
+    for number in _with_bar(range(len(bag)), console):
+        truth = bag[number]
+        frame = truth.item.frame
+        picture = encoded_image(truth.image, '.png')
+        write_atomically(job.out / IMAGES / f'{frame.name}.png', picture)
+        write_item(job.formats, truth.item, job.out)
+        frames.append(frame)
+    return frames, job.source.stem
+
+
+def _check_bag(job: Conversion) -> None:
+    """Say what to do where a source is not one bag, or a format needs more than truth."""
+    bags = bags_at(job.source) if job.source.exists() else []
+    if not bags:
+        raise DatasetError(
+            f'{job.source} is neither a folder of labels (one with frames/, as `python -m '
+            'training label` writes it) nor a bag'
+        )
+    if len(bags) > 1:
+        raise DatasetError(
+            f'{job.source} holds {len(bags)} bags; convert one at a time, such as {bags[0]}'
+        )
+    fitted = [name for name in job.formats if EXPORTS[name].needs_surfaces]
+    if fitted:
+        raise DatasetError(
+            f'{", ".join(fitted)} show fitted shapes, which the truth of a bag does not have; '
+            f'choose of {", ".join(_OF_BAGS)}, or label the bag first'
+        )
+
+
+def _with_bar(parts: Sequence[T], console: Console | None) -> Iterator[T]:
+    """Yield parts while a bar moves."""
+    with job_bar(console) as bar:
+        task = bar.add_task('frames', total=len(parts), note='')
+        for part in parts:
+            yield part
+            bar.advance(task)
