@@ -12,7 +12,7 @@ PACKAGE_FILES := setup.py $(wildcard scripts/*) $(wildcard $(LOCK))
 ROS2_PIP_FILES := $(shell find ros2_pip sim_perception/bags/msg -name '*.py' -o -name '*.toml' \
 	-o -name '*.msg' -o -name '*.txt' -o -name '*.cmake')
 
-.PHONY: help setup test test-fast lint demo docs colcon lock clean
+.PHONY: help setup view test test-fast lint demo docs colcon lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,8 +42,11 @@ $(VENV)/.runtime: $(VENV)/.package $(ROS2_PIP_FILES)
 	$(BIN)/python -m ros2_pip_tools.interfaces sim_perception/bags/msg
 	@touch $@
 
+view: $(VENV)/.runtime ## Add the viewer, rerun (a download of 220 MB)
+	$(PIP_INSTALL) --editable '.[view]'
+
 $(VENV)/.test: $(VENV)/.runtime requirements/readers.txt
-	$(PIP_INSTALL) --editable '.[ros,train,autolabel,export,docs,test]'
+	$(PIP_INSTALL) --editable '.[ros,train,autolabel,export,docs,view,test]'
 	@# its declared opencv-python would overwrite opencv-python-headless
 	$(PIP_INSTALL) --no-deps trackeval==1.3.0
 	@# so would what these ask for; requirements/readers.txt says what

@@ -67,6 +67,8 @@ EXTRAS = {
         'nbclient>=0.10',
         'nbconvert>=7',
     ],
+    # 160 MB, and pyarrow 55 MB
+    'view': ['rerun-sdk>=0.36'],
     'test': [
         'ament-xmllint',
         'colcon-core',

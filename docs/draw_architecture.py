@@ -26,7 +26,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ('geometry', 'locks', 'taxonomy'),
         ('models', 'odometry', 'simulator', 'tracking', 'visualization'),
         ('bags', 'inference'),
-        ('autolabel',),
+        ('autolabel', 'viewer'),
         ('api', 'ros'),
         ('nodes',),
     ),
@@ -59,7 +59,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ('evaluation',),
         ('tasks',),
         ('labelling', 'resimulation'),
-        ('demo', 'examples', 'inspection'),
+        ('examples', 'inspection', 'viewing'),
+        ('demo',),
         ('commands',),
     ),
 }

@@ -1,4 +1,4 @@
-"""Everything: a source of sensor data, the perception nodes, and on request rviz and a bag."""
+"""Everything: a source of sensor data, the perception nodes, and on request viewers and a bag."""
 
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
@@ -16,6 +16,7 @@ _TABLES = (
     launch_arguments.TRACKER_ARGUMENTS,
     launch_arguments.AUTO_LABELER_ARGUMENTS,
     launch_arguments.DETECTOR_3D_ARGUMENTS,
+    launch_arguments.VIEWER_ARGUMENTS,
     launch_arguments.COMMON_ARGUMENTS,
 )
 _OPTIONAL = {'tracker': 'tracker', 'auto_labeler': 'auto_labeler', 'detector': 'detector_3d'}
@@ -92,7 +93,16 @@ def start(context: LaunchContext) -> list[Action]:
         if IfCondition(LaunchConfiguration(name)).evaluate(context)
     ]
     nodes = one_process if container else separate_processes
-    return [*([launching.recorder(bag)] if bag else []), *nodes(context, simulated, chosen)]
+    values = launch_arguments.parameters_from(
+        launch_arguments.VIEWER_ARGUMENTS,
+        launch_arguments.TRANSPORT,
+        launch_arguments.COMMON_ARGUMENTS,
+    )
+    return [
+        *launching.viewer(context, values),
+        *([launching.recorder(bag)] if bag else []),
+        *nodes(context, simulated, chosen),
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -124,6 +134,7 @@ def generate_launch_description() -> LaunchDescription:
             launch_arguments.argument(*launch_arguments.PARAMS_FILE),
             launch_arguments.argument('container', 'false', 'all nodes in one process'),
             launch_arguments.argument('record', '', 'folder of a new bag to record into'),
+            launch_arguments.argument(*launch_arguments.VIEWER),
             launch_arguments.argument('rviz', 'false', 'show everything in rviz2'),
             OpaqueFunction(function=start),
             launching.rviz(

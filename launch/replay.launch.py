@@ -8,7 +8,11 @@ from launch.substitutions import LaunchConfiguration
 
 from sim_perception.ros import launch_arguments, launching, recordings
 
-_TABLES = (launch_arguments.DEPTH_SEGMENTATION_ARGUMENTS, launch_arguments.FRAME_ARGUMENTS)
+_TABLES = (
+    launch_arguments.DEPTH_SEGMENTATION_ARGUMENTS,
+    launch_arguments.VIEWER_ARGUMENTS,
+    launch_arguments.FRAME_ARGUMENTS,
+)
 
 
 def start(context: LaunchContext) -> list[Action]:
@@ -32,6 +36,7 @@ def start(context: LaunchContext) -> list[Action]:
     loop = IfCondition(LaunchConfiguration('loop')).evaluate(context)
     record = text('record')
     return [
+        *launching.viewer(context, {**values, 'image_transport': transport, 'use_sim_time': True}),
         *([launching.recorder(record)] if record else []),
         *launching.bring_up([node], then=[launching.player(bag, options, loop=loop)]),
     ]
@@ -60,6 +65,7 @@ def generate_launch_description() -> LaunchDescription:
             *launch_arguments.declare(*_TABLES),
             launch_arguments.argument(*launch_arguments.PARAMS_FILE),
             launch_arguments.argument('record', '', 'folder of a new bag to record into'),
+            launch_arguments.argument(*launch_arguments.VIEWER),
             launch_arguments.argument('rviz', 'false', 'show everything in rviz2'),
             OpaqueFunction(function=start),
             launching.rviz(IfCondition(LaunchConfiguration('rviz')), True),

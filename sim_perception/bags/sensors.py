@@ -30,6 +30,8 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 INFO = 'sensor_msgs/msg/CameraInfo'
 POINTS = 'sensor_msgs/msg/PointCloud2'
 _BOXES = 'vision_msgs/msg/Detection2DArray'
+#: Parts of the names of clouds that no sensor has measured: truth, and states of tracks.
+_SAID = ('ground_truth', 'track_states')
 _TRANSPORTS = ('compressed', 'compressedDepth', 'theora', 'zstd', 'ffmpeg')
 #: What image_proc publishes of one camera, what is taken first.
 _VARIANTS = (
@@ -85,7 +87,7 @@ def cameras(bag: BagReader) -> list[CameraTopics]:
 
 def lidars(bag: BagReader) -> list[str]:
     """Return the topics of clouds by name, those that a camera made left out if others remain."""
-    found = [name for name in bag.of_type(POINTS) if 'ground_truth' not in name]
+    found = _clouds(bag)
     measured = [name for name in found if 'depth' not in name.lower()]
     return measured or found
 
@@ -147,8 +149,7 @@ def choose_lidar(bag: BagReader, wanted: str | None = None) -> str:
     if wanted:
         if f'/{wanted.strip("/")}' in bag.of_type(POINTS):
             return f'/{wanted.strip("/")}'
-        every = [name for name in bag.of_type(POINTS) if 'ground_truth' not in name]
-        found = [topic for topic in every if _means(wanted, topic)]
+        found = [topic for topic in _clouds(bag) if _means(wanted, topic)]
     if not found:
         bag.require(f'LiDAR {wanted!r}' if wanted else f'any {POINTS}')
     if len(found) > 1:
@@ -157,6 +158,11 @@ def choose_lidar(bag: BagReader, wanted: str | None = None) -> str:
             f'in a data SPEC bag:DIR,lidar={found[0]}'
         )
     return found[0]
+
+
+def _clouds(bag: BagReader) -> list[str]:
+    """Return the topics of clouds that a sensor, or depth, has made."""
+    return [name for name in bag.of_type(POINTS) if not any(part in name for part in _SAID)]
 
 
 def _images(bag: BagReader) -> list[str]:

@@ -89,6 +89,13 @@ DETECTOR_3D_ARGUMENTS = of_node(
     points="what the detector_3d sees: 'lidar', or 'depth' of the camera",
     detector_checkpoint="the detector_3d's checkpoint folder; empty is the shipped",
 )
+VIEWER_ARGUMENTS = of_node(
+    'viewer',
+    show="where the viewer is: 'window', 'web' (a page on this machine) or 'auto'",
+    save='write what the viewer would show to a .rrd file of this name instead',
+    web_port="of the viewer's page",
+)
+VIEWER = ('viewer', 'false', 'show everything in the viewer (rerun), too')
 TRANSPORT = of_node(
     'depth_segmentation', image_transport="'raw' or 'compressed': which camera topic to take"
 )

@@ -24,6 +24,7 @@ from launch.actions import (
     Shutdown,
     TimerAction,
 )
+from launch.conditions import IfCondition
 from launch.events import matches_action
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -38,11 +39,13 @@ from sim_perception.resources import share_path
 from sim_perception.ros.launch_arguments import (
     NAMESPACE,
     PARAMS_FILE,
+    VIEWER,
     Table,
     argument,
     declare,
     parameters_from,
 )
+from sim_perception.viewer.sdk import INSTALL, is_installed
 
 PACKAGE = 'sim_perception'
 DRAIN_SECONDS = 2.0
@@ -174,6 +177,28 @@ def rviz(condition: Any, use_sim_time: Any) -> Node:
         parameters=[Parameter('use_sim_time', use_sim_time, value_type=bool)],
         condition=condition,
     )
+
+
+def viewer(context: LaunchContext, values: Mapping[str, Any]) -> list[Action]:
+    """Return the action that starts the viewer if its argument asks for it.
+
+    It has a process of its own, whatever the others have, so that drawing holds nobody up, and
+    the others go on when it ends.
+
+    Args:
+        context: with the launch configuration 'viewer'.
+        values: parameters by name.
+
+    Raises:
+        RuntimeError: if it is not installed.
+    """
+    if not IfCondition(LaunchConfiguration(VIEWER[0])).evaluate(context):
+        return []
+    if not is_installed():
+        raise RuntimeError(
+            f'viewer:=true needs rerun, which is not installed; install it with: {INSTALL}'
+        )
+    return [lifecycle_node('viewer', node_parameters(context, ['viewer'], values))]
 
 
 def recorder(bag: str, *, topics: Sequence[str] = (), exclude: str = HEAVY_TOPICS) -> Action:

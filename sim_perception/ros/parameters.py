@@ -21,6 +21,7 @@ from sim_perception.autolabel.config import MODES, REFINERS
 from sim_perception.ros import shared_parameters as shared
 from sim_perception.ros.parameter_fields import parameter
 from sim_perception.ros.parameter_text import parameter_table, parameter_yaml
+from sim_perception.ros.viewer_parameters import ViewerParameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -347,6 +348,7 @@ NODES: dict[str, type] = {
     'tracker': TrackerParameters,
     'auto_labeler': AutoLabelerParameters,
     'detector_3d': Detector3dParameters,
+    'viewer': ViewerParameters,
 }
 
 

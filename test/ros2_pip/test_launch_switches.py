@@ -31,7 +31,9 @@ from sim_perception.ros.parameter_fields import FRAME_PREFIX, parameter, read_pa
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path.name for path in (ROOT / 'launch').glob('*.launch.py'))
-NODES = {'depth_segmentation', 'tracker', 'auto_labeler', 'detector_3d', 'simulator'}
+NODES = {
+    *('depth_segmentation', 'tracker', 'auto_labeler', 'detector_3d', 'simulator', 'viewer'),
+}
 TOPICS = {
     'detections': [('tracker', 'detections'), ('tracker', 'detections_2d')],
     'depth': [('tracker', 'depth/image'), ('detector_3d', 'depth/image')],
@@ -40,11 +42,11 @@ TOPICS = {
 """Which inputs of which nodes launch arguments rename."""
 OTHERS = {
     *('source', 'container', 'rviz', 'record', 'params_file', 'namespace', FRAME_PREFIX),
-    *('tracker', 'auto_labeler', 'detector'),
+    *('tracker', 'auto_labeler', 'detector', 'viewer'),
     *('bag', 'rate', 'loop', 'start_offset', 'delay', 'topics', 'exclude'),
 }
 """Arguments that are not parameters of a node as they are; the tests below know each."""
-EVERYTHING = {'tracker': 'true', 'auto_labeler': 'true', 'detector': 'true'}
+EVERYTHING = dict.fromkeys(('tracker', 'auto_labeler', 'detector', 'viewer'), 'true')
 
 
 def description(name):
@@ -109,6 +111,12 @@ def rviz_prefix(tmp_path_factory, ament_prefix, monkeypatch):
     program.write_text('#!/bin/sh\n')
     program.chmod(0o755)
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{sys.prefix}')
+
+
+@pytest.fixture(autouse=True)
+def viewer_extra(monkeypatch):
+    """Nodes are made and not configured, so the extra is only said to be there."""
+    monkeypatch.setattr(launching, 'is_installed', lambda: True)
 
 
 @cache
@@ -187,13 +195,14 @@ def owners(argument, nodes):
 
 @pytest.mark.parametrize(
     ('name', 'base'),
-    [(name, {}) for name in FILES if not name.startswith('pipeline')]
+    [(name, {}) for name in FILES if not name.startswith(('pipeline', 'replay'))]
+    + [('replay.launch.py', {'viewer': 'true'})]
     + [('pipeline.launch.py', {**EVERYTHING, 'container': value}) for value in ('false', 'true')],
     ids=str,
 )
 def test_every_argument_reaches_its_nodes(context, name, base):
     present = started(context, commands(name, **base))
-    if base:
+    if name == 'pipeline.launch.py':
         assert set(present) == NODES
     for argument in sorted(arguments_of(name) - OTHERS - set(TOPICS)):
         fields = owners(argument, present)
@@ -233,6 +242,7 @@ def test_topics_are_renamed_for_their_nodes_only(context, name):
         {'tracker': 'true'},
         {'auto_labeler': 'true'},
         {'detector': 'true'},
+        {'viewer': 'true'},
         {**EVERYTHING, 'source': 'live', 'rviz': 'true', 'record': 'bag'},
     ],
     ids=str,
@@ -241,7 +251,11 @@ def test_switches_of_the_pipeline_choose_what_runs(context, arguments):
     wanted = {'depth_segmentation'}
     if arguments.get('source') != 'live':
         wanted.add('simulator')
-    for argument, node in (('tracker',) * 2, ('auto_labeler',) * 2, ('detector', 'detector_3d')):
+    nodes = {
+        'detector': 'detector_3d',
+        **{name: name for name in EVERYTHING if name != 'detector'},
+    }
+    for argument, node in nodes.items():
         if arguments.get(argument) == 'true':
             wanted.add(node)
     for container in ('false', 'true'):
@@ -263,6 +277,14 @@ def test_namespace_and_the_users_file_reach_every_node(context, name, tmp_path):
     for values, topics in nodes.values():
         assert values['frame_prefix'] == 'mine/'
         assert all(topic.startswith('/robot1/') for topic in topics.values())
+
+
+def test_a_viewer_that_is_not_installed_is_named_before_anything_starts(monkeypatch):
+    monkeypatch.setattr(launching, 'is_installed', lambda: False)
+    for name in ('pipeline.launch.py', 'replay.launch.py'):
+        with pytest.raises(RuntimeError, match=r'make view, or: pip install'):
+            commands(name, viewer='true')
+        assert commands(name, viewer='false')
 
 
 def test_the_pipeline_executable_knows_every_switch_of_its_launch_file(capsys):

@@ -33,6 +33,7 @@ from training.commands.sizes import sizes
 from training.commands.train import train
 from training.commands.translate import translate
 from training.commands.verb import Resumable, Training, Verb, Verbs
+from training.commands.view import view
 
 PROGRAM = 'sim-perception'
 _MODULE = 'python -m training'
@@ -51,7 +52,7 @@ _FORESEEN = (
 )  # fmt: skip
 
 for panel, kind, verbs in (
-    ('Look', Verb, (demo, inspect, sizes)),
+    ('Look', Verb, (demo, inspect, view, sizes)),
     ('Simulate', Resumable, (simulate,)),
     ('Simulate', Verb, (resimulate, translate)),
     ('Train', Training, (train,)),

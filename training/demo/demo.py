@@ -15,7 +15,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from sim_perception.files import write_json
+from sim_perception.viewer.output import program
+from sim_perception.viewer.sdk import INSTALL, is_installed
 from training.demo.report import report
+from training.viewing.view import View, view
 
 START_LIMIT_S = 240.0
 """The first start ever compiles the renderer, so it may take minutes on a slow machine."""
@@ -30,7 +33,7 @@ def demo(out: Path, *, scenario: str = 'demo', seed: int = 0, seconds: float = 2
 
     Leaves in ``out``: ``bag/`` (every input and output topic, playable by ``ros2 bag play``),
     ``frame_*.png`` and ``demo.mp4`` (camera, depth, classes, objects), ``metrics.json`` and
-    ``launch.log``.
+    ``launch.log``; where the viewer is installed ``demo.rrd``, too.
 
     Args:
         out: the folder; results of an earlier demo in it are replaced.
@@ -43,7 +46,8 @@ def demo(out: Path, *, scenario: str = 'demo', seed: int = 0, seconds: float = 2
     """
     console = Console()
     bag = out / 'bag'
-    for old in (bag, *out.glob('frame_*.png'), out / 'demo.mp4', out / 'metrics.json'):
+    names = ('demo.mp4', 'demo.rrd', 'metrics.json')
+    for old in (bag, *out.glob('frame_*.png'), *(out / name for name in names)):
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     run_pipeline(bag, out / 'launch.log', scenario, seed, seconds, console)
@@ -59,6 +63,20 @@ def demo(out: Path, *, scenario: str = 'demo', seed: int = 0, seconds: float = 2
         table.add_row(key, f'{value:.3f}' if isinstance(value, float) else str(value))
     console.print(table)
     console.print(f'pictures, video, bag and metrics.json are in [bold]{out}/[/]')
+    keep_view(bag, out / 'demo.rrd', console)
+
+
+def keep_view(bag: Path, file: Path, console: Console) -> None:
+    """Write a file for the viewer if it is installed, and say how to look at the recording."""
+    again = f'{program("python")} -m training view {bag}'
+    if is_installed():
+        view(View(bag, out=file), console).close()
+        lines = [f'{program("rerun")} {file}', again]
+    else:
+        lines = [f'{again}    (needs the viewer; {INSTALL})']
+    console.print('look into it with:')
+    for line in (*lines, f'ros2 bag play {bag}    (and rviz2 or Foxglove: docs/viewer.md)'):
+        console.print(f'  {line}', soft_wrap=True, highlight=False, markup=False)
 
 
 def run_pipeline(

@@ -1,0 +1,1 @@
+"""Recordings and labels in the viewer, live pages and files of it."""
