@@ -12,6 +12,7 @@ from sim_perception.simulator.content.meshes.vehicle import car_mesh
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.simulator.street import traffic_kernel as kernel
+from sim_perception.simulator.street.contacts import overlap
 from sim_perception.simulator.street.ego import ego_agent, plan_course
 from sim_perception.simulator.street.layout import Layout
 from sim_perception.simulator.street.lights import draw_lights
@@ -123,9 +124,9 @@ def test_new_motions_stay_free_of_collisions(seed, over):
             near = np.abs(place[vehicles] - place[i])[:, :2].max(1) < 14
             for j in vehicles[near]:
                 if team[i] is not team[j]:
-                    assert not kernel.overlap(place[i], place[j], half[i], half[j]), (t, i, j)
+                    assert not overlap(place[i], place[j], half[i], half[j]), (t, i, j)
         for i in vehicles:
-            assert not kernel.overlap(place[i], ego, half[i], np.array([2.28, 0.93])), (t, i)
+            assert not overlap(place[i], ego, half[i], np.array([2.28, 0.93])), (t, i)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.street import traffic_kernel as kernel
+from sim_perception.simulator.street.contacts import overlap
 from sim_perception.simulator.world.world import World
 from sim_perception.taxonomy import load_taxonomy
 
@@ -131,7 +132,7 @@ def test_no_moving_thing_runs_into_another(name, seed):
         for i, j in itertools.product(movers, np.flatnonzero(vehicles)):
             near = np.abs(place[i, :2] - place[j, :2]).max() < 16
             if i < j and near:
-                hit = kernel.overlap(place[i], place[j], half[i] - 0.02, half[j] - 0.02)
+                hit = overlap(place[i], place[j], half[i] - 0.02, half[j] - 0.02)
                 assert not hit, (t, i, j, w.scene.objects.family[i], w.scene.objects.family[j])
 
 
@@ -144,7 +145,7 @@ def test_walkers_do_not_walk_through_vehicles(seed):
         for i, j in itertools.product(np.flatnonzero(people), np.flatnonzero(~people)):
             if np.abs(place[i, :2] - place[j, :2]).max() < 12:
                 body = np.array([0.2, 0.2])
-                assert not kernel.overlap(place[i], place[j], body, half[j] - 0.1), (t, i, j)
+                assert not overlap(place[i], place[j], body, half[j] - 0.1), (t, i, j)
 
 
 @pytest.mark.parametrize('seed', [0, 1, 2])

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.street import contacts
 from sim_perception.simulator.street import traffic_kernel as kernel
 from sim_perception.simulator.street.agents import WARM_UP, Agent
 from sim_perception.simulator.street.motion import SPACING, Motion, Paths
@@ -84,33 +85,19 @@ def _curvature(points: F64, start: npt.NDArray, count: npt.NDArray) -> F64:
     return curvature
 
 
-def _segment(paths: Paths, i: int, low: float, high: float) -> F64:
-    s = np.arange(low, high, 1.0)
-    zero = np.zeros_like(s)
-    return paths.evaluate(np.full(len(s), i), s, zero, zero).position[:, :2]
-
-
 def _conflicts(
-    agents: list[Agent], paths: Paths, passage: F64, owner: npt.NDArray
+    agents: list[Agent], paths: Paths, passage: F64, owner: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Return which pairs of passages cross in a junction; lane mates do not conflict."""
-    count = len(owner)
-    conflict = np.zeros((count, count), bool)
-    segments = [_segment(paths, int(i), p[0], p[1]) for i, p in zip(owner, passage, strict=True)]
-    nowhere = np.full((1, 2), np.inf)
-    begin = np.array([s[0] if len(s) else nowhere[0] for s in segments]).reshape(-1, 2)
-    low = np.array([(s if len(s) else nowhere).min(0) for s in segments]).reshape(-1, 2)
-    high = np.array([(s if len(s) else -nowhere).max(0) for s in segments]).reshape(-1, 2)
+    ways = [np.arange(low, high, 1.0) for low, high in passage[:, :2]]
+    count = np.array([len(way) for way in ways], np.int64)
+    s = np.concatenate([np.zeros(0), *ways])
+    zero = np.zeros_like(s)
+    points = paths.evaluate(np.repeat(owner, count), s, zero, zero).position[:, :2]
     half = np.array([agents[i].half[1] for i in owner], float)
-    for p in np.flatnonzero([len(s) > 0 for s in segments]):
-        later = slice(p + 1, count)
-        reach = half[p] + half[later] + 0.5
-        apart = np.maximum(low[later] - high[p], low[p] - high[later]).max(1)
-        from_lane = ((begin[later] - begin[p]) ** 2).sum(1) >= 1.2
-        worth = (passage[later, 2] == passage[p, 2]) & from_lane & (apart < reach)
-        for q in p + 1 + np.flatnonzero(worth):
-            gap = ((segments[p][:, None] - segments[q][None]) ** 2).sum(-1).min()
-            conflict[p, q] = conflict[q, p] = bool(gap < reach[q - p - 1] ** 2)
+    conflict = np.zeros((len(owner), len(owner)), bool)
+    first = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    contacts.crossing(np.ascontiguousarray(points), first, passage[:, 2].copy(), half, conflict)
     return conflict
 
 
@@ -158,5 +145,5 @@ def _untouched(agents: list[Agent], paths: Paths, motion: Motion) -> npt.NDArray
         place[row, :, 2], place[row, :, 3] = np.cos(pose.yaw), np.sin(pose.yaw)
     half = np.array([a.half for a in agents], float) + 0.04
     keep = np.ones(len(agents), bool)
-    kernel.colliding(place, half, keep, len(agents) - 1)
+    contacts.colliding(place, half, keep, len(agents) - 1)
     return keep

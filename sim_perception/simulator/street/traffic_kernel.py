@@ -23,6 +23,9 @@ RED, AMBER, GREEN = 0, 1, 2
 
 _LATERAL = 2.2
 _SAMPLE = 1.0
+#: Steps for which an agent's list of others near it holds, the most that anyone gains in speed,
+#: m/s^2, and what paths' samples may lie farther apart than they should.
+_LIST_STEPS, _MAX_GAIN, _SLACK = 10, 2.0, 1.2
 
 
 @inlined
@@ -39,15 +42,15 @@ def _point(points: F64, start: int, count: int, spacing: float, s: float) -> tup
 @kernel
 def _gap_ahead(
     i: int, points: F64, start: I64, count: I64, spacing: float, s: F64, v: F64,
-    place: F64, half: F64, kind: I64, reach: float,
+    place: F64, half: F64, kind: I64, reach: float, near: I64,
 ) -> tuple:  # fmt: skip
-    """Return the free way along agent i's path before the nearest other agent, and its speed."""
+    """Return the free way along agent i's path before the nearest other agent, and its speed.
+
+    ``near`` are the agents that it can meet, in ascending order.
+    """
     best, speed = 1e9, 0.0
-    n = len(s)
     wide = half[i, 1] + (0.35 if kind[i] != WALKER else 0.12)
-    for j in range(n):
-        if j == i:
-            continue
+    for j in near:
         dx, dy = place[j, 0] - place[i, 0], place[j, 1] - place[i, 1]
         far = reach + half[i, 0] + half[j, 0]
         if dx * dx + dy * dy > far * far or dx * place[i, 2] + dy * place[i, 3] < -half[j, 0]:
@@ -75,6 +78,36 @@ def _gap_ahead(
                 break
             ahead += step
     return best, speed
+
+
+@inlined
+def _reach(kind: int, v: float) -> float:
+    """Return how far ahead an agent looks for others, metres."""
+    return 2.0 if kind == WALKER else 12.0 + v * 1.5 + v * v / 3.0
+
+
+@kernel
+def _find_near(
+    v: F64, place: F64, half: F64, kind: I64, seconds: float, near: I64, found: I64
+) -> None:  # fmt: skip
+    """Write who can come within each agent's reach in the next seconds.
+
+    Args:
+        v, place, half, kind: of the N agents.
+        seconds: how long it shall hold.
+        near: (N, N) whose rows begin with the others in ascending order.
+        found: (N,) how many they are.
+    """
+    for i in range(len(v)):
+        found[i] = 0
+        fastest = v[i] + _MAX_GAIN * seconds
+        for j in range(len(v)):
+            dx, dy = place[j, 0] - place[i, 0], place[j, 1] - place[i, 1]
+            approach = seconds * (fastest + v[j] + _MAX_GAIN * seconds) * _SLACK
+            far = _reach(kind[i], fastest) + half[i, 0] + half[j, 0] + approach
+            if j != i and dx * dx + dy * dy <= far * far:
+                near[i, found[i]] = j
+                found[i] += 1
 
 
 @inlined
@@ -242,12 +275,15 @@ def simulate(
     crossing = np.zeros(len(walker), np.int64)
     rest = halt[:, 1].copy()
     place = np.zeros((n, 4))
+    near, found = np.zeros((n, n), np.int64), np.zeros(n, np.int64)
     for row in range(steps):
         time = first_time + row * step
         for i in range(n):
             place[i, 0], place[i, 1], place[i, 2], place[i, 3] = _point(
                 points, start[i], count[i], spacing, s[i]
             )
+        if row % _LIST_STEPS == 0:
+            _find_near(v, place, half, kind, _LIST_STEPS * step, near, found)
         _grant(time, s, v, half, passage, owner, conflict, lights, obey, granted)
         for c in range(len(walker)):
             i = walker[c]
@@ -284,16 +320,15 @@ def simulate(
             length = (count[i] - 1) * spacing
             if kind[i] == WALKER:
                 gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
-                                        2.0)  # fmt: skip
+                                        _reach(WALKER, v[i]), near[i, :found[i]])  # fmt: skip
                 room = min(gap, stop[i], length - s[i] - 0.2)
                 target = desired[i] if room > 1.0 else max(0.0, desired[i] * (room - 0.15))
                 if gap < 1.0:
                     target = min(target, other)
                 a = min(max((target - v[i]) / 0.35, -3.0), 1.5)
             else:
-                reach = 12.0 + v[i] * 1.5 + v[i] * v[i] / 3.0
                 gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
-                                        reach)  # fmt: skip
+                                        _reach(kind[i], v[i]), near[i, :found[i]])  # fmt: skip
                 bend = _bend_speed(i, curvature, start, count, spacing, s[i], v[i])
                 wish = min(desired[i], bend)
                 a = _idm(v[i], wish, gap, other, a_max[i], standstill[i])
@@ -309,47 +344,3 @@ def simulate(
                 s[i] += v[i] * step + 0.5 * a * step * step
                 v[i] += a * step
     return out_s, out_v, out_a
-
-
-@kernel
-def overlap(ax: F64, bx: F64, ah: F64, bh: F64) -> bool:
-    """Return whether two boxes (x, y, cos, sin; half length, half width) overlap."""
-    dx, dy = bx[0] - ax[0], bx[1] - ax[1]
-    for turn in range(2):
-        p, ph, q, qh = (ax, ah, bx, bh) if turn == 0 else (bx, bh, ax, ah)
-        cosine = abs(p[2] * q[2] + p[3] * q[3])
-        sine = abs(p[2] * q[3] - p[3] * q[2])
-        along = abs(dx * p[2] + dy * p[3])
-        across = abs(dy * p[2] - dx * p[3])
-        if along > ph[0] + qh[0] * cosine + qh[1] * sine:
-            return False
-        if across > ph[1] + qh[0] * sine + qh[1] * cosine:
-            return False
-    return True
-
-
-@kernel
-def colliding(place: F64, half: F64, keep: npt.NDArray, protected: int) -> None:
-    """Clear ``keep`` of agents whose boxes ever touch one that is kept.
-
-    Args:
-        place: (T, N, 4) x, y, cos, sin over time.
-        half: (N, 2) half length and width.
-        keep: (N,) bool, changed in place.
-        protected: agent that is never removed.
-    """
-    steps, n = place.shape[0], place.shape[1]
-    for i in range(n):
-        for j in range(i + 1, n):
-            far = half[i, 0] + half[i, 1] + half[j, 0] + half[j, 1]
-            for t in range(steps):
-                if not (keep[i] and keep[j]):
-                    break
-                dx, dy = place[t, i, 0] - place[t, j, 0], place[t, i, 1] - place[t, j, 1]
-                if dx * dx + dy * dy > far * far:
-                    continue
-                if overlap(place[t, i], place[t, j], half[i], half[j]):
-                    if j == protected:
-                        keep[i] = False
-                    else:
-                        keep[j] = False

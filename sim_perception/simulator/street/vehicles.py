@@ -213,15 +213,13 @@ def main_passages(
 
     ``along`` are s of a path's points, ``way`` is their arc length.
     """
-    order = np.argsort(along)
+    length, order = way[-1], np.argsort(along)
+    along, way = along[order], way[order]
     passages = []
     for k, j in enumerate(layout.junctions):
-        a, b = (
-            float(np.interp(x, along[order], way[order]))
-            for x in (j.s - j.reach(), j.s + j.reach())
-        )
+        a, b = np.interp([j.s - j.reach(), j.s + j.reach()], along, way).tolist()
         a, b = min(a, b), max(a, b)
-        if a > 1.0 and b < way[-1]:
+        if a > 1.0 and b < length:
             passages.append((a - STOP_LINE, b, k, 1, 0))
     return passages
 

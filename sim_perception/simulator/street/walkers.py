@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from sim_perception.simulator.scenario import Scenario
 from sim_perception.simulator.street import traffic_kernel as kernel
@@ -108,8 +109,7 @@ def _curbs(layout: Layout, path: F64) -> tuple[F64, list[tuple[float, float]]]:
 def on_the_road(layout: Layout, points: F64) -> npt.NDArray[np.bool_]:
     """Return which (N, 2) world points lie on the road's surface."""
     x, y = layout.place(np.arange(layout.start - 50, layout.end + 350, 0.5), 0.0)
-    order = (points[:, None, 0] - x[None, ::8]) ** 2 + (points[:, None, 1] - y[None, ::8]) ** 2
-    near = order.argmin(1) * 8
+    near = cKDTree(np.stack([x[::8], y[::8]], 1)).query(points)[1] * 8
     s0 = layout.start - 50 + near * 0.5
     heading = layout.heading(s0)
     dx, dy = points[:, 0] - x[near], points[:, 1] - y[near]
