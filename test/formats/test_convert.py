@@ -81,7 +81,7 @@ def test_pycocotools_reads_masks_and_whole_boxes(converted: Path, truth: list[Tr
 
             np.testing.assert_array_equal(tools.toBbox(coco.annToRLE(row)), row['bbox'])
             x, y, w, h = row['amodal_bbox']
-            np.testing.assert_allclose([x, y, x + w, y + h], label.box2d)
+            np.testing.assert_allclose([x, y, x + w, y + h], np.add(label.box2d, 0.5))
             assert coco.cats[row['category_id']]['name'] == NAMES[label.class_id]
             partly += row['area'] < 0.9 * w * h
     assert partly
@@ -175,7 +175,8 @@ def test_datumaro_reads_mot_yolo_and_its_own(converted: Path, truth: list[TruthF
     mot = datumaro(converted / 'mot', 'mot_seq')
     for number, one in enumerate(truth, 1):
         frame = one.item.frame
-        boxes = [inside(label.box2d) for label in frame.accepted]
+        # edges of pixels there, middles here
+        boxes = np.array([inside(label.box2d) for label in frame.accepted]) + 0.5
         item = own.get(frame.name, 'default')
         np.testing.assert_allclose([x.points for x in item.annotations], boxes, atol=0.01)
         assert [x.label for x in item.annotations] == [x.class_id for x in frame.accepted]
@@ -183,10 +184,7 @@ def test_datumaro_reads_mot_yolo_and_its_own(converted: Path, truth: list[TruthF
         stored = item.annotations[0].attributes
         assert stored['visibility'] == frame.accepted[0].measures[VISIBILITY]
         item = yolo.get(frame.name, 'train')
-        # edges of pixels there, middles here
-        np.testing.assert_allclose(
-            [x.points for x in item.annotations], np.array(boxes) + 0.5, atol=0.02
-        )
+        np.testing.assert_allclose([x.points for x in item.annotations], boxes, atol=0.02)
         assert [x.label for x in item.annotations] == [x.class_id for x in frame.accepted]
         item = mot.get(str(number), next(iter(mot.subsets())))
         shares = [x.attributes['visibility'] for x in item.annotations]

@@ -22,8 +22,16 @@ def label(
     detections: Annotated[
         str,
         typer.Option(
-            help="A Detection2DArray topic, or 'segmentation'; default: the recording's true "
-            'boxes where it has them, else segmentation.'
+            help="A Detection2DArray topic, 'segmentation', or a file of boxes: CVAT XML (images "
+            "or video), Datumaro or COCO JSON; default: the recording's true boxes where it has "
+            'them, else segmentation.'
+        ),
+    ] = '',
+    class_map: Annotated[
+        str,
+        typer.Option(
+            help='What classes of a file of boxes are called here: van=car,tree= (nothing behind '
+            '= leaves a class out).'
         ),
     ] = '',
     workers: Annotated[int, typer.Option(help='Processes.', min=1)] = 1,
@@ -86,6 +94,7 @@ def label(
         tracks=tracks,
         camera=camera,
         lidar=lidar,
+        class_map=class_map,
         formats=split_names(formats),
     )
     print_summary(run(job, workers=workers, ray=ray), str(out), Console())

@@ -23,10 +23,11 @@ from sim_perception.autolabel.labeler import (
 )
 from sim_perception.autolabel.records import LabelledFrame, write_frame
 from sim_perception.bags.sensors import Sensors
-from sim_perception.files import write_atomically
+from sim_perception.files import read_bytes, write_atomically
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapeModel
 from sim_perception.taxonomy import load_taxonomy
+from training.datasets.bags.box_files import is_box_file
 from training.datasets.bags.label_source import SEGMENTATION, LabelBag, ToLabel
 from training.pictures.shapes import draw_labels
 
@@ -36,6 +37,7 @@ USUAL_FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', PICTURES)
 
 _REGION_EDGE_SIGMA, _REGION_EDGE_SHARE, _REGION_CONTOUR_SIGMA = 4.0, 0.06, 10.0
 """How far edges and contours of regions are from those of objects; see ``LabelConfig``."""
+_LATER_OPTIONS = ('camera', 'lidar', 'class_map')
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class LabelJob:
         tracks: whether what was seen in several frames gets one shape and smooth motion; needs
             points, and to know where the robot was.
         camera, lidar: see ``bags.sensors.Sensors``.
+        class_map: see ``LabelBag``.
         formats: of ``FORMATS``, what to write besides the frames.
     """
 
@@ -73,6 +76,7 @@ class LabelJob:
     tracks: bool = True
     camera: str = ''
     lidar: str = ''
+    class_map: str = ''
     formats: tuple[str, ...] = USUAL_FORMATS
 
     def __post_init__(self) -> None:
@@ -86,7 +90,9 @@ class LabelJob:
         """A hash of all that determines the labels, the networks included."""
         facts = {**asdict(self), 'out': '', 'bag': str(Path(self.bag).resolve())}
         # labels made before there was a choice go on
-        facts = {k: v for k, v in facts.items() if v or k not in ('camera', 'lidar')}
+        facts = {k: v for k, v in facts.items() if v or k not in _LATER_OPTIONS}
+        if is_box_file(self.detections) and Path(self.detections).is_file():
+            facts['detections'] = hashlib.sha256(read_bytes(self.detections)).hexdigest()
         for name in ('shape', 'segmentation', 'coordinates'):
             manifest = Path(getattr(self, name)) / MANIFEST
             facts[name] = manifest.read_text() if manifest.is_file() else ''
@@ -116,6 +122,7 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
         min_visibility=job.min_visibility,
         points=needs_points(job.mode),
         sensors=Sensors(job.camera, job.lidar),
+        class_map=job.class_map,
     )
     if bag.detections == SEGMENTATION:
         config = replace(

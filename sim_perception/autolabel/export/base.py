@@ -19,6 +19,8 @@ from sim_perception.types import Camera, ShapeLabel
 
 Array = npt.NDArray[np.floating]
 
+EDGE = 0.5
+"""Where a pixel's middle is in formats that count from its edge; here it is at 0."""
 IMAGES = 'kitti/image_2'
 """Where a data set's images are: ``NAME.png``. Formats with a folder of their own link to them."""
 SCANS = 'kitti/velodyne'

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sim_perception.autolabel.export.base import (
+    EDGE,
     IMAGES,
     ExportFrame,
     LabelExport,
@@ -123,7 +124,7 @@ class CocoFile:
             'track_id': label.id,
         }
         if visible is not None:
-            left, top, right, bottom = label.box2d
+            left, top, right, bottom = (v + EDGE for v in label.box2d)
             annotation['amodal_bbox'] = [left, top, right - left, bottom - top]
             annotation['visibility'] = visible
         if label.box3d is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sim_perception.autolabel.export.base import (
+    EDGE,
     LabelExport,
     cut,
     place_image,
@@ -72,7 +73,7 @@ def _item(frame: LabelledFrame, number: int, numbers: dict[str, int]) -> dict[st
 def _annotation(
     label: ShapeLabel, box: Any, number: int, numbers: dict[str, int]
 ) -> dict[str, Any]:
-    x1, y1, x2, y2 = (float(v) for v in box)
+    x1, y1, x2, y2 = (float(v) + EDGE for v in box)
     visible = visibility_of(label)
     attributes: dict[str, Any] = {'score': label.confidence}
     if label.id:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from sim_perception.autolabel.export.base import LabelExport, cut, place_image
+from sim_perception.autolabel.export.base import EDGE, LabelExport, cut, place_image
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.files import write_atomically
 from sim_perception.taxonomy import Taxonomy
@@ -56,8 +56,8 @@ def box_lines(frame: LabelledFrame) -> list[str]:
             continue
         x1, y1, x2, y2 = (float(v) for v in box)
         shares = (
-            ((x1 + x2) / 2 + 0.5) / width,
-            ((y1 + y2) / 2 + 0.5) / height,
+            ((x1 + x2) / 2 + EDGE) / width,
+            ((y1 + y2) / 2 + EDGE) / height,
             (x2 - x1) / width,
             (y2 - y1) / height,
         )

@@ -24,6 +24,8 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
+from training.datasets.bags.box_files import is_box_file
+from training.datasets.bags.drawn_boxes import CameraImages, DrawnBoxes, drawn_boxes
 from training.datasets.images.undistort import undistorted
 from training.datasets.sample import DatasetError, Sample
 
@@ -82,8 +84,10 @@ class LabelBag:
     Args:
         path: the bag.
         category: class name to label.
-        detections: a Detection2DArray topic; ``segmentation``; or '' for the recording's own true
-            boxes, where it has them, else ``segmentation``.
+        detections: a Detection2DArray topic; a file of boxes (``drawn_boxes``);
+            ``segmentation``; or '' for the recording's own true boxes, where it has them, else
+            ``segmentation``.
+        class_map: what classes of a file of boxes are called here; see ``drawn_boxes``.
         checkpoint: of ``segmentation``.
         level_frame: a frame with z up that moves with the robot; where the recording does not
             have it the camera is taken as level.
@@ -112,6 +116,7 @@ class LabelBag:
         min_visibility: float = 0.3,
         points: bool = True,
         sensors: Sensors = ANY,
+        class_map: str = '',
     ) -> None:
         self.reader = self._bag = bag = BagReader(path, sensors)
         self._name = safe_name(path.name)
@@ -126,7 +131,8 @@ class LabelBag:
         self._category = category
         self._engine: DepthSegmentationEngine | None = None
         topics = [self._image] if self._points is None else [self._image, self._points]
-        if self.detections != SEGMENTATION:
+        self._drawn = self._read_drawn(class_map)
+        if self.detections != SEGMENTATION and self._drawn is None:
             topics.append(self.detections)
         self._rows = bag.synchronized(topics, _TOLERANCE_NS)
         if not len(self._rows):
@@ -136,6 +142,17 @@ class LabelBag:
             )
         level = frame_name(level_frame)
         self._level = level if level in bag.transforms.frames else CAMERA_LEVEL
+
+    def _read_drawn(self, class_map: str) -> DrawnBoxes | None:
+        """Return the boxes of a file, None where they come from elsewhere."""
+        if not is_box_file(self.detections):
+            if class_map:
+                raise DatasetError('--class-map is for --detections FILE; topics have our names')
+            return None
+        height, width = self._bag.image(self._image, 0).shape[:2]
+        camera = CameraImages(self._name, self._bag.stamps(self._image), (width, height))
+        path = Path(self.detections)
+        return drawn_boxes(path, camera, self._category, self._taxonomy, class_map)
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -263,6 +280,12 @@ class LabelBag:
             else:
                 boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
             return boxes, ('',) * len(boxes), regions
+        assert raw.camera is not None
+        if self._drawn is not None:
+            drawn = self._drawn.by_number.get(int(self._rows[number, 0]), ())
+            camera = raw.camera.ideal if self._drawn.straight else raw.camera
+            corners = np.array([one.box for one in drawn], float).reshape(-1, 4)
+            return straight_boxes(camera, corners), tuple(one.id for one in drawn), None
         found = self._bag.detections(self.detections, int(self._rows[number, -1]), self._taxonomy)
         chosen = [
             item
@@ -272,7 +295,6 @@ class LabelBag:
             and (item.visibility is None or item.visibility >= self._min_visibility)
         ]
         found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
-        assert raw.camera is not None
         straight = straight_boxes(raw.camera, found_boxes)
         return straight, tuple(item.id for item in chosen), None
 
