@@ -20,7 +20,7 @@ from training.evaluation.detector3d.evaluate import THRESHOLD, source_of
 from training.evaluation.detector3d.scores import DetectorScores
 from training.evaluation.report import frames_of
 
-AUTO, TRUE = Path('models/detector3d'), Path('models/detector3d_true')
+AUTO, TRUE = Path('models/detector3d_auto'), Path('models/detector3d_true')
 DATA = 'sim:target:320000-320011'
 KEYS = ('ap_bev_50', 'ap_bev_70', 'ap_3d_50', 'ap_3d_70')
 

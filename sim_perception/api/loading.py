@@ -40,7 +40,8 @@ def load(
 def load(name: Literal['permanence'], **options: Any) -> PermanenceModel: ...
 @overload
 def load(
-    name: Literal['detector3d', 'detector3d_camera', 'detector3d_true'], **options: Any
+    name: Literal['detector3d', 'detector3d_auto', 'detector3d_camera', 'detector3d_true'],
+    **options: Any,
 ) -> Detector3dModel: ...
 @overload
 def load(name: Literal['surface_coordinates'], **options: Any) -> SurfaceCoordinatesModel: ...

@@ -207,6 +207,9 @@ class Detector3dNet(nn.Module):
             points: (B, N, 6) in the plan's frame, see ``POINT_COLUMNS``; rows of NaN fill up.
             maps: what ``image_maps`` returned, or none: then nothing is known of the image.
         """
+        if self.config.camera and not maps:
+            # As in training without an image, where no point is in it.
+            points = torch.cat([points[..., :5], torch.zeros_like(points[..., 5:])], -1)
         x = self._pillars(points, maps)
         fine = self.fine(x)
         middle = self.middle(fine)
@@ -249,7 +252,7 @@ class Detector3dNet(nn.Module):
     def _painted(self, points: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Return (B, N, C) image features of points; 0 outside the image."""
         batch, count = points.shape[:2]
-        if not maps:
+        if self.config.camera and not maps:
             return points.new_zeros(batch, count, self.config.image_channels)
         pixel = torch.nan_to_num(points[..., 3:5]).unsqueeze(1)
         found = points.new_zeros(())

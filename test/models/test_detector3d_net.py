@@ -71,6 +71,15 @@ def test_the_image_is_seen_by_the_points_in_it_alone(net):
     torch.testing.assert_close(net(points, maps).heat, net(points).heat)
 
 
+@torch.no_grad()
+def test_without_an_image_no_point_is_in_it(net):
+    seen = cloud()
+    seen[..., 5] = 1.0
+    unseen = seen.clone()
+    unseen[..., 5] = 0.0
+    torch.testing.assert_close(net(seen).heat, net(unseen).heat)
+
+
 def test_the_encoder_is_cut_frozen_and_everything_else_learns(net):
     torch.manual_seed(0)
     net = Detector3dNet(Detector3dConfig(**SMALL)).train()

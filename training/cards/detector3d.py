@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.cards.page import Page
@@ -19,5 +19,10 @@ def page(metrics: Mapping[str, Any]) -> Page:
         if data.get('labels')
         else 'Trained on the true boxes of simulated recordings.'
     )
-    shows = f'3D boxes of cars from {sees} and an image{image}'
+    shows = f'3D boxes of {_plural(model.get("things", ["car"]))} from {sees} and an image{image}'
     return Page(shows, truth, 'frames out of {samples}')
+
+
+def _plural(things: Sequence[str]) -> str:
+    *most, last = (f'{thing}s' for thing in things)
+    return f'{", ".join(most)} and {last}' if most else last
