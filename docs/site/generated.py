@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from nbconvert import MarkdownExporter
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -20,8 +21,8 @@ _SIGNS = {'ge': 'from', 'gt': 'more than', 'le': 'to', 'lt': 'less than'}
 FOLDERS = {'config/scenarios': 'scenarios.md', 'models': 'networks.md'}
 
 
-def pages() -> dict[str, str]:
-    """Return the Markdown of every page, by its place on the site."""
+def pages() -> dict[str, str | bytes]:
+    """Return the content of every page and picture, by its place on the site."""
     return {
         'cli.md': command_line(),
         'scenario_fields.md': scenario_fields(),
@@ -137,6 +138,11 @@ def shipped_networks() -> str:
     return parts[0] + '\n\n' + '\n'.join(parts[1:]) + '\n'
 
 
-def notebooks() -> dict[str, str]:
-    """Return the notebooks of ``docs/notebooks`` as Markdown, pictures inside."""
-    return {}
+def notebooks() -> dict[str, str | bytes]:
+    """Return the notebooks of ``docs/notebooks`` as Markdown, and their pictures."""
+    made: dict[str, str | bytes] = {}
+    for path in sorted((ROOT / 'docs' / 'notebooks').glob('*.ipynb')):
+        text, kept = MarkdownExporter().from_filename(str(path), {'unique_key': path.stem})
+        made[f'notebooks/{path.stem}.md'] = text
+        made.update({f'notebooks/{name}': data for name, data in kept['outputs'].items()})
+    return made

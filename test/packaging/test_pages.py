@@ -17,7 +17,7 @@ PAGES = [
         'training/README.md',
         'ros2_pip/README.md',
     )
-] + sorted((ROOT / 'docs').glob('*.md'))
+] + sorted((ROOT / 'docs').rglob('*.md'))
 _LINK = re.compile(r'\[[^]]*\]\(([^)\s]+)\)')
 
 
