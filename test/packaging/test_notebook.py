@@ -17,7 +17,7 @@ def notebook() -> Any:
     pytest.importorskip('ipykernel', reason='the notebook needs the extra docs')
     nbformat = pytest.importorskip('nbformat', reason='the notebook needs the extra docs')
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    return client.NotebookClient(notebook, timeout=300, kernel_name='python3').execute()
+    return client.NotebookClient(notebook, timeout=900, kernel_name='python3').execute()
 
 
 def printed(notebook: Any) -> str:
