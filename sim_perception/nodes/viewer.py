@@ -147,6 +147,11 @@ class ViewerNode(WorkerNode[ViewerParameters]):
 
     def _draw(self, stream: Stream, message: Any) -> None:
         assert self._shown is not None
+        assert self._output is not None
+        if self._output.has_ended:
+            raise ValueError(
+                'the viewer was closed; clean up, configure and activate to reopen it'
+            )
         try:
             self._shown.show(stream, message)
         except ValueError as error:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,8 @@ from sim_perception.viewer.sdk import rerun_sdk
 APPLICATION = 'sim_perception'
 WEB_PORT = 9090
 DATA_PORT = 9876
+_HOST = '127.0.0.1'
+_PATIENCE_S = 60.0
 SHOW = ('auto', 'window', 'web')
 
 
@@ -31,16 +38,30 @@ class Output:
         recording: the ``rerun.RecordingStream``.
         where: in words, where it can be seen.
         url: of the page, or ''.
+        process: the window's or the page's, or None.
     """
 
     recording: Any
     where: str
     url: str = ''
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the window was closed or the page's server is gone."""
+        return self.process is not None and self.process.poll() is not None
+
+    def flush(self) -> None:
+        """Send what waits, unless there is nobody to take it."""
+        if not self.has_ended:
+            self.recording.flush(timeout_sec=_PATIENCE_S)
 
     def close(self) -> None:
         """Send what waits and end the recording: a file is whole then, a page ends."""
-        self.recording.flush()
+        self.flush()
         self.recording.disconnect()
+        if self.url and self.process is not None:
+            _end(self.process)
 
 
 def has_display() -> bool:
@@ -100,26 +121,78 @@ def open_viewer(
         memory: how much of the recording the page keeps for those who open it later.
 
     Raises:
-        OutputError: if the port is taken.
+        OutputError: if no port is free, or the viewer does not start.
     """
-    recording = _recording()
+    data_port = _free_port(DATA_PORT)
     if show == 'window' or (show == 'auto' and has_display()):
-        recording.spawn(default_blueprint=blueprint, hide_welcome_screen=True)
-        return Output(recording, 'shown in a window')
-    port, data_port = _free_port(web_port), _free_port(DATA_PORT)
-    data = recording.serve_grpc(
-        grpc_port=data_port, default_blueprint=blueprint, server_memory_limit=memory
+        process = _start(data_port, '--hide-welcome-screen')
+        return Output(_connected(data_port, blueprint), 'shown in a window', process=process)
+    port = _free_port(web_port, data_port)
+    process = _start(
+        *(data_port, '--serve-web', '--web-viewer-port', str(port)),
+        *('--server-memory-limit', memory),
     )
-    rerun_sdk().serve_web_viewer(web_port=port, open_browser=False, connect_to=data)
-    url = f'http://localhost:{port}/?url={quote(data, safe="")}'
-    return Output(recording, f'open {url} in a browser', url)
+    url = f'http://localhost:{port}/?url={quote(_address(data_port), safe="")}'
+    recording = _connected(data_port, blueprint)
+    return Output(recording, f'open {url} in a browser', url, process)
+
+
+def _start(data_port: int, *options: str) -> subprocess.Popen[bytes]:
+    """Start rerun's own program for this machine alone; the SDK would serve the whole network.
+
+    Raises:
+        OutputError: if it ends at once or takes too long.
+    """
+    command = [sys.executable, '-m', 'rerun', '--bind', _HOST, '--port', str(data_port), *options]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C is for us, who tell it when to end
+        )
+        end = time.monotonic() + _PATIENCE_S
+        while not _answers(data_port):
+            if process.poll() is not None or time.monotonic() > end:
+                _end(process)
+                said.seek(0)
+                text = said.read().decode(errors='replace').strip().splitlines()[-3:]
+                raise OutputError(
+                    f'the viewer did not start: {" ".join(text) or "it said nothing"}; without a '
+                    'screen or its driver take the page: --web, or show:=web'
+                )
+            time.sleep(0.05)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program with what it has started: rerun's Python starts another."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((_HOST, port)) == 0
+
+
+def _address(port: int) -> str:
+    return f'rerun+http://{_HOST}:{port}/proxy'
+
+
+def _connected(port: int, blueprint: Any) -> Any:
+    recording = _recording()
+    recording.connect_grpc(_address(port), default_blueprint=blueprint)
+    return recording
 
 
 def _recording() -> Any:
     return rerun_sdk().RecordingStream(APPLICATION)
 
 
-def _free_port(wanted: int) -> int:
+def _free_port(wanted: int, taken: int = 0) -> int:
     """Return a port of this machine if it is free, else a free one near it.
 
     Raises:
@@ -127,9 +200,12 @@ def _free_port(wanted: int) -> int:
     """
     for port in range(wanted, wanted + 50):
         with socket.socket() as probe:
+            # As servers do: a port whose last connections still fade away is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(('', port))
+                probe.bind((_HOST, port))
             except OSError:
                 continue
-        return port
+        if port != taken:
+            return port
     raise OutputError(f'ports {wanted} to {wanted + 49} are taken; choose another with --port')

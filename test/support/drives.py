@@ -162,9 +162,9 @@ def _pixels(stamp: int) -> list[Said]:
     ]
 
 
-def record_drive(path: Path, leave_out: Sequence[str] = ()) -> Path:
+def record_drive(path: Path, leave_out: Sequence[str] = (), more: Sequence[Said] = ()) -> Path:
     """Write the drive as a bag, without topics of some names; returns its folder."""
-    said = [one for one in drive() if one.topic not in leave_out]
+    said = [*more, *(one for one in drive() if one.topic not in leave_out)]
     with BagWriter(path) as bag:
         for name, kind in {one.topic: one.type for one in said}.items():
             if name not in t_.TOPICS:

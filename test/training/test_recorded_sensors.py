@@ -398,3 +398,9 @@ def test_inspect_of_an_uncalibrated_camera_says_what_is_missing(tmp_path: Path) 
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
         assert words in ' '.join(result.output.split())
+
+
+def test_states_of_tracks_are_no_scans(tmp_path: Path) -> None:
+    states = {'/tracker/track_states': (POINTS, cloud())}
+    with BagReader(record(tmp_path / 'bag', {**SCAN, **states})) as bag:
+        assert choose_lidar(bag) == '/points'

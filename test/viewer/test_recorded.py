@@ -53,6 +53,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def show(bag: Path, *options: str) -> Any:
+    pytest.importorskip('rerun', reason='the viewer is not installed: make view')
     from rrd import RrdFile
 
     out = bag.with_suffix('.rrd')
@@ -157,6 +158,31 @@ def test_a_part_of_a_recording(tmp_path: Path) -> None:
         app, ['view', str(bag), '--out', str(tmp_path / 'x.rrd'), '--start', '9']
     )
     assert 'choose another --start' in str(result.exception)
+
+
+def test_a_message_that_cannot_be_shown_is_left_out_and_said(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip('rerun', reason='the viewer is not installed: make view')
+    from rrd import RrdFile
+
+    broken = next(one for one in drives.frame(9) if one.topic == '/camera/image_raw')
+    broken.message.encoding = 'of_another_world'
+    bag = drives.record_drive(tmp_path / 'bag', more=[broken])
+    out = tmp_path / 'out.rrd'
+    result = CliRunner().invoke(app, ['view', str(bag), '--out', str(out)])
+    assert result.exit_code == 0, result.output
+    assert 'left out 1: /camera/image_raw: unknown image encoding' in result.output
+    assert RrdFile(out).times('/camera/image') == drives.stamps()
+
+
+def test_what_nodes_say_before_there_is_anything_to_see_is_left_out(tmp_path: Path) -> None:
+    early = drives.stamps()[0] - 60 * 10**9
+    first = drives.Said(
+        '/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', early, drives.status(early, 5.0)
+    )
+    shown = show(drives.record_drive(tmp_path / 'bag', more=[first]))
+    assert shown.times(LATENCY) == drives.stamps()
 
 
 def test_labels_are_boxes_and_meshes_in_their_place(tmp_path: Path) -> None:

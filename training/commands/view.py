@@ -22,7 +22,9 @@ def view(
         typer.Option('--web', help='A page on this machine, also where a window could be opened.'),
     ] = False,
     port: Annotated[int, typer.Option(help='Of the page.', min=1, max=65535)] = 9090,
-    start: Annotated[float, typer.Option(help='Seconds of the recording to skip.', min=0)] = 0.0,
+    start: Annotated[
+        float, typer.Option(help='Seconds to skip after the first image or scan.', min=0)
+    ] = 0.0,
     duration: Annotated[
         float | None, typer.Option(help='Seconds to show; default: to the end.', min=0)
     ] = None,

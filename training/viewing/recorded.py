@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
 
-from sim_perception.bags.errors import MessageError
+from sim_perception.bags.errors import CorruptBagError, MessageError
 from sim_perception.bags.reader import BagReader
 from sim_perception.viewer.messages import MessageScene
 from sim_perception.viewer.scene import SCORES, Scene
@@ -30,18 +31,23 @@ class Span:
     stop: int
 
 
-def span_of(bag: BagReader, start: float, duration: float | None) -> Span:
+def span_of(
+    bag: BagReader, streams: Sequence[Stream], start: float, duration: float | None
+) -> Span:
     """Return the part of a recording that is meant.
 
     Args:
         bag: the recording.
-        start: seconds after its first message.
+        streams: what of it is shown.
+        start: seconds after its first image or scan: nodes that start have nothing to show.
         duration: seconds; None is to its end.
 
     Raises:
         ValueError: if there is nothing in it.
     """
     first, last = bag.time_range
+    sensors = [one.topic for one in streams if one.kind in (Kind.IMAGE, Kind.CLOUD)]
+    first = min((int(bag.stamps(topic)[0]) for topic in sensors), default=first)
     begin = first + round(start * 1e9)
     end = last + 1 if duration is None else min(begin + round(duration * 1e9), last + 1)
     if not begin < end:
@@ -67,15 +73,19 @@ def show_bag(
         if stream.kind in (Kind.STATIC, Kind.INFO):
             numbers = range(bag.count(stream.topic) if stream.kind is Kind.STATIC else 1)
             for number in numbers:
-                shown.show(stream, bag.message(stream.topic, number))
+                yield _shown(shown, stream, partial(bag.message, stream.topic, number))
     by_topic = {stream.topic: stream for stream in streams}
     for topic, _, data in bag.messages(list(by_topic), span.start, span.stop):
-        try:
-            shown.show(by_topic[topic], bag.parsed(topic, data))
-        except MessageError as error:
-            yield f'{topic}: {error}'
-        else:
-            yield None
+        yield _shown(shown, by_topic[topic], partial(bag.parsed, topic, data))
+
+
+def _shown(shown: MessageScene, stream: Stream, read: Callable[[], Any]) -> str | None:
+    """Show a message; returns why it is left out if it cannot be shown."""
+    try:
+        shown.show(stream, read())
+    except (MessageError, CorruptBagError) as error:
+        return f'{stream.topic}: {error}'
+    return None
 
 
 def show_scores(bag: BagReader, scene: Scene, streams: Sequence[Stream], span: Span) -> None:

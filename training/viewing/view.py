@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -70,16 +71,21 @@ def view(wanted: View, console: Console) -> Output:
     rerun_sdk()
     labels = None if wanted.labels is None else LabelScene(wanted.labels)
     with BagReader(wanted.bag) as bag:
-        span, streams = span_of(bag, wanted.start, wanted.duration), bag_streams(bag)
+        streams = bag_streams(bag)
         if not streams:
             raise ViewError(f'{bag.path} has nothing that the viewer shows; see: inspect')
+        span = span_of(bag, streams, wanted.start, wanted.duration)
         output = _open(wanted, bag, streams)
-        scene = Scene(output.recording, load_taxonomy(), wanted.max_points)
-        _place(bag, scene, streams)
-        if output.url:
-            console.print(f'[bold]{output.where}[/]', soft_wrap=True, highlight=False)
-        _fill(labels, bag, scene, streams, span, console)
-    output.recording.flush()
+        try:
+            scene = Scene(output.recording, load_taxonomy(), wanted.max_points)
+            _place(bag, scene, streams)
+            if output.url:
+                console.print(f'[bold]{output.where}[/]', soft_wrap=True, highlight=False)
+            _fill(labels, bag, scene, streams, span, console)
+        except BaseException:
+            output.close()
+            raise
+    output.flush()
     return output
 
 
@@ -89,9 +95,10 @@ def look(wanted: View, console: Console) -> None:
     Raises:
         ValueError, ImportError, OSError: see ``view``.
     """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     output = view(wanted, console)
-    console.print(f'[bold]{output.where}[/]', soft_wrap=True, highlight=False)
     try:
+        console.print(f'[bold]{output.where}[/]', soft_wrap=True, highlight=False)
         if output.url:
             console.print('everything is there; Ctrl-C ends the page')
             threading.Event().wait()
@@ -99,6 +106,7 @@ def look(wanted: View, console: Console) -> None:
         console.print('the page has ended; the same command opens it again')
     finally:
         output.close()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _open(wanted: View, bag: BagReader, streams: list[Stream]) -> Output:
