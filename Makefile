@@ -26,7 +26,7 @@ $(VENV)/bin/pip:
 # Editable install does not place data files: link them, as colcon --symlink-install does.
 $(VENV)/.package: $(VENV)/bin/pip $(PACKAGE_FILES)
 	@echo 'installing dependencies (a few minutes the first time)'
-	$(PIP_INSTALL) --editable '.[ros,train,autolabel]'
+	$(PIP_INSTALL) --editable '.[sim,train,label,ros]'
 	@mkdir -p $(SHARE)/sim_perception $(VENV)/lib/sim_perception \
 		$(SHARE)/ament_index/resource_index/packages
 	@for name in package.xml launch config models; do \
@@ -46,7 +46,7 @@ view: $(VENV)/.runtime ## Add the viewer, rerun (a download of 220 MB)
 	$(PIP_INSTALL) --editable '.[view]'
 
 $(VENV)/.test: $(VENV)/.runtime requirements/readers.txt
-	$(PIP_INSTALL) --editable '.[ros,train,autolabel,export,docs,view,test]'
+	$(PIP_INSTALL) --editable '.[sim,train,label,ros,export,docs,view,test]'
 	@# its declared opencv-python would overwrite opencv-python-headless
 	$(PIP_INSTALL) --no-deps trackeval==1.3.0
 	@# so would what these ask for; requirements/readers.txt says what

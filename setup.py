@@ -39,9 +39,14 @@ RUNTIME = [
     'safetensors>=0.4',
     'scipy>=1.11',
     'torch>=2.4',
+    'typer>=0.12',
     'zstandard>=0.21',
 ]
+LABEL = ['scikit-image>=0.22', 'trimesh>=4']
+# By what people do, then what few need; `all` is the former together.
 EXTRAS = {
+    'sim': ['fsspec>=2024.2', 'trimesh>=4'],
+    'label': LABEL,
     'ros': [
         'ros-kilted-rclpy',
         'ros-kilted-rmw-fastrtps-cpp',
@@ -55,10 +60,9 @@ EXTRAS = {
         'pillow>=10',
         'tensorboard>=2.16',
         'torchmetrics>=1.4',
-        'typer>=0.12',
     ],
     'export': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2'],
-    'autolabel': ['scikit-image>=0.22', 'trimesh>=4'],
+    'autolabel': LABEL,  # its former name
     'timm': ['timm>=1.0'],
     'docs': [
         'ipykernel>=6',
@@ -84,10 +88,13 @@ EXTRAS = {
         'shapely>=2',
         'types-PyYAML',
     ],
-    # installed without what it requires (Makefile): opencv-python would shadow the headless one
-    'tracking': ['trackeval==1.3.0'],
+    # What TrackEval imports; itself it comes by `pip install --no-deps trackeval==1.3.0`
+    # (Makefile), for it requires opencv-python, which would lie over the headless one.
+    'tracking': ['pillow>=10', 'pycocotools>=2.0.7', 'tabulate>=0.9'],
     'benchmark': ['mcap-ros2-support>=0.6', 'psutil>=5.9', 'pybullet>=3.2'],
 }
+PEOPLE = ('sim', 'train', 'label', 'view', 'ros')
+EXTRAS['all'] = sorted({one for name in PEOPLE for one in EXTRAS.get(name, ())})
 
 setup(
     name=PACKAGE,

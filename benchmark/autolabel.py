@@ -1,6 +1,10 @@
 """Automatic labels on the simulator's target domain, beside what SDFLabel was measured at.
 
 The seconds are wall-clock and grow with what else the machine does; ``cpu_per_object`` does not.
+
+Examples:
+  python -m benchmark autolabel --limit 20
+  python -m benchmark autolabel --data kitti_object:KITTI --json labels.json
 """
 
 from __future__ import annotations

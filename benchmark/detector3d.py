@@ -2,6 +2,9 @@
 
 Both have the same recordings, network, settings and number of steps (``training/configs/
 detector3d.yaml`` and ``detector3d_auto.yaml``) and are scored on streets that neither has seen.
+
+Examples:
+  python -m benchmark detector3d --limit 40
 """
 
 from __future__ import annotations

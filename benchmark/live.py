@@ -7,6 +7,10 @@ size of image, before the nodes start: measure on a quiet machine. ``publication
 is the part of the age that passes before the calibration of the frame is received here, most
 of it the simulator's lateness. A frame counts as lost if its
 calibration arrived here, its depth did not, and the node did not drop it as outdated.
+
+Examples:
+  python -m benchmark live --seconds 30
+  python -m benchmark live --checkpoint runs/mine/best --inference-threads 2
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from sim_perception.extras import require
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.resources import share_path
 from sim_perception.types import Camera, Frame
@@ -165,6 +170,7 @@ def evaluate(recorder: Recorder, begin: float, end: float, bare: float) -> dict[
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure; the keys are explained above."""
+    require('benchmark live', 'rclpy')
     checkpoint = options.checkpoint or share_path('models', 'depth_segmentation')
     bare = bare_inference(checkpoint, options.inference_threads)
     os.environ['ROS_DOMAIN_ID'] = str(options.domain)

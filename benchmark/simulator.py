@@ -6,6 +6,10 @@ and segmentation) on the same meshes at the same poses, in the same run. Other p
 machine slow both: the best of several rounds is reported, beside the median. Starts are
 measured in fresh processes, the first with an empty numba cache. ``stage_*_ms`` say where a camera
 frame's CPU time goes.
+
+Examples:
+  python -m benchmark simulator --skip-starts
+  python -m benchmark simulator --scenario training_city --json simulator.json
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from sim_perception.extras import skipped
 from sim_perception.geometry.transforms import invert, to_quaternion
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Lidar, Simulation
@@ -183,10 +188,9 @@ def _against_pybullet(
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     """Return PyBullet's rate on the same scene; both sides render without LiDAR."""
-    try:
-        peer = PyBulletScene(simulation)
-    except ImportError:
-        return {'ratio_vs_pybullet': 'pybullet is not installed (extra: benchmark)'}
+    if left_out := skipped('pybullet', 'pybullet'):
+        return dict(left_out)
+    peer = PyBulletScene(simulation)
     labels = frozenset({'rgb', 'depth', 'semantic', 'instance', 'normals', 'flow'})
     ours, theirs = [], []
     # In turn, so that both meet the same load from other programs.

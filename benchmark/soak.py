@@ -9,6 +9,10 @@ with 130,000 points, each node in its own process for an equal part of the time.
 - drops: what came in went out, was counted as dropped, or is still at work.
 - tracker: at least 9.5 frames/s of the 10 that are sent. ``cpu_ms`` an output says whether it
   could, where a busy machine keeps it from it.
+
+Examples:
+  python -m benchmark soak --minutes 5
+  python -m benchmark soak --nodes tracker --rate 30
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.live import bare_inference, cpu_seconds, start_node, stop
+from sim_perception.extras import require
 from sim_perception.resources import share_path
 
 NODES = ('tracker', 'auto_labeler', 'depth_segmentation', 'detector_3d')
@@ -160,6 +165,7 @@ def _work(values: dict[str, str]) -> float:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure; the keys are explained above."""
+    require('benchmark soak', 'rclpy')
     os.environ['ROS_DOMAIN_ID'] = str(options.domain)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = str(share_path('config', 'fastdds.xml'))

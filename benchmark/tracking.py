@@ -21,6 +21,11 @@ see ``_tracker_node``.
 ``trackers`` must be installed without what it requires, or opencv-python replaces the headless
 one: ``pip install --no-deps trackers==2.6.1 supervision 'pydeprecate<0.14'`` and
 ``pip install requests tqdm defusedxml``.
+
+Examples:
+  python -m benchmark tracking --data KITTI_TRACKING
+  python -m benchmark tracking --checkpoint models/permanence
+  python -m benchmark tracking --node --checkpoint models/permanence
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ from rich.table import Table
 from benchmark._ab3dmot import Ab3dmot
 from benchmark._occlusion_peers import image_peer, kept_alive
 from benchmark._tracker_node import clutter, node_overhead
+from sim_perception.extras import missing, require, skipped
 from sim_perception.tracking.config import network_config
 from sim_perception.tracking.tables import sigmoid
 from training.datasets.kitti.tracking import CLASSES, FRAME_RATE, KittiSequence, read_sequences
@@ -67,6 +73,8 @@ PUBLISHED = {
 """AB3DMOT's logic with a life of 30 frames on KITTI's validation sequences (not these), without
 ego-motion, PointRCNN's detections, by TrackEval 1.3."""
 Step = Callable[[Array, Array, Array], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+
+_PEERS = ('trackers', 'supervision')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,15 +107,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     streets = options.checkpoint is not None or options.oracle
     if options.data is None and not streets:
         raise ValueError('nothing to run on: give --data FOLDER or --checkpoint FOLDER, or both')
+    require('benchmark tracking', 'trackeval')
     figures = {} if options.data is None else _run_kitti(options)
     if streets:
         source = 'oracle' if options.oracle else 'network'
         figures.update(run_streets(source, options.checkpoint, options.streets))
-    return figures
+    return figures | skipped('image_trackers', *_PEERS)
 
 
 def _run_bounds(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the node's overhead and its growth, as far as they are asked for."""
+    require('benchmark tracking --node', 'rclpy')
     figures: dict[str, Any] = {}
     if options.node:
         if options.checkpoint is None:
@@ -139,10 +149,11 @@ def run_streets(source: str, checkpoint: Path | None, specs: list[str]) -> dict[
     runners = {'ours': clip_runner(taxonomy, network_config(taxonomy))}
     runners['kept_alive'] = kept_alive(taxonomy, STREET_CLASSES)
     runners['kept_alive_all'] = kept_alive(taxonomy, STREET_CLASSES, least_score=0.0)
-    for name in ('bytetrack', 'ocsort'):
+    makers = image_trackers()
+    for name in sorted(makers.keys() & {'bytetrack', 'ocsort'}):
         for suffix, hidden in (('', False), ('_hidden', True)):
             runners[name + suffix] = image_peer(
-                image_trackers()[name], taxonomy, STREET_CLASSES, hidden=hidden
+                makers[name], taxonomy, STREET_CLASSES, hidden=hidden
             )
     columns = ('id_kept', 'recall_hidden', 'precision_hidden', 'IDF1_car', 'IDF1_pedestrian')
     table = Table('tracker', *columns, title=f'streets, {source}')
@@ -154,11 +165,12 @@ def run_streets(source: str, checkpoint: Path | None, specs: list[str]) -> dict[
     for key in ('id_kept', 'recall_hidden'):
         figures[key] = figures.get(f'{key}_ours', float('nan'))
     images = [name for name in runners if name.startswith(('bytetrack', 'ocsort'))]
-    best = max(figures.get(f'id_kept_{name}', 0.0) for name in images)
     events = scores['occlusion_events']
-    figures['id_kept_best_peer'] = best
-    # a peer that kept none is taken to have kept one
-    figures['id_kept_ratio_vs_best_peer'] = figures['id_kept'] / max(best, 1 / max(events, 1))
+    if images:
+        best = max(figures.get(f'id_kept_{name}', 0.0) for name in images)
+        figures['id_kept_best_peer'] = best
+        # a peer that kept none is taken to have kept one
+        figures['id_kept_ratio_vs_best_peer'] = figures['id_kept'] / max(best, 1 / max(events, 1))
     figures['occlusion_events'] = events
     figures['hidden_frames'] = scores['hidden_frames']
     Console().print(table)
@@ -193,7 +205,9 @@ def _run_kitti(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def image_trackers() -> dict[str, Callable[[], Any]]:
-    """Return what makes the image trackers of PyPI ``trackers`` for 10 frames/s, by name."""
+    """Return by name what makes the image trackers of PyPI ``trackers``, where it is there."""
+    if missing(_PEERS):
+        return {}
     import trackers
 
     common = {'lost_track_buffer': round(30 * LIFE), 'frame_rate': FRAME_RATE}

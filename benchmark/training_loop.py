@@ -15,6 +15,10 @@ Network, losses, number type and batches are those of a shipped config (``--conf
   Below 1, one loader process keeps up with one training thread;
 - ``wait_ms``, ``step_ms``: wall time per step as a run logs it (``speed/data_s`` and
   ``speed/step_s``) with one loader process; ``wait_percent``: the share that is waited.
+
+Examples:
+  python -m benchmark training_loop --rounds 3
+  python -m benchmark training_loop --config guda --set batch_size=4
 """
 
 from __future__ import annotations

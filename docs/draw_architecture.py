@@ -22,7 +22,7 @@ PACKAGES = ('sim_perception', 'training', 'benchmark')
 
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     'sim_perception': (
-        ('files', 'compile_ahead', 'kernels', 'resources', 'suggestions', 'types'),
+        ('files', 'compile_ahead', 'extras', 'kernels', 'resources', 'suggestions', 'types'),
         ('geometry', 'locks', 'taxonomy'),
         ('models', 'odometry', 'simulator', 'tracking', 'visualization'),
         ('bags', 'inference'),

@@ -24,7 +24,7 @@ def main() -> int:
     os.chdir(root)
     runpy.run_path('setup.py')
     extras = given['extras_require']
-    wanted = {*given['install_requires'], *extras['train'], *extras['autolabel']}
+    wanted = {*given['install_requires'], *extras['sim'], *extras['train'], *extras['label']}
     print(HEAD + '\n'.join(sorted(wanted)))
     return 0
 

@@ -6,14 +6,35 @@ No `fastmath`: contraction and reordering would make the bytes depend on the pro
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba import njit, types
+from numba.core import event
 from numba.core.caching import FunctionCache
 
 _COMPILING = threading.RLock()
+_LOG = logging.getLogger(__name__)
+
+
+class _Announcement(event.Listener):
+    """Says once in a process that loops are being compiled: nothing else happens meanwhile."""
+
+    told = False
+
+    def on_start(self, event: Any) -> None:
+        """Say it."""
+        if not self.told:
+            self.told = True
+            _LOG.info('compiling loops for this machine: once, up to a minute ...')
+
+    def on_end(self, event: Any) -> None:
+        """Need nothing."""
+
+
+event.register('numba:compile', _Announcement())
 
 
 class _Cache(FunctionCache):

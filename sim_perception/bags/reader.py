@@ -34,6 +34,7 @@ from sim_perception.bags.storage import I64
 from sim_perception.bags.topics import TF, TF_STATIC
 from sim_perception.bags.transforms import TransformTree
 from sim_perception.geometry.frames import frame_name
+from sim_perception.suggestions import meant
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
 from sim_perception.types import Camera, Detection, Frame
 
@@ -116,8 +117,11 @@ class BagReader:
         if missing:
             there = ', '.join(map(_listed, self.topics.values())) or 'nothing'
             foreign = ''.join(f'; {t} is encoded as {e}' for t, e in self._files.foreign.items())
+            hints = [meant(t, self._types) for t in missing if t not in self._types]
+            hint = ''.join(f'{one} ' for one in hints if one)
             raise MissingTopicError(
-                f'{self.path} has no messages on {", ".join(missing)}; it has {there}{foreign}'
+                f'{self.path} has no messages on {", ".join(missing)}; '
+                f'{hint}it has {there}{foreign}'
             )
 
     def of_type(self, *types: str) -> list[str]:

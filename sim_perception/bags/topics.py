@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from sim_perception.suggestions import unknown
+
 #: Frame ids. In simulation ``map`` and ``odom`` coincide with the simulated world.
 MAP_FRAME = 'map'
 ODOM_FRAME = 'odom'
@@ -130,5 +132,5 @@ def topic(name: str, table: Mapping[str, Topic] = TOPICS) -> Topic:
     """
     found = table.get('/' + name.lstrip('/'))
     if found is None:
-        raise KeyError(f'unknown topic {name!r}; known: {", ".join(table)}')
+        raise KeyError(unknown('topic', name, table))
     return found

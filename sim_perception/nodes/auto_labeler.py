@@ -1,4 +1,9 @@
-"""The ``auto_labeler`` node: image boxes, LiDAR or images in, 3D boxes with shape out."""
+"""The ``auto_labeler`` node: image boxes, LiDAR or images in, 3D boxes with shape out.
+
+Examples:
+  ros2 launch sim_perception auto_labeler.launch.py image_boxes:=/my_detector/boxes
+  ros2 run sim_perception auto_labeler --ros-args -p mode:=mono
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""The ``depth_segmentation`` node: camera images in, metric depth and classes out."""
+"""The ``depth_segmentation`` node: camera images in, metric depth and classes out.
+
+Examples:
+  ros2 launch sim_perception depth_segmentation.launch.py
+  ros2 run sim_perception depth_segmentation --ros-args -p checkpoint:=runs/mine/best \\
+      -r camera/image_raw:=/front/image_raw -r camera/camera_info:=/front/camera_info
+"""
 
 from __future__ import annotations
 

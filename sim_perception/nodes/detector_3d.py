@@ -1,4 +1,9 @@
-"""The ``detector_3d`` node: camera and LiDAR (or depth) in, 3D boxes of cars out."""
+"""The ``detector_3d`` node: camera and LiDAR (or depth) in, 3D boxes of cars out.
+
+Examples:
+  ros2 launch sim_perception detector_3d.launch.py
+  ros2 run sim_perception detector_3d --ros-args -p points:=depth
+"""
 
 from __future__ import annotations
 

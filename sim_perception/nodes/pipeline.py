@@ -2,6 +2,10 @@
 
 The nodes keep their names, topics and parameters. Images do not leave the process, and the
 networks share one device and one set of libraries in memory.
+
+Examples:
+  ros2 launch sim_perception pipeline.launch.py rviz:=true
+  ros2 launch sim_perception pipeline.launch.py source:=live
 """
 
 from __future__ import annotations
@@ -15,12 +19,15 @@ from rclpy.utilities import remove_ros_args
 
 from sim_perception.nodes.depth_segmentation import DepthSegmentationNode
 from sim_perception.ros.lifecycle import run
+from sim_perception.suggestions import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the nodes."""
     arguments = sys.argv if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog='pipeline', description=__doc__)
+    parser = Parser(
+        prog='pipeline', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         '--source',
         choices=('simulator', 'none'),

@@ -2,6 +2,10 @@
 
 One thread renders ahead, the other publishes each moment when it is due. Topics cost nothing
 while nobody subscribes to them.
+
+Examples:
+  ros2 launch sim_perception simulator.launch.py scenario:=training_city
+  ros2 run sim_perception simulator --ros-args -p scenario:=demo -p seed:=3 -p loop:=true
 """
 
 from __future__ import annotations

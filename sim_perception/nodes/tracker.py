@@ -1,4 +1,9 @@
-"""The ``tracker`` node: a detector's boxes or images in, objects with lasting identities out."""
+"""The ``tracker`` node: a detector's boxes or images in, objects with lasting identities out.
+
+Examples:
+  ros2 launch sim_perception tracker.launch.py detections:=/my_detector/boxes
+  ros2 run sim_perception tracker --ros-args -p input:=network
+"""
 
 from __future__ import annotations
 

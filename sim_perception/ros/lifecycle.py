@@ -35,6 +35,7 @@ from sim_perception.ros.parameter_text import parameter_help
 from sim_perception.ros.services import answering
 from sim_perception.ros.stamps import StampGuard
 from sim_perception.ros.worker import Newest, Worker, place_of
+from sim_perception.suggestions import Parser
 
 P = TypeVar('P')
 _LEAVE_AFTER = 1.0
@@ -386,7 +387,7 @@ def node_main(
 ) -> int:
     """Run one node as an executable with ``--help``; returns the exit status."""
     argv = sys.argv if argv is None else argv
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=description,
         epilog=parameter_help(parameters),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -34,7 +34,7 @@ from sim_perception.simulator.rig import (
     located_calibrations,
     stream_of,
 )
-from sim_perception.suggestions import unknown
+from sim_perception.suggestions import unknown, unknown_key
 
 Span = tuple[float, float]
 Season = Literal['spring', 'summer', 'autumn', 'winter']
@@ -473,8 +473,10 @@ class Scenario(_Model):
         try:
             return type(common).model_validate({**common.model_dump(), **sensor.settings})
         except ValidationError as error:
+            kind = type(common)
             lines = [
-                f'sensors: {sensor.name}.settings.{_describe(entry)}' for entry in error.errors()
+                f'sensors: {sensor.name}.settings.{_describe(entry, kind)}'
+                for entry in error.errors()
             ]
             raise ValueError('; '.join(lines)) from error
 
@@ -577,7 +579,7 @@ def parse_scenario(data: Mapping[str, Any]) -> Scenario:
         return Scenario.model_validate(dict(data))
     except ValidationError as error:
         name = data.get('name', 'unnamed')
-        lines = [_describe(entry) for entry in error.errors()]
+        lines = [_describe(entry, Scenario) for entry in error.errors()]
         raise ScenarioError(f'scenario {name!r}: ' + '; '.join(lines)) from error
 
 
@@ -607,11 +609,11 @@ def merge_settings(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def _describe(entry: Any) -> str:
+def _describe(entry: Any, model: type[BaseModel]) -> str:
     place = '.'.join(str(part) for part in entry['loc'])
     message = entry['msg'].removeprefix('Value error, ')
     if entry['type'] == 'extra_forbidden':
-        return f'{place}: unknown field; check its spelling'
+        return f'{place}: {unknown_key("field", model, entry["loc"])}'
     if isinstance(entry['input'], dict | BaseModel):
         return f'{place}: {message}' if place else message
     return f'{place} = {entry["input"]!r}: {message}'

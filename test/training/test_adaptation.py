@@ -539,7 +539,8 @@ def test_tables_show_the_rows_that_have_scores():
     )
     assert '| source_only | 0.500 |' in table
     assert '| normals |' not in table
-    with pytest.raises(ConfigError, match='shipped: guda, permatrack, simulator, spigan'):
+    known = 'known: guda, permatrack, simulator, spigan'
+    with pytest.raises(ConfigError, match=f"unknown ablation 'nothing'; {known}"):
         load_ablation('nothing')
 
 

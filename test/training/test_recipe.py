@@ -94,7 +94,7 @@ def test_a_stage_that_never_gets_on_is_given_up(file, tmp_path, monkeypatch):
 
 
 def test_bad_recipes_say_what_is_wrong(tmp_path):
-    with pytest.raises(ConfigError, match='none in recipes'):
+    with pytest.raises(ConfigError, match="unknown recipe 'none'; known: depth_segmentation"):
         load_recipe('none')
     path = tmp_path / 'twice.yaml'
     path.write_text('stages: [{name: a, config: smoke}, {name: a, config: smoke}]')

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from sim_perception.extras import HOMES, install_line
 from training.commands import evaluate
 from training.commands.ablate import ablate
 from training.commands.average import average
@@ -99,6 +100,8 @@ def _program() -> str:
 def _in_words(error: Exception, foreseen: bool) -> str:
     """Return one line about an error."""
     text = str(error) if foreseen else repr(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in HOMES:
+        return f'{text}; install it with: {install_line([error.name])}'
     if isinstance(error, MemoryError):
         return f'not enough memory: {text}'
     if any(word in text for word in ('No space left', 'disk is full')):

@@ -10,6 +10,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from sim_perception.suggestions import unknown
+from training.commands.telling import telling
 from training.engine.command import INTERRUPTED
 
 _EXAMPLES = 'Examples:'
@@ -53,7 +54,8 @@ class Verb(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Do it; Ctrl-C ends it with a sentence."""
         try:
-            return super().invoke(ctx)
+            with telling(ctx.info_name):
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             say_stopped(self.again)
             raise typer.Exit(INTERRUPTED) from None

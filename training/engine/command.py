@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def run_verb(*arguments: str) -> None:
         except KeyboardInterrupt:
             process.wait()  # it saves what it has; subprocess.run would kill it
             raise
-    if status == INTERRUPTED:
+    if status in (INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
     if status != 0:
         raise RuntimeError(f'failed: {shlex.join(command)}')

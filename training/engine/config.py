@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sim_perception.files import FileError, parse_yaml, read_yaml
 from sim_perception.simulator.scenario import merge_settings
+from sim_perception.suggestions import unknown, unknown_key
 
 CONFIG_FOLDER = Path(__file__).parents[1] / 'configs'
 
@@ -131,8 +132,9 @@ def find_config(name: str | Path, folder: Path = CONFIG_FOLDER) -> Path:
     for path in (Path(name), folder / f'{name}.yaml'):
         if path.is_file():
             return path
-    names = ', '.join(sorted(p.stem for p in folder.glob('*.yaml')))
-    raise ConfigError(f'no file {str(name)!r}, and none in {folder.name} (shipped: {names})')
+    shipped = sorted(p.stem for p in folder.glob('*.yaml'))
+    what = folder.name.removesuffix('s')
+    raise ConfigError(f'{unknown(what, str(name), shipped)}; or give a YAML file')
 
 
 def load_section(section: type[S], name: str | Path, folder: Path) -> S:
@@ -174,21 +176,10 @@ def validated(section: type[S], data: Any, where: str) -> S:
         for problem in error.errors():
             key = '.'.join(str(part) for part in problem['loc'])
             if problem['type'] == 'extra_forbidden':
-                known = ', '.join(_keys_at(section, problem['loc'][:-1]))
-                lines.append(f'{key}: unknown key (known: {known})')
+                lines.append(f'{key}: {unknown_key("key", section, problem["loc"])}')
             else:
                 lines.append(f'{key}: {problem["msg"]}, got {problem["input"]!r}')
         raise ConfigError(f'bad configuration in {where}:\n  ' + '\n  '.join(lines)) from error
-
-
-def _keys_at(section: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for part in path:
-        field = section.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return list(section.model_fields)
 
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

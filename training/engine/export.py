@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from sim_perception.extras import require
 from sim_perception.inference.backend import OnnxBackend
 from sim_perception.models.checkpoint import ONNX, load_checkpoint, update_checkpoint
 from sim_perception.models.depth_segmentation import (
@@ -85,13 +86,7 @@ def to_onnx(net: DepthSegmentationNet) -> bytes:
     Raises:
         ImportError: if onnx or onnxscript is missing.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'export needs {error.name}; install it with: pip install onnx onnxscript onnxruntime'
-        ) from error
+    require('export', 'onnx', 'onnxscript', 'onnxruntime')
     batch = torch.export.Dim('batch', min=1, max=MAX_BATCH)
     blocks = MAX_SIDE // COARSEST_STRIDE
     rows = torch.export.Dim('rows', min=1, max=blocks)

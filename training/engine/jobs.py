@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -19,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sim_perception.extras import require
 from sim_perception.files import FileError, mapping, read_json, write_json
 from training.engine.command import command_line
 
@@ -78,15 +82,55 @@ def in_processes(
         for part in parts:
             yield part, work(part)
         return
+    with in_pool(work, parts, workers) as running:
+        for future in as_completed(running):
+            yield running[future], future.result()
+
+
+@contextmanager
+def in_pool(
+    work: Callable[[Part], Done],
+    parts: Sequence[Part],
+    workers: int,
+    start: tuple[Callable[..., None], Any] | None = None,
+) -> Iterator[dict[Future[Done], Part]]:
+    """Begin parts in processes, which end with this one's block, done or not.
+
+    Args:
+        work: see ``in_processes``.
+        parts: plain values.
+        workers: processes, at most.
+        start: what every process calls first, and its argument.
+
+    Yields:
+        What will come of each part.
+    """
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(min(workers, len(parts)), context) as pool:
-        running = {pool.submit(work, part): part for part in parts}
+    begin, *arguments = start or (None,)
+    with ProcessPoolExecutor(min(workers, len(parts)), context, begin, tuple(arguments)) as pool:
         try:
-            for future in as_completed(running):
-                yield running[future], future.result()
+            # Ctrl-C reaches every process of a terminal; those that are started now are deaf.
+            with _deaf():
+                running = {pool.submit(work, part): part for part in parts}
+            yield running
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
             raise
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C; only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def in_cluster(
@@ -102,10 +146,9 @@ def in_cluster(
     Raises:
         ImportError: if Ray is not installed.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError('--ray needs Ray; install it with: pip install ray') from error
+    require('--ray', 'ray')
+    import ray
+
     started = not ray.is_initialized()
     if started:
         ray.init(address=None if address == 'local' else address, log_to_driver=False)

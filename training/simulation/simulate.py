@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from training.engine.jobs import in_cluster, job_bar
+from training.engine.jobs import in_cluster, in_pool, job_bar
 from training.simulation.bags import Bags, LocalBags
 from training.simulation.plans import BagPlan
 
@@ -153,26 +153,18 @@ def _run_pool(
     todo: Sequence[BagPlan], workers: int, bags: Bags, show: Callable[[int], None]
 ) -> int:
     """Make bags in worker processes, one bag per process at a time."""
-    context = multiprocessing.get_context('spawn')
-    counter = context.Value('q', 0)
+    counter = multiprocessing.get_context('spawn').Value('q', 0)
     size, failures = 0, []
-    with ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (counter,)) as pool:
-        running: dict[Future[int], BagPlan] = {
-            pool.submit(_work, bags, plan): plan for plan in todo
-        }
-        try:
-            while running:
-                finished, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    plan, error = running.pop(future), future.exception()
-                    if error is None:
-                        size += future.result()
-                    else:
-                        failures.append(f'{plan.path}: {error!r}')
-                show(counter.value)
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with in_pool(partial(_work, bags), todo, workers, (_start_worker, counter)) as running:
+        while running:
+            finished, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
+            for future in finished:
+                plan, error = running.pop(future), future.exception()
+                if error is None:
+                    size += future.result()
+                else:
+                    failures.append(f'{plan.path}: {error!r}')
+            show(counter.value)
     _tell(failures, len(todo))
     return size
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sim_perception.extras import require
 from training.datasets.sample import DatasetError
 from training.evaluation.report import frames_of
 from training.evaluation.tracking.network import evaluate_images
@@ -44,9 +45,11 @@ def evaluate_tracking(
 
     Raises:
         DatasetError: for unusable data, an unknown class, an option that does not fit the
-            source, or without TrackEval.
+            source.
+        ImportError: without TrackEval, before anything is tracked.
         CheckpointError: for an unusable checkpoint.
     """
+    require('evaluate tracking', 'trackeval')
     if source == 'detections':
         if video is not None or pictures is not None:
             raise DatasetError('--video and --pictures need images: --source network or oracle')

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from sim_perception.extras import require
 from sim_perception.geometry.boxes import iou_2d
 from training.datasets.kitti.tracking import KittiLabels, KittiSequence, from_vehicle
 from training.datasets.sample import DatasetError
@@ -86,15 +87,11 @@ def import_trackeval() -> Any:
     """Return the module, which prints what it could not import.
 
     Raises:
-        DatasetError: if it is not installed.
+        ImportError: if it is not installed.
     """
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            import trackeval
-    except ImportError as error:
-        raise DatasetError(
-            'TrackEval is not installed: pip install --no-deps trackeval==1.3.0'
-        ) from error
+    require('scoring tracks', 'trackeval')
+    with contextlib.redirect_stdout(io.StringIO()):
+        import trackeval
     return trackeval
 
 
