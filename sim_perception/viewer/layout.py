@@ -12,6 +12,8 @@ from sim_perception.viewer.streams import PIXELS, Kind, Stream
 _BACKGROUND = (24, 26, 30)
 _IN_IMAGES = ('/objects/**', '/tracks/**', '/labels/**')
 """What is drawn into the images of cameras, too."""
+_LESS_THAN_TRACKS = ('- /objects/truth/**', '- /{camera}/boxes/**')
+"""What is not, where there are tracks: the same objects again."""
 _BEHIND, _AHEAD = (-14.0, 0.0, 9.0), (14.0, 0.0, 0.0)
 """Where the eye is and what it looks at, metres in the view's frame."""
 
@@ -28,7 +30,7 @@ def layout(streams: Sequence[Stream], frame: str, *, live: bool = False) -> Any:
 
     rerun_sdk()
     cameras = [stream.entity for stream in streams if stream.kind is Kind.IMAGE]
-    left = _cameras(cameras, {stream.entity for stream in streams})
+    left = _cameras(cameras, streams)
     right = [_world(frame, cameras, streams)]
     figures = _figures(streams)
     if figures:
@@ -49,11 +51,15 @@ def layout(streams: Sequence[Stream], frame: str, *, live: bool = False) -> Any:
     )
 
 
-def _cameras(cameras: Sequence[str], entities: set[str]) -> list[Any]:
+def _cameras(cameras: Sequence[str], streams: Sequence[Stream]) -> list[Any]:
     """Return the views of images, and of what there is in the pixels of the first camera."""
     import rerun.blueprint as rrb
 
-    images = [_pixels(name, name, 'image', overlays=True) for name in cameras]
+    entities = {stream.entity for stream in streams}
+    drawn: tuple[str, ...] = ('/{camera}/boxes/**', *_IN_IMAGES)
+    if any(stream.kind is Kind.TRACKS for stream in streams):
+        drawn += _LESS_THAN_TRACKS
+    images = [_pixels(name, name, 'image', drawn) for name in cameras]
     rows = [rrb.Tabs(*images) if len(images) > 1 else image for image in images[:1]]
     for said, true in PIXELS:
         names = [name for name in (said, true) if name in entities and cameras]
@@ -62,16 +68,14 @@ def _cameras(cameras: Sequence[str], entities: set[str]) -> list[Any]:
     return rows
 
 
-def _pixels(title: str, camera: str, name: str, *, overlays: bool = False) -> Any:
+def _pixels(title: str, camera: str, name: str, drawn: Sequence[str] = ()) -> Any:
     import rerun.blueprint as rrb
 
-    contents = [f'/{camera}/{name}']
-    if overlays:
-        contents += [f'/{camera}/boxes/**', *_IN_IMAGES]
     return rrb.Spatial2DView(
         origin=f'/{camera}/{name}',
-        contents=contents,
+        contents=[f'/{camera}/{name}', *(one.format(camera=camera) for one in drawn)],
         name=title,
+        background=_BACKGROUND,
         spatial_information=rrb.SpatialInformation(target_frame=pixels_of(camera)),
     )
 

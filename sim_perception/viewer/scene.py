@@ -31,7 +31,7 @@ SCORES = 'scores'
 DEPTH_UNITS = 200.0
 """Depth is kept in 16 bits, in steps of 5 mm up to 327 m."""
 FAR = 60.0
-"""Metres at which the colours of depth end."""
+"""Metres at which the colours of depth end, which go from red to blue as those of points do."""
 _JPEG_QUALITY = 90
 _HIDDEN = 0.05
 """True objects of which less is visible are drawn as hidden."""
@@ -131,7 +131,7 @@ class Scene:
             blob=png.tobytes(),
             media_type='image/png',
             meter=DEPTH_UNITS,
-            colormap=self._rr.components.Colormap.Turbo,
+            colormap=self._rr.components.Colormap.Spectral,
             depth_range=(0.0, FAR * DEPTH_UNITS),
         )
         self._log(entity, image, pixels_of(camera))

@@ -36,8 +36,8 @@ def picture_of(
     is_right: Callable[[Picture], bool],
     profile: Path,
     *,
-    size: tuple[int, int] = (1280, 720),
-    deadline: float = 120.0,
+    size: tuple[int, int] = (1280, 800),
+    deadline: float = 240.0,
 ) -> tuple[bool, Picture]:
     """Open a page and take pictures of it until one is right; returns whether, and the last.
 
