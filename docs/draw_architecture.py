@@ -24,6 +24,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     'sim_perception': (
         ('files', 'compile_ahead', 'extras', 'kernels', 'resources', 'suggestions', 'types'),
         ('geometry', 'locks', 'taxonomy'),
+        ('calibration',),
         ('models', 'odometry', 'simulator', 'tracking', 'visualization'),
         ('bags', 'inference'),
         ('autolabel', 'viewer'),

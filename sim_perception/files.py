@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -131,6 +132,20 @@ def parse_json(text: str, where: Path | str) -> Any:
         raise FileError(f'{where} is nested too deeply for JSON of this program') from error
     except ValueError as error:
         raise FileError(f'{where} is not valid JSON: {error}') from error
+
+
+def parse_xml(text: str, where: Path | str) -> ElementTree.Element:
+    """Return the root of XML text; entities, which can stand for billions of letters, are refused.
+
+    Raises:
+        FileError: naming ``where``, for bad syntax or entities.
+    """
+    if '<!DOCTYPE' in text or '<!ENTITY' in text:
+        raise FileError(f'{where} declares XML entities; remove its <!DOCTYPE ...>')
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, RecursionError) as error:
+        raise FileError(f'{where} is not valid XML: {error}') from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

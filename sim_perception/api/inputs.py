@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.calibration import read_camera
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.types import Camera, FloatArray
 
 
-def as_camera(camera: Camera | npt.ArrayLike, image: npt.NDArray[Any] | None) -> Camera:
-    """Return a calibration given as a ``Camera``, or as a (3, 3) matrix of a pinhole's image.
+def as_camera(
+    camera: Camera | str | Path | npt.ArrayLike, image: npt.NDArray[Any] | None
+) -> Camera:
+    """Return a calibration given as a ``Camera``, a file or a (3, 3) matrix of a pinhole's image.
+
+    Files are those of ``calibration.read_camera``; of an image of another size than the
+    calibration's the camera is scaled.
 
     Raises:
-        ValueError: for a matrix that is none of a camera, or one without an image, whose size
-            nobody knows then.
+        ValueError: for a file that is not there or no calibration; for a matrix that is none of
+            a camera, or one without an image, whose size nobody knows then.
     """
     if isinstance(camera, Camera):
         return camera
+    if isinstance(camera, str | Path):
+        file = str(camera).partition('#')[0]
+        if not Path(file).exists():
+            raise ValueError(
+                'camera must be a calibration file, a sim_perception.Camera or a matrix; there is '
+                f'no file {file!r}'
+            )
+        size = None
+        if image is not None and np.ndim(image) >= 2:
+            size = image.shape[1], image.shape[0]
+        return read_camera(camera, size)
     try:
         matrix = np.asarray(camera, float)
     except (TypeError, ValueError):
         matrix = np.empty(0)
     if matrix.shape != (3, 3) or not np.array_equal(matrix[2], [0, 0, 1]):
         raise ValueError(
-            'camera must be a sim_perception.Camera, or a matrix [[fx, 0, cx], [0, fy, cy], '
-            f'[0, 0, 1]] of an image without distortion; got {type(camera).__name__}'
+            'camera must be a sim_perception.Camera, a calibration file, or a matrix '
+            '[[fx, 0, cx], [0, fy, cy], [0, 0, 1]] of an image without distortion; got '
+            f'{type(camera).__name__}'
         )
     if image is None or np.ndim(image) < 2:
         raise ValueError(

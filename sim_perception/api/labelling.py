@@ -70,7 +70,7 @@ class AutoLabeler:
         self,
         points: npt.ArrayLike | None,
         image: npt.NDArray[np.uint8] | None,
-        camera: Camera | npt.ArrayLike,
+        camera: Camera | str | Path | npt.ArrayLike,
         boxes: npt.ArrayLike,
         *,
         camera_T_points: npt.ArrayLike | None = None,
@@ -82,7 +82,8 @@ class AutoLabeler:
             points: (N, 3) metres, see ``camera_T_points``, with the sensor's motion removed; None
                 in mode ``mono``.
             image: (H, W, 3) uint8 RGB; may be None in mode ``lidar``.
-            camera: its calibration, a ``Camera`` or the (3, 3) matrix of a pinhole.
+            camera: its calibration: a ``Camera``, a file (camera_info YAML, or of kalibr
+                ``camchain.yaml#cam0``) or the (3, 3) matrix of a pinhole.
             boxes: (M, 4) x1 y1 x2 y2 of cars, pixels of the image.
             camera_T_points: (4, 4), maps the points to the optical frame (x right, y down, z
                 forward), such as KITTI's ``Tr_velo_to_cam``; None if they are in it.

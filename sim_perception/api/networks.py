@@ -84,7 +84,7 @@ class DepthSegmentationModel:
     def __call__(
         self,
         image: Image,
-        camera: Camera | npt.ArrayLike | None = None,
+        camera: Camera | str | Path | npt.ArrayLike | None = None,
         *,
         confidence: bool = False,
     ) -> Prediction:
@@ -92,7 +92,8 @@ class DepthSegmentationModel:
 
         Args:
             image: (H, W, 3) uint8 RGB (of OpenCV's BGR: ``image[..., ::-1]``).
-            camera: its calibration, a ``Camera`` or the (3, 3) matrix of a pinhole. Without one
+            camera: its calibration: a ``Camera``, a file (camera_info YAML, or of kalibr
+                ``camchain.yaml#cam0``) or the (3, 3) matrix of a pinhole. Without one
                 depth is only as metric as a usual focal length is right.
             confidence: also say how sure it is, which takes longer.
 
@@ -148,7 +149,7 @@ class PermanenceModel:
     def __call__(
         self,
         image: Image,
-        camera: Camera | npt.ArrayLike | None,
+        camera: Camera | str | Path | npt.ArrayLike | None,
         stamp: int,
         name: str = 'camera',
     ) -> list[Detection]:
@@ -210,7 +211,7 @@ class Detector3dModel:
         self,
         points: npt.ArrayLike,
         image: Image | None,
-        camera: Camera | npt.ArrayLike,
+        camera: Camera | str | Path | npt.ArrayLike,
         *,
         camera_T_points: npt.ArrayLike | None = None,
         level_T_camera: npt.ArrayLike | None = None,
@@ -265,7 +266,7 @@ class SurfaceCoordinatesModel:
         )
 
     def __call__(
-        self, image: Image, camera: Camera | npt.ArrayLike, boxes: npt.ArrayLike
+        self, image: Image, camera: Camera | str | Path | npt.ArrayLike, boxes: npt.ArrayLike
     ) -> list[SurfaceCrop]:
         """Return mask, surface coordinates, heading, size and distance of the car in each box.
 

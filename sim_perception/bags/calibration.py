@@ -12,15 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_perception.bags.errors import MessageError
+from sim_perception.calibration import lens_model
 from sim_perception.geometry.cameras import bin_camera, crop_camera
 from sim_perception.geometry.lenses import coefficients
 from sim_perception.types import Camera
 
 Array = npt.NDArray[np.float64]
 
-_PINHOLES = ('', 'plumb_bob', 'rational_polynomial', 'pinhole', 'thin_prism', 'radtan', 'none')
-_FISHEYES = ('equidistant', 'fisheye', 'kannala_brandt')
-"""Names of distortion models; the first are those of ``sensor_msgs/distortion_models``."""
 _RECTIFIED = re.compile(r'(^|[/_])rect(ified)?([/_]|$)')
 _MOST_PIXELS = 2**28
 
@@ -89,20 +87,10 @@ def _numbers(info: Any, name: str, count: int | None) -> Array:
 
 def _distortion(model: str, d: Array) -> tuple[bool, tuple[float, ...]]:
     """Return whether a model is a fisheye's, and its coefficients, filled up."""
-    fisheye = model in _FISHEYES
-    if not fisheye and model not in _PINHOLES:
-        raise MessageError(
-            f'distortion model {model!r} is not known; use plumb_bob, rational_polynomial or '
-            'equidistant, or rectify the images and set the parameter rectified'
-        )
-    most = 4 if fisheye else 14
-    if len(d) > most:
-        raise MessageError(
-            f'CameraInfo has {len(d)} distortion coefficients; {model or "plumb_bob"} has at '
-            f'most {most}'
-        )
-    filled = coefficients(Camera(1, 1, 1.0, 1.0, 0.0, 0.0, tuple(d.tolist()), fisheye))
-    return fisheye, tuple(filled.tolist())
+    try:
+        return lens_model(model, d)
+    except ValueError as error:
+        raise MessageError(f'CameraInfo: {error}') from error
 
 
 def _seen(info: Any, camera: Camera) -> Camera:

@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from scipy.spatial.transform import Rotation
 
-from sim_perception.files import read_yaml
+from sim_perception.calibration import Calibration, calibration_fields, read_link_pose
+from sim_perception.files import FileError
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
-from sim_perception.types import Camera
 
 F64 = npt.NDArray[np.float64]
 
@@ -27,67 +28,12 @@ _NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 _TOPICS = {'camera': ('image_raw', 'camera_info'), 'lidar': ('points',)}
 _BASELINE_TOLERANCE = 0.1
 """Of the baseline: a calibration's and that of the places."""
+_DRAWN, _MOST_LENS = ('', 'plumb_bob'), 5
+"""Models of lenses that the simulator draws, and their coefficients at most."""
 
 Coordinate = Annotated[float, Field(ge=-20, le=20)]
 Height = Annotated[float, Field(ge=0.05, le=20)]
 Angle = Annotated[float, Field(ge=-2 * np.pi, le=2 * np.pi)]
-
-
-class _Matrix(BaseModel):
-    """A matrix as camera_calibration writes it."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-    rows: int = 0
-    cols: int = 0
-    data: tuple[float, ...]
-
-
-class Calibration(BaseModel):
-    """A camera's calibration as ``camera_calibration`` and ``camera_info_manager`` write it.
-
-    The lens is pinhole with at most five coefficients (``plumb_bob``).
-    """
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    image_width: Annotated[int, Field(ge=16, le=8192)]
-    image_height: Annotated[int, Field(ge=16, le=8192)]
-    camera_matrix: _Matrix
-    distortion_model: str = 'plumb_bob'
-    distortion_coefficients: _Matrix = _Matrix(data=())
-    rectification_matrix: _Matrix = _Matrix(data=(1, 0, 0, 0, 1, 0, 0, 0, 1))
-    projection_matrix: _Matrix | None = None
-
-    @model_validator(mode='after')
-    def _usable(self) -> Calibration:
-        for name, count in (('camera', 9), ('rectification', 9), ('projection', 12)):
-            matrix = getattr(self, f'{name}_matrix')
-            if matrix is not None and len(matrix.data) != count:
-                raise ValueError(f'{name}_matrix needs {count} numbers, has {len(matrix.data)}')
-        lens = np.trim_zeros(np.array(self.distortion_coefficients.data), 'b')
-        if len(lens) and (self.distortion_model not in ('', 'plumb_bob') or len(lens) > 5):
-            raise ValueError(
-                f'the simulator draws lenses of plumb_bob with up to 5 coefficients, not '
-                f'{self.distortion_model} with {len(lens)}; calibrate with the standard model'
-            )
-        return self
-
-    def camera(self) -> Camera:
-        """Return the camera of the raw images.
-
-        Raises:
-            ValueError: for focal lengths that are not positive.
-        """
-        k = self.camera_matrix.data
-        lens = np.trim_zeros(np.array(self.distortion_coefficients.data, float), 'b').tolist()
-        return Camera(self.image_width, self.image_height, k[0], k[4], k[2], k[5], tuple(lens))
-
-    @property
-    def baseline(self) -> float:
-        """Metres that the projection says the camera lies right of the first one of a pair."""
-        if self.projection_matrix is None or not self.projection_matrix.data[0]:
-            return 0.0
-        return -self.projection_matrix.data[3] / self.projection_matrix.data[0]
 
 
 def _ros_name(value: str) -> str:
@@ -104,13 +50,15 @@ class SensorMount(BaseModel):
     Attributes:
         name: of the sensor: the namespace of its topics, and of its frame.
         kind: ``camera`` or ``lidar``.
-        xyz, rpy: pose of its link in ``base_link``, metres and radians.
+        xyz, rpy: pose of its link in ``base_link``, metres and radians. In a file,
+            ``urdf: robot.urdf#LINK`` may stand for both.
         rate_hz: images or turns per second; by default the scenario's ``frame_rate_hz``, the
             LiDAR's ``rate_hz``.
         topics: other names than the usual ones, by ``image_raw``, ``camera_info``, ``points``.
         frame_id: another frame than ``NAME_optical_frame`` of cameras, ``NAME`` of LiDARs.
         calibration: of a camera: a camera_info YAML file, relative to the scenario's, or what is
-            in it. Image size, focal lengths and lens are its own then.
+            in it; or a camera of kalibr's, ``camchain.yaml#cam0``. Image size, focal lengths and
+            lens are its own then.
         stereo_with: of a camera that is the right one of a pair: the name of the left one.
         settings: fields of the scenario's ``camera`` or ``lidar`` that this one has otherwise.
     """
@@ -127,6 +75,19 @@ class SensorMount(BaseModel):
     calibration: Calibration | None = None
     stereo_with: str = ''
     settings: dict[str, Any] = {}
+
+    @field_validator('calibration')
+    @classmethod
+    def _can_be_drawn(cls, value: Calibration | None) -> Calibration | None:
+        count = 0 if value is None else len(value.lens)
+        if value is None or not count:
+            return value
+        if value.distortion_model not in _DRAWN or count > _MOST_LENS:
+            raise ValueError(
+                f'the simulator draws lenses of plumb_bob with up to {_MOST_LENS} coefficients, '
+                f'not {value.distortion_model} with {count}; calibrate with the standard model'
+            )
+        return value
 
     @field_validator('calibration', mode='before')
     @classmethod
@@ -250,17 +211,29 @@ def _check_pair(right: SensorMount, before: dict[str, SensorMount]) -> None:
         )
 
 
-def located_calibrations(sensors: object, folder: Path) -> object:
-    """Return a scenario's list with what its calibration files say in place of their names.
+def located_files(sensors: object, folder: Path) -> object:
+    """Return a scenario's list with what files say in place of their names.
+
+    Names are relative to the scenario's folder: ``calibration``, and ``urdf: FILE#LINK``, which
+    gives xyz and rpy.
 
     Raises:
-        FileError, OSError: if one cannot be read.
+        FileError, OSError: if one cannot be read, or a place is given twice.
     """
     if not isinstance(sensors, list):
         return sensors
-    return [
-        {**entry, 'calibration': read_yaml(folder / entry['calibration'])}
-        if isinstance(entry, dict) and isinstance(entry.get('calibration'), str)
-        else entry
-        for entry in sensors
-    ]
+    return [_located(entry, folder) if isinstance(entry, dict) else entry for entry in sensors]
+
+
+def _located(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    found = dict(entry)
+    if isinstance(found.get('calibration'), str):
+        found['calibration'] = calibration_fields(folder / found['calibration'])[0]
+    if 'urdf' in found:
+        where = found.pop('urdf')
+        if 'xyz' in found or 'rpy' in found:
+            raise FileError(f'{found.get("name")}: give urdf or xyz and rpy, not both')
+        pose = read_link_pose(folder / str(where))
+        found['xyz'] = pose[:3, 3].tolist()
+        found['rpy'] = Rotation.from_matrix(pose[:3, :3]).as_euler('xyz').tolist()
+    return found

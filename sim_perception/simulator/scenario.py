@@ -31,7 +31,7 @@ from sim_perception.simulator.rig import (
     SensorMount,
     Stream,
     check_rig,
-    located_calibrations,
+    located_files,
     stream_of,
 )
 from sim_perception.suggestions import unknown, unknown_key
@@ -552,9 +552,9 @@ def load_scenario(name_or_path: str | Path, seed: int | None = None, **overrides
             raise ScenarioError(f'scenario {path}: meshes: {error}') from error
     if 'sensors' in data:
         try:
-            data['sensors'] = located_calibrations(data['sensors'], path.parent)
+            data['sensors'] = located_files(data['sensors'], path.parent)
         except (FileError, OSError) as error:
-            raise ScenarioError(f'scenario {path}: sensors: calibration: {error}') from error
+            raise ScenarioError(f'scenario {path}: sensors: {error}') from error
     return parse_scenario(data)
 
 

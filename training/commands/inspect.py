@@ -27,6 +27,13 @@ def inspect(
     focal_ratio: Annotated[
         float | None, typer.Option(help='Focal length / image width, if not calibrated.')
     ] = None,
+    calibration: Annotated[
+        str,
+        typer.Option(
+            help="File of the camera, if the source has none: camera_info YAML, or kalibr's "
+            'camchain.yaml#cam0.'
+        ),
+    ] = '',
     speed: Annotated[
         float | None, typer.Option(help='Constant speed in m/s, if not recorded.')
     ] = None,
@@ -51,7 +58,13 @@ def inspect(
     from training.inspection.inspect import inspect as run
 
     console = Console()
-    given = {'focal_ratio': focal_ratio, 'speed': speed, 'rate': rate, 'gap_s': gap}
+    given = {
+        'focal_ratio': focal_ratio,
+        'calibration': calibration,
+        'speed': speed,
+        'rate': rate,
+        'gap_s': gap,
+    }
     spec = choose_sensors(guess_spec(source), camera, lidar)
     config = validated(SourceConfig, {'spec': spec, **given}, 'the options')
     sheet = run(config, frames, verify, console)

@@ -47,6 +47,9 @@ class SourceConfig(Section):
     """Which frames of each sequence, like ``0-27`` or ``0-9,20-29``; empty is all."""
     focal_ratio: float | None = Field(default=None, gt=0)
     """Focal length / image width, used where the source has no calibration."""
+    calibration: str = ''
+    """File of the camera, used where the source has none: a camera_info YAML, or a camera of
+    kalibr's camchain, ``FILE#cam0``."""
     learn_focal: bool = False
     """Of clips: let the training correct ``focal_ratio``, which is then only the start."""
     speed: float | None = Field(default=None, gt=0)
@@ -240,7 +243,7 @@ def clips_of(source: OpenSource, config: SourceConfig) -> SampleClips:
     time, motion = source.time.select(indices), source.motion.select(indices)
     if not motion.source and config.speed is not None:
         motion = constant_speed(time.stamp, config.speed)
-    frames = Frames(source.samples, indices.tolist(), config.focal_ratio)
+    frames = Frames(source.samples, indices.tolist(), config.focal_ratio, config.calibration)
     windows = triplets(time, config.gap_s, config.stride)
     if isinstance(source.samples, KittiStereo):
         return StereoClips(source.samples, frames, windows, motion, time, config.spec)
@@ -256,4 +259,6 @@ def open_images(config: SourceConfig) -> UnlabelledImages:
     """
     source = open_source(config.spec, truth=False, rate=config.rate)
     indices = source.chosen(config.frames)[:: config.stride]
-    return UnlabelledImages(source.samples, indices.tolist(), config.focal_ratio)
+    return UnlabelledImages(
+        source.samples, indices.tolist(), config.focal_ratio, config.calibration
+    )

@@ -94,7 +94,8 @@ def inspect_source(config: SourceConfig) -> Inspected:
     except DatasetError:
         clips = None
     sample = source.samples[int(indices[0])]
-    seen = Frames(source.samples, indices[:1].tolist(), config.focal_ratio)[0]
+    first = indices[:1].tolist()
+    seen = Frames(source.samples, first, config.focal_ratio, config.calibration)[0]
     depth, labels = _truth(source, sample)
     time = None if source.time is None else source.time.select(indices)
     pairs = source.samples
@@ -105,7 +106,7 @@ def inspect_source(config: SourceConfig) -> Inspected:
         rate_hz=float('nan') if time is None else time.rate_hz(),
         clips=0 if clips is None else len(clips),
         camera=seen.camera,
-        assumed=sample.camera is None and seen.camera is not None,
+        assumed=sample.camera is None and seen.camera is not None and not config.calibration,
         motion=source.motion.source if clips is None else clips.motion.source,
         metres=float('nan') if clips is None else clips.mean_distance(),
         flow=float('nan') if clips is None else image_motion(clips),
@@ -181,7 +182,8 @@ def missing(facts: Facts) -> list[str]:
     if facts.camera is None:
         found.append(
             'intrinsics: give focal_ratio, the focal length / image width, which is '
-            '1 / (2 tan(horizontal field of view / 2)); view synthesis and metric depth need it'
+            '1 / (2 tan(horizontal field of view / 2)), or calibration, a file; view synthesis '
+            'and metric depth need it'
         )
     if not facts.clips and not facts.sequences:
         found.append('time: give rate, in images per second, if the images follow each other')

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
-from sim_perception.files import mapping, parse_json, read_text
+from sim_perception.files import mapping, parse_json, parse_xml, read_text
 from training.datasets.sample import DatasetError
 
 T = TypeVar('T')
@@ -95,7 +95,7 @@ def _checked(path: Path, read: Callable[[], T]) -> T:
         return read()
     except DatasetError as error:
         raise DatasetError(f'{path}: {error}') from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ElementTree.ParseError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         reason = f'lacks {e}' if isinstance(e, KeyError) else str(e)
         raise DatasetError(f'{path} is no {KINDS}: {reason}') from e
 
@@ -164,9 +164,7 @@ def _datumaro(values: Mapping[str, Any]) -> Iterator[DrawnImage]:
 
 
 def _cvat(text: str, path: Path) -> list[DrawnImage]:
-    if '<!DOCTYPE' in text or '<!ENTITY' in text:
-        raise DatasetError('it declares XML entities, which CVAT never does')
-    root = ElementTree.fromstring(text)
+    root = parse_xml(text, path)
     if root.tag != 'annotations':
         raise DatasetError(f'its root is <{root.tag}>, CVAT writes <annotations>')
     if root.find('image') is None and root.find('track') is None:
