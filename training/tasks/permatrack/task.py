@@ -8,6 +8,7 @@ clips.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,7 +64,8 @@ class PermaTrackTask(NetworkTask):
     The section ``model`` of its config holds the fields of ``PermanenceConfig`` and ``pretrained``
     (ImageNet encoder), ``init`` (an earlier checkpoint of this network), or ``start`` (folder of a
     depth and segmentation checkpoint that gives the encoder) with perhaps ``start_decoder``
-    (``semantic`` or ``depth``: which of its decoders to start from).
+    (``semantic`` or ``depth``: which of its decoders to start from), and ``pixels``, the area that
+    images are scaled to at run time: people need more than depth does.
     """
 
     name: ClassVar[str] = 'permatrack'
@@ -78,6 +80,7 @@ class PermaTrackTask(NetworkTask):
         pretrained = bool(settings.pop('pretrained', True))
         init, start = settings.pop('init', None), settings.pop('start', None)
         decoder = settings.pop('start_decoder', None)
+        pixels = settings.pop('pixels', None)
         pretrained = pretrained and not start
         self.model = build_net('permanence', settings, config.seed, pretrained=pretrained)
         if start is not None:
@@ -92,6 +95,8 @@ class PermaTrackTask(NetworkTask):
             self.walk = MemoryWalk(channels, self.loss_config.walks)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocess = preprocess_of(self.model.encoder)
+        if pixels is not None:
+            self.preprocess = replace(self.preprocess, pixels=int(pixels))
 
     def _start_from(self, folder: Path, decoder: str | None) -> None:
         """Take encoder and perhaps decoder of a depth and segmentation checkpoint."""
