@@ -9,14 +9,23 @@ import torch
 from pydantic import Field
 
 from sim_perception.inference.preprocess import PreprocessConfig, focal_length, normalize
+from sim_perception.models.permanence import TIME_UNIT
 from sim_perception.taxonomy import Taxonomy
 from training.datasets.bags.track_clips import ClipObjects, TrackClips
 from training.datasets.bags.track_targets import RuleConfig, State, Targets, clip_targets
 from training.datasets.sample import DatasetError
+from training.datasets.sources import SourceConfig
 from training.datasets.views.appearance import AppearanceConfig, random_appearance
 from training.datasets.views.views import GeometryConfig, View, draw_view
 from training.engine.config import Section
 from training.tasks.permatrack.maps import clip_maps
+from training.tasks.permatrack.real_images import (
+    RealImages,
+    TeacherConfig,
+    Teachers,
+    drift,
+    real_maps,
+)
 
 
 class TrackDataConfig(Section):
@@ -28,6 +37,13 @@ class TrackDataConfig(Section):
     """Bags whose labels know visible objects only: nothing is said there about hidden ones."""
     visible_only_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the clips that come from them, where there are both kinds."""
+    real_images: list[SourceConfig] = Field(default_factory=list)
+    """Real images without labels, of which two teachers tell what is there and what is not."""
+    real_share: float = Field(default=0.3, ge=0, le=1)
+    """Share of the clips that are made of them: views that wander over one image..."""
+    real_drift: float = Field(default=6.0, ge=0)
+    """...by up to so many pixels from frame to frame."""
+    teachers: TeacherConfig = TeacherConfig()
     frames: int = Field(default=8, ge=1)
     """Of a clip; 1 teaches what single images show, from recordings of any frame rate."""
     strides: tuple[int, ...] = (1, 2)
@@ -66,6 +82,12 @@ class TrackData:
             TrackClips(bags, config.frames, config.strides, taxonomy, things) if bags else None
             for bags in (config.bags, config.visible_only)
         ]
+        self._real: RealImages | None = None
+        if config.real_images:
+            if config.rules.hidden == 'random_walk':
+                raise DatasetError('data.real_images have no walks; take another rules.hidden')
+            teachers = Teachers(config.teachers, taxonomy, things)
+            self._real = RealImages(config.real_images, teachers)
 
     def __len__(self) -> int:
         """Return the number of clips whose objects are all known, or else of the others."""
@@ -77,6 +99,8 @@ class TrackData:
         ``images`` (T, 3, H, W) normalised, ``focal`` (), ``dt`` (T,) seconds since the image
         before, and the targets of ``permatrack_maps.clip_maps``.
         """
+        if self._real is not None and rng.random() < self.config.real_share:
+            return self._of_image(self._real, rng)
         full, partial = self._clips
         config, rules, clips = self.config, self.config.rules, full or partial
         assert clips is not None
@@ -96,6 +120,23 @@ class TrackData:
             'focal': torch.tensor(focal_length(view.camera(table.camera)), dtype=torch.float32),
             'dt': torch.from_numpy(np.diff(seconds, prepend=0.0).astype(np.float32)),
             **clip_maps(table, targets, view.size, len(self.things), rules, config.hidden_gain),
+        }
+
+    def _of_image(self, real: RealImages, rng: np.random.Generator) -> dict[str, Any]:
+        """Return the tensors of a clip of views of one real image."""
+        config = self.config
+        image, camera, agreed = real.draw(rng)
+        view = draw_view((camera.width, camera.height), camera.fx, config.geometry, rng)
+        views = drift(view, config.frames, config.real_drift, rng)
+        seed = int(rng.integers(2**32))
+        shown = [self._appearance(each.smooth(image), seed) for each in views]
+        dt = np.full(config.frames, TIME_UNIT * float(rng.choice(config.strides)), np.float32)
+        dt[0] = 0.0
+        return {
+            'images': normalize(np.stack(shown), self.preprocess),
+            'focal': torch.tensor(focal_length(view.camera(camera)), dtype=torch.float32),
+            'dt': torch.from_numpy(dt),
+            **real_maps(agreed, views, len(self.things)),
         }
 
     def _draw(

@@ -72,7 +72,7 @@ def clip_maps(
             column, row = (int(v) for v in cells[t, n])
             box = targets.box[t, n]
             spread = np.maximum(SPREAD * (box[2:] - box[:2]) / OUTPUT_STRIDE, MIN_SPREAD)
-            _splat(heat[t, table.thing[n]], column, row, spread)
+            splat(heat[t, table.thing[n]], column, row, spread)
             hidden = targets.state[t, n] == State.HIDDEN
             fading = float(np.exp(-targets.hidden_for[t, n] / rules.decay_s))
             weight[t, table.thing[n], row, column] = hidden_gain * fading if hidden else 1.0
@@ -90,6 +90,11 @@ def clip_maps(
             'heat_weight': torch.from_numpy(weight),
         }
     )
+
+
+def no_centres() -> dict[str, Any]:
+    """Return the tensors of ``clip_maps`` beside its heatmaps, for a clip without centres."""
+    return _padded({})
 
 
 def clip_walks(
@@ -157,8 +162,8 @@ def _ignore(weight: npt.NDArray[np.float32], box: Array) -> None:
     weight[max(y1, 0) : y2 + 1, max(x1, 0) : x2 + 1] = 0.0
 
 
-def _splat(heat: npt.NDArray[np.float32], column: int, row: int, spread: Array) -> None:
-    """Raise the heatmap to a Gaussian around a cell."""
+def splat(heat: npt.NDArray[np.float32], column: int, row: int, spread: Array) -> None:
+    """Raise a (h, w) heatmap to a Gaussian around a cell, ``spread`` cells wide in x and y."""
     reach = np.ceil(3 * spread).astype(int)
     height, width = heat.shape
     x = np.arange(max(0, column - reach[0]), min(width, column + reach[0] + 1))
