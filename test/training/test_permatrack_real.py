@@ -1,0 +1,128 @@
+"""Real images as samples of the permanence network: what is believed, and what is left open."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Camera, Detection
+from training.datasets.views.views import View
+from training.tasks.permatrack.real_images import (
+    Agreed,
+    TeacherConfig,
+    Teachers,
+    drift,
+    real_maps,
+)
+
+THINGS = ('car', 'truck', 'pedestrian', 'cyclist')
+SIZE = (320, 96)
+CAMERA = Camera(*SIZE, 200.0, 200.0, 159.5, 47.5)
+IMAGE = np.zeros((96, 320, 3), np.uint8)
+WHOLE = View(SIZE, SIZE, (0, 0), SIZE)
+
+
+def agreed(*objects, doubt=()):
+    """Objects as (thing, box); doubt as (thing, first column, last column) of maps at stride 4."""
+    maps = np.zeros((4, 24, 80), bool)
+    for thing, first, last in doubt:
+        maps[thing, :, first:last] = True
+    boxes = np.array([box for _, box in objects], float).reshape(-1, 4)
+    return Agreed(np.array([thing for thing, _ in objects], np.int64), boxes, maps)
+
+
+def test_what_is_agreed_is_there_what_is_doubted_is_open_and_all_else_is_not():
+    believed = agreed((2, (100, 20, 120, 80)), doubt=((2, 20, 40), (0, 60, 70)))
+    maps = real_maps(believed, [WHOLE], 4)
+    heat, weight = maps['heat'][0].numpy(), maps['heat_weight'][0].numpy()
+    assert np.argwhere(heat == 1).tolist() == [[2, 12, 27]]
+    assert not heat[[0, 1, 3]].any()
+    assert weight[2, 12, 27] == 1
+    doubted = np.zeros((24, 80), bool)
+    doubted[:, 20:40] = True
+    doubted[12, 27] = False
+    np.testing.assert_array_equal(weight[2] == 0, doubted)
+    assert (weight[0, :, 60:70] == 0).all()
+    assert (weight[[1, 3]] == 1).all()
+    # of distance, size or hidden things a real image says nothing
+    assert not maps['weight'].any()
+    assert not maps['hidden'].any()
+
+
+def test_views_show_the_object_where_it_is_in_them():
+    believed = agreed((0, (100, 20, 140, 60)))
+    shifted = View(SIZE, (640, 192), (160, 40), SIZE)
+    mirrored = View(SIZE, SIZE, (0, 0), SIZE, mirror=True)
+    away = View(SIZE, (640, 192), (320, 40), SIZE)
+    heat = real_maps(believed, [WHOLE, shifted, mirrored, away], 4)['heat'].numpy()
+    found = [np.argwhere(heat[t, 0] == 1).tolist() for t in range(4)]
+    assert found[0] == [[10, 30]]
+    assert found[1] == [[10, 20]]  # pixel 240, 80 of the larger image, less the corner
+    assert found[2] == [[10, 49]]
+    assert found[3] == []
+
+
+def test_views_wander_within_the_image_by_equal_steps():
+    start = View(SIZE, (640, 192), (100, 50), SIZE)
+    views = drift(start, 5, 6.0, np.random.default_rng(0))
+    corners = np.array([view.corner for view in views])
+    assert views[0] == start
+    steps = np.diff(corners, axis=0)
+    assert (abs(steps) <= 7).all()
+    assert (np.ptp(steps, axis=0) <= 1).all()
+    edge = drift(View(SIZE, (330, 96), (8, 0), SIZE), 9, 6.0, np.random.default_rng(1))
+    assert all(0 <= view.corner[0] <= 10 and view.corner[1] == 0 for view in edge)
+
+
+@pytest.fixture
+def teachers():
+    """Teachers whose networks say what the test tells them."""
+    made = Teachers.__new__(Teachers)
+    made.config, made.things = TeacherConfig(), THINGS
+    made.taxonomy = load_taxonomy()
+    made._group = {'pedestrian': THINGS[2:], 'cyclist': THINGS[2:], 'car': THINGS[:2],
+                   'truck': THINGS[:2]}  # fmt: skip
+    made._settings = SimpleNamespace()
+    return made
+
+
+def ask(teachers, monkeypatch, detections, classes):
+    """Return what is agreed where pixels' classes are (name, first column, last column)."""
+    taxonomy = teachers.taxonomy
+    logits = torch.full((1, len(taxonomy.names), 24, 80), 0.0)
+    logits[:, taxonomy.id_of('road')] = 8.0
+    for name, first, last in classes:
+        logits[:, taxonomy.id_of(name), :, first:last] = 16.0
+    inputs = SimpleNamespace(image=None, focal=None)
+    monkeypatch.setattr(
+        'training.tasks.permatrack.real_images.preprocess', lambda frames, settings: inputs
+    )
+    teachers._classes = lambda image, focal: SimpleNamespace(logits=logits)
+    found = [Detection(taxonomy.id_of(kind), 0.5, box2d=box) for kind, box in detections]
+    teachers._objects = SimpleNamespace(reset=lambda: None, update=lambda frame: found)
+    return teachers.look(IMAGE, CAMERA)
+
+
+def test_an_object_needs_both_teachers(teachers, monkeypatch):
+    seen = [('pedestrian', (80.0, 10.0, 119.0, 90.0)), ('car', (200.0, 20.0, 260.0, 80.0))]
+    told = ask(teachers, monkeypatch, seen, [('pedestrian', 20, 30)])
+    assert told.thing.tolist() == [2], 'no pixel says car'
+    np.testing.assert_allclose(told.box, [seen[0][1]])
+    assert told.doubt[2, :, 20:30].all()
+    assert not told.doubt[2, :, 40:].any()
+    np.testing.assert_array_equal(told.doubt[2], told.doubt[3])
+    assert not told.doubt[:2].any()
+
+
+def test_classes_decide_between_a_walker_and_a_rider(teachers, monkeypatch):
+    seen = [('pedestrian', (80.0, 10.0, 119.0, 90.0))]
+    assert ask(teachers, monkeypatch, seen, [('cyclist', 20, 30)]).thing.tolist() == [3]
+
+
+def test_one_object_counts_once(teachers, monkeypatch):
+    seen = [('car', (80.0, 10.0, 160.0, 90.0)), ('truck', (82.0, 12.0, 160.0, 90.0)),
+            ('car', (150.0, 10.0, 220.0, 90.0))]  # fmt: skip
+    told = ask(teachers, monkeypatch, seen, [('car', 20, 60)])
+    np.testing.assert_allclose(told.box, [seen[0][1], seen[2][1]])
