@@ -23,9 +23,9 @@ from training.datasets.depth_store import DepthStore
 from training.datasets.images.folders import ImageFolder, camvid
 from training.datasets.images.video import VideoFile
 from training.datasets.kitti.stereo import KittiStereo, read_calibration
-from training.datasets.kitti.stereo_images import StereoImages, open_stereo
 from training.datasets.sample import IGNORE, DatasetError
 from training.datasets.sources import SourceConfig
+from training.datasets.stereo_images import StereoImages, open_stereo
 
 DATA = Path(__file__).parents[2] / '../shared/data'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')

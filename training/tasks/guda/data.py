@@ -26,9 +26,9 @@ from sim_perception.inference.preprocess import (
 from training.datasets.clips import Clip, Clips
 from training.datasets.depth_store import DepthStore
 from training.datasets.kitti.stereo import stereo_depth
-from training.datasets.kitti.stereo_images import open_stereo
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.sources import SourceConfig, open_clips, open_images
+from training.datasets.stereo_images import open_stereo
 from training.datasets.views.appearance import (
     AppearanceConfig,
     LabelledImage,

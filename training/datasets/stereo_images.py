@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.datasets.bags.camera import CameraBags
+from training.datasets.bags.stereo import StereoBags
 from training.datasets.depth_store import DepthStore
 from training.datasets.kitti.stereo import KittiStereo, stereo_depth
 from training.datasets.sample import IGNORE, DatasetError
@@ -23,12 +25,14 @@ class StereoImages:
     when it is first needed.
 
     Args:
-        pairs: the sequences.
+        pairs: the sequences or recordings.
         indices: the pairs to take.
         store: keeps the depth.
     """
 
-    def __init__(self, pairs: KittiStereo, indices: Sequence[int], store: DepthStore) -> None:
+    def __init__(
+        self, pairs: KittiStereo | StereoBags, indices: Sequence[int], store: DepthStore
+    ) -> None:
         self.pairs, self.indices, self.store = pairs, tuple(indices), store
 
     def __len__(self) -> int:
@@ -71,10 +75,14 @@ def open_stereo(config: SourceConfig, store: DepthStore) -> StereoImages:
     Raises:
         DatasetError: if the source is unusable or has no stereo pairs.
     """
-    source = open_source(config.spec)
-    if not isinstance(source.samples, KittiStereo):
+    source = open_source(config.spec, truth=False)
+    indices = source.chosen(config.frames)[:: config.stride].tolist()
+    if isinstance(source.samples, KittiStereo):
+        return StereoImages(source.samples, indices, store)
+    if not isinstance(source.samples, CameraBags):
         raise DatasetError(
-            f'{config.spec} has no stereo pairs; data.real_stereo takes kitti_stereo:DIR'
+            f'{config.spec} has no stereo pairs; data.real_stereo takes kitti_stereo:DIR or '
+            'bag:DIR,camera=LEFT'
         )
-    indices = source.chosen(config.frames)[:: config.stride]
-    return StereoImages(source.samples, indices.tolist(), store)
+    pairs = StereoBags(source.spec.path, source.spec.sensors)
+    return StereoImages(pairs, [i for i in indices if pairs.has_right(i)], store)
