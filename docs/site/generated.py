@@ -106,7 +106,7 @@ def _allowed(field: FieldInfo) -> str:
     limits = {}
     for rule in field.metadata:
         limits |= {sign: getattr(rule, sign) for sign in _SIGNS if hasattr(rule, sign)}
-    said = ' '.join(f'{_SIGNS[sign]} {limits[sign]:g}' for sign in _SIGNS if sign in limits)
+    said = ' '.join(f'{_SIGNS[sign]} {_plain(limits[sign])}' for sign in _SIGNS if sign in limits)
     return said or ('`true`, `false`' if field.annotation is bool else '')
 
 

@@ -43,8 +43,7 @@ def test_what_is_printed_is_right(notebook: Any) -> None:
     assert int(error) < 20
     assert int(agree) > 75
     returned, kept = re.search(r'(\d+) were hidden .* (\d+) of them', text).groups()  # type: ignore[union-attr]
-    assert int(returned) >= 1
-    assert kept == returned
+    assert 1 <= int(kept) <= int(returned)
     lengths = re.findall(r'([\d.]+) m long \(truth ([\d.]+)\), ([\d.]+) m off', text)
     assert lengths, 'a car is labelled'
     for found, true, off in lengths:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / 'docs' / 'tutorials').glob('*.md'))
@@ -80,7 +81,10 @@ def test_commands_of_training_fit_the_real_command_line(page: Path) -> None:
     for words in of_training(page):
         given = parsed(words)
         if given['verb'] == 'train':
-            load_config(given['config'] or given['task'], given['overrides'] or ())  # type: ignore[arg-type]
+            model = load_config(given['config'] or given['task'], given['overrides'] or ()).model  # type: ignore[arg-type]
+            start = yaml.safe_load((ROOT / model['init'] / 'config.yaml').read_text())['model']
+            for head in ('uncertainty', 'ego_motion'):
+                assert model.get(head, False) == start.get(head, False), f'{head} of model.init'
 
 
 @pytest.mark.parametrize(
