@@ -133,7 +133,8 @@ def shipped_networks() -> str:
     """Return the page that lists the cards of ``models``."""
     parts = ['# Networks that are shipped', '| name | what its card says |', '|---|---|']
     for card in sorted((ROOT / 'models').glob('*/README.md')):
-        first = next(line for line in card.read_text().splitlines() if line and line[0].isalnum())
+        blocks = card.read_text().split('\n\n')
+        first = next(block for block in blocks if block[0].isalnum()).replace('\n', ' ')
         parts.append(f'| [{card.parent.name}](models/{card.parent.name}.md) | {first} |')
     return parts[0] + '\n\n' + '\n'.join(parts[1:]) + '\n'
 
