@@ -95,7 +95,7 @@ def _checked(path: Path, read: Callable[[], T]) -> T:
         return read()
     except DatasetError as error:
         raise DatasetError(f'{path}: {error}') from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as e:
         reason = f'lacks {e}' if isinstance(e, KeyError) else str(e)
         raise DatasetError(f'{path} is no {KINDS}: {reason}') from e
 
