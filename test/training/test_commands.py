@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from typer.testing import CliRunner
 from training.commands import cli, evaluate
 from training.commands.verb import Verb
 from training.engine.config import CONFIG_FOLDER, ConfigError, load_config
+from training.engine.jobs import in_pool, in_processes
 from training.tasks import task_class, task_names
 
 FOLDER = Path(cli.__file__).parent
@@ -147,3 +151,36 @@ def test_every_method_has_its_task_and_every_config_a_task() -> None:
     assert configs == set(task_names())
     with pytest.raises(ConfigError, match=r'unknown task .*known: depth_segmentation, detector3d'):
         task_class('shape_pca')
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_verb_and_its_processes_with_a_sentence(tmp_path: Path) -> None:
+    """The signal goes to the whole process group, as a terminal sends it."""
+    words = ['simulate', '--scenario', 'clean', '--count', '3', '--workers', '2']
+    command = [sys.executable, '-u', '-m', 'training', *words, '--out', str(tmp_path / 'bags')]
+    with subprocess.Popen(
+        command, cwd=FOLDER.parents[1], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == 'simulate: loading ...\n'
+            os.killpg(process.pid, signal.SIGINT)
+            told = process.stderr.read()
+        finally:
+            process.kill()
+    # a second status is what shells call 130
+    assert process.returncode in (130, -signal.SIGINT)
+    assert 'Traceback' not in told
+    assert told.endswith('stopped: what is done is kept, and the same command goes on\n')
+
+
+def test_processes_of_a_pool_are_deaf_to_ctrl_c_and_end_with_it() -> None:
+    handlers = list(in_processes(handler_of_interrupts, [1, 2], workers=2))
+    assert {found for _, found in handlers} == {int(signal.SIG_IGN)}
+    with pytest.raises(KeyboardInterrupt), in_pool(time.sleep, [600, 600], 2):
+        raise KeyboardInterrupt
+    assert multiprocessing.active_children() == []
+
+
+def handler_of_interrupts(_part: int) -> int:
+    return int(signal.getsignal(signal.SIGINT))  # type: ignore[arg-type]

@@ -114,9 +114,9 @@ def in_pool(
                 running = {pool.submit(work, part): part for part in parts}
             yield running
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
