@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from itertools import zip_longest
 from typing import Any
 from zlib import crc32
 
@@ -165,9 +164,9 @@ class Scene:
             detections: those without a 3D box are left out.
             frame: of their boxes.
             style: how they are drawn.
-            notes: words behind the name of each object, or none.
+            notes: words behind the name of each object, or nothing at all.
         """
-        named = zip_longest(detections, notes[: len(detections)], fillvalue='')
+        named = zip(detections, notes or [''] * len(detections), strict=True)
         there = [pair for pair in named if pair[0].box3d is not None]
         if style is not Style.TRUTH:
             self._boxes(entity, there, frame, style, filled=style is Style.GHOSTS)
