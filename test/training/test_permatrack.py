@@ -301,6 +301,8 @@ def test_losses_do_not_see_what_has_no_weight():
     values = torch.full((2, 3), torch.nan)
     assert float(weighted_l1(values, values, torch.zeros(2))) == 0
     assert float(centre_focal(logits.detach(), target * 0, weight * 0)) == 0
+    empty = [float(centre_focal(logits.detach(), target * 0, weight, least=n)) for n in (1, 4)]
+    assert empty[0] == pytest.approx(4 * empty[1]) != 0
 
 
 def test_visibility_is_best_at_its_fraction():

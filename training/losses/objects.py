@@ -8,7 +8,12 @@ from torch.nn import functional
 
 
 def centre_focal(
-    logits: Tensor, target: Tensor, weight: Tensor, alpha: float = 2.0, beta: float = 4.0
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    alpha: float = 2.0,
+    beta: float = 4.0,
+    least: float = 1.0,
 ) -> Tensor:
     """Return the penalty-reduced focal loss of centre heatmaps, per weight of the centres.
 
@@ -20,6 +25,7 @@ def centre_focal(
         target: the same shape, 0 to 1.
         weight: the same shape; 0 ignores a cell.
         alpha, beta: exponents.
+        least: weight of centres to divide by where there is less.
     """
     log_p, log_q = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     p = torch.sigmoid(logits)
@@ -27,7 +33,7 @@ def centre_focal(
     loss = torch.where(
         centre, -((1 - p) ** alpha) * log_p, -((1 - target) ** beta) * p**alpha * log_q
     )
-    return (weight * loss).sum() / (weight * centre).sum().clamp(min=1)
+    return (weight * loss).sum() / (weight * centre).sum().clamp(min=least)
 
 
 def weighted_l1(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:

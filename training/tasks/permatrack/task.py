@@ -144,7 +144,8 @@ class PermaTrackTask(NetworkTask):
     def terms(self, output: PermanenceOutput, batch: Batch) -> dict[str, Tensor]:
         """Return the losses by the names of their weights."""
         heat, weight = batch['heat'].flatten(0, 1), batch['heat_weight'].flatten(0, 1)
-        terms = {'heat': centre_focal(output.heat, heat, weight)}
+        # One centre an image at least: a batch of empty streets must not count a hundredfold.
+        terms = {'heat': centre_focal(output.heat, heat, weight, least=len(heat))}
         counts = batch['weight']
         for name, columns in COLUMNS.items():
             found = at_centres(getattr(output, name), batch['place'])
