@@ -133,7 +133,7 @@ def compare_in_image(
         for detection in found
     ]
     true_boxes = np.array([item.box2d for item in truth]).reshape(-1, 4)
-    iou = iou_2d(np.array(seen).reshape(-1, 4), true_boxes)
+    iou = np.asarray(iou_2d(np.array(seen).reshape(-1, 4), true_boxes), np.float64)
     return _compared(scene, found, seen, truth, iou, kind, difficulty)
 
 
