@@ -286,22 +286,6 @@ def test_it_learns_to_find_cars_where_they_are(task, tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / 'checkpoint').name == 'detector3d'
 
 
-def test_boxes_of_people_can_be_taught_square(task, monkeypatch):
-    made = [ready(made_scene(0), 'made', 40.0, lambda image, camera: [], lambda s: s.frame)]
-    monkeypatch.setattr('training.tasks.detector3d.data.ready_frames', lambda *a, **o: made)
-
-    def taught(**settings):
-        task.data_config = task.data_config.model_copy(update=settings)
-        sample = task.training_data().sample(0, np.random.default_rng(0))
-        log_size = sample['values'].split(list(GEOMETRY.values()))[2]
-        return log_size[:, sample['weight'] == 1.0].exp().ravel().tolist()
-
-    length, width, height = taught(square=('pedestrian',))
-    side = (length * width) ** 0.5
-    assert length > 1.5 * width
-    assert taught(square=('car',)) == pytest.approx([side, side, height])
-
-
 def test_unusable_settings_are_refused(task, tmp_path):
     with pytest.raises(DatasetError, match=r'name data\.bags'):
         Detector3dData(Detector3dDataConfig(), task.model, task.preprocess)

@@ -51,9 +51,6 @@ class Detector3dDataConfig(Section):
     """True objects with fewer LiDAR points may be found or not."""
     max_occlusion: float = Field(default=0.7, ge=0, le=1)
     """True objects that are hidden more may be found or not."""
-    square: tuple[str, ...] = ()
-    """Classes whose boxes are taught as square, with the area that they cover: the simulator's end
-    at swinging arms and legs, drawn ones of people do not."""
     most_points: int = Field(default=12288, ge=1)
     """Of a sample; of more, as many are drawn."""
     keep: tuple[float, float] = (0.5, 1.0)
@@ -89,7 +86,6 @@ class Detector3dData:
         if not config.bags:
             raise DatasetError('no training data: name data.bags')
         self.config, self.model = config, model.config
-        self._square = [k for k, name in enumerate(self.model.things) if name in config.square]
         make = maker(config, model, preprocess)
         folder = Path(config.cache) if config.cache else None
         with Progress(console=Console(stderr=True)) as bar:
@@ -137,8 +133,6 @@ class Detector3dData:
         # Drawn last: labels of different numbers of objects leave all else the same.
         factors = _factors(config.resize, len(asked.rows), rng)
         cloud, boxes = resized(frame.points[rows], asked.rows, factors)
-        square = np.isin(asked.thing, self._square)
-        boxes[square, 4:6] = np.sqrt(boxes[square, 4:6].prod(1, keepdims=True))
         points = np.full((config.most_points, POINT_COLUMNS), np.nan, np.float32)
         points[: len(rows)] = change.points(cloud)
         if blind:
