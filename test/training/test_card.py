@@ -70,3 +70,14 @@ def test_results_of_another_checkpoint_stand_below_the_own_ones():
     assert lines[row + 2].startswith('| `camvid:y`')
     motion = text.split('## Visual odometry')[1]
     assert '| `visual_odometry bag:x` | 3 | 7.125 |' in motion
+
+
+def test_the_permanence_card_says_whether_any_run_saw_real_images():
+    simulated = run({'bags': ['b']})
+    real = run({'real_images': [{'spec': 'images:x'}]})
+    for training, told in (
+        (simulated, 'exact truth alone'),
+        (real, 'real images without labels'),
+        ({**simulated, 'earlier': real}, 'real images without labels'),
+    ):
+        assert told in write_card('permanence', {'training': training})
