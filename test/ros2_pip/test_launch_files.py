@@ -301,11 +301,15 @@ def test_every_file_of_one_node_brings_it_to_work(
     from lifecycle_msgs.srv import GetState
     from rclpy.node import Node
 
-    nodes = ['simulator', 'depth_segmentation', 'tracker', 'auto_labeler', 'detector_3d']
+    pytest.importorskip('rerun', reason='the extra `view` is not installed')
+    nodes = [
+        'simulator', 'depth_segmentation', 'tracker', 'auto_labeler', 'detector_3d', 'viewer',
+    ]  # fmt: skip
     files = [ROOT / 'launch' / f'{name}.launch.py' for name in [*nodes, 'record']]
     arguments = {
         'checkpoint': str(small_checkpoint), 'params_file': small_run[0].partition(':=')[2],
         'loop': 'true', 'bag': str(tmp_path / 'bag'), 'topics': '/tf_static /clock',
+        'save': str(tmp_path / 'seen.rrd'),
     }  # fmt: skip
     together = tmp_path / 'together.launch.py'
     together.write_text(
@@ -350,6 +354,7 @@ def test_every_file_of_one_node_brings_it_to_work(
     assert 'Traceback' not in output
     assert 'SIGTERM' not in output
     assert list((tmp_path / 'bag').glob('*.mcap'))
+    assert (tmp_path / 'seen.rrd').stat().st_size > 0
 
 
 @pytest.mark.ros

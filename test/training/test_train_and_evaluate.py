@@ -195,7 +195,9 @@ def test_commands_refuse_bad_input_in_one_message(monkeypatch, capsys, tmp_path)
         return error_of(monkeypatch, capsys, *arguments)
 
     assert 'unknown key' in refused('train', 'depth_segmentation', 'nonsense=1')
-    assert 'shipped' in refused('train', 'depth_segmentation', '--config', 'no_such')
+    told = refused('train', 'depth_segmentation', '--config', 'no_such')
+    assert 'known: ' in told
+    assert 'or give a YAML file' in told
     assert 'is for task' in refused('train', 'cooking', '--config', 'smoke')
     assert 'key=value' in refused('train', 'depth_segmentation', 'steps')
     message = refused('train', 'depth_segmentation', f'data.bags=["{tmp_path}"]')
@@ -214,7 +216,7 @@ def test_every_kind_of_evaluation_has_its_own_options():
         assert not any(option in output for option in others)
     result = run('evaluate', 'cooking')
     assert result.exit_code == 2
-    assert 'No such command' in result.output
+    assert "unknown verb 'cooking'" in result.output
 
 
 def test_help_names_every_verb():
