@@ -107,6 +107,7 @@ def in_pool(
     """
     context = multiprocessing.get_context('spawn')
     begin, *arguments = start or (None,)
+    others = multiprocessing.active_children()
     with ProcessPoolExecutor(min(workers, len(parts)), context, begin, tuple(arguments)) as pool:
         try:
             # Ctrl-C reaches every process of a terminal; those that are started now are deaf.
@@ -114,7 +115,7 @@ def in_pool(
                 running = {pool.submit(work, part): part for part in parts}
             yield running
         except BaseException:
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()) - set(others):
                 process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
