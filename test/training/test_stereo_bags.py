@@ -6,36 +6,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from simulated_bags import simulate_bag
 
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.sensors import Sensors
+from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.stereo import StereoBags
 from training.datasets.depth_store import DepthStore
 from training.datasets.sample import DatasetError
 from training.datasets.sources import SourceConfig
 from training.datasets.stereo_images import open_stereo
-from training.simulation.plans import plan_bags
-from training.simulation.write import write_bag
 
-LEFT = {'name': 'stereo/left', 'kind': 'camera', 'xyz': [1, 0.25, 1.5]}
-RIGHT = {'name': 'stereo/right', 'kind': 'camera', 'xyz': [1, -0.25, 1.5],
-         'stereo_with': 'stereo/left'}  # fmt: skip
+SCENARIO = """
+duration_s: 0.3
+camera: {width: 320, height: 192}
+lidar: null
+sensors:
+  - {name: stereo/left, kind: camera, xyz: [1, 0.25, 1.5]}
+  - {name: stereo/right, kind: camera, xyz: [1, -0.25, 1.5], stereo_with: stereo/left}
+"""
 BASELINE = 0.5
 
 
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp('stereo')
-    scene = {
-        'duration_s': 0.3,
-        'camera': {'width': 320, 'height': 192},
-        'lidar': None,
-        'sensors': [LEFT, RIGHT],
-    }
-    (folder / 'rig.yaml').write_text(yaml.safe_dump(scene))
-    write_bag(plan_bags(str(folder / 'rig.yaml'), 1, folder / 'bag')[0], 1, lambda: None)
-    return folder / 'bag'
+    return simulate_bag(tmp_path_factory.mktemp('stereo') / 'bag', SCENARIO, seed=1)
 
 
 def spec(bag: Path, camera: str = 'stereo/left') -> SourceConfig:
@@ -57,7 +52,8 @@ def test_both_images_of_a_pair_have_the_simulators_depth(bag: Path, tmp_path: Pa
 
 
 def test_right_T_left_is_the_place_of_the_cameras(bag: Path) -> None:
-    pairs = StereoBags(str(bag), Sensors(camera='stereo/left'))
+    sensors = Sensors(camera='stereo/left')
+    pairs = StereoBags(CameraBags([bag], sensors), str(bag), sensors)
     np.testing.assert_allclose(pairs.right_T_left(0)[:3, 3], [-BASELINE, 0, 0], atol=1e-9)
     left, right = pairs[1], pairs.right(1)
     assert left.stamp == right.stamp

@@ -84,5 +84,5 @@ def open_stereo(config: SourceConfig, store: DepthStore) -> StereoImages:
             f'{config.spec} has no stereo pairs; data.real_stereo takes kitti_stereo:DIR or '
             'bag:DIR,camera=LEFT'
         )
-    pairs = StereoBags(source.spec.path, source.spec.sensors)
+    pairs = StereoBags(source.samples, source.spec.path, source.spec.sensors)
     return StereoImages(pairs, [i for i in indices if pairs.has_right(i)], store)

@@ -318,17 +318,15 @@ def simulate(
                         stop[j] = min(stop[j], max(away - 1.0, 0.05))
         for i in range(n):
             length = (count[i] - 1) * spacing
+            gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
+                                    _reach(kind[i], v[i]), near[i, :found[i]])  # fmt: skip
             if kind[i] == WALKER:
-                gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
-                                        _reach(WALKER, v[i]), near[i, :found[i]])  # fmt: skip
                 room = min(gap, stop[i], length - s[i] - 0.2)
                 target = desired[i] if room > 1.0 else max(0.0, desired[i] * (room - 0.15))
                 if gap < 1.0:
                     target = min(target, other)
                 a = min(max((target - v[i]) / 0.35, -3.0), 1.5)
             else:
-                gap, other = _gap_ahead(i, points, start, count, spacing, s, v, place, half, kind,
-                                        _reach(kind[i], v[i]), near[i, :found[i]])  # fmt: skip
                 bend = _bend_speed(i, curvature, start, count, spacing, s[i], v[i])
                 wish = min(desired[i], bend)
                 a = _idm(v[i], wish, gap, other, a_max[i], standstill[i])

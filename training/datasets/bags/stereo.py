@@ -13,7 +13,7 @@ from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.open_bags import expand
 from training.datasets.sample import DatasetError, Sample
 
-#: Images of a pair are taken at the same moment, seconds.
+#: Images of a pair are taken at the same moment, within so many nanoseconds.
 _TOLERANCE_NS = 2_000_000
 
 
@@ -24,15 +24,16 @@ class StereoBags:
     ``P[0, 3] = -fx * baseline``.
 
     Args:
-        path: a bag, a folder of bags or a pattern.
+        left: the images of the left camera.
+        path: their bag, folder of bags or pattern.
         sensors: which camera is the left one.
 
     Raises:
         DatasetError: if a bag has no such pair or its images are not rectified.
     """
 
-    def __init__(self, path: str, sensors: Sensors) -> None:
-        self.left = CameraBags([path], sensors)
+    def __init__(self, left: CameraBags, path: str, sensors: Sensors) -> None:
+        self.left = left
         found = [_right_camera(str(bag), sensors) for bag in expand([path])]
         names = sorted({name for name, _ in found})
         if len(names) > 1:

@@ -25,6 +25,7 @@ from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.models.permanence import OUTPUT_STRIDE
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Frame
+from training.datasets.bags.track_clips import viewed_boxes
 from training.datasets.sample import DatasetError
 from training.datasets.sources import SourceConfig, open_images
 from training.datasets.views.views import View
@@ -174,7 +175,7 @@ def real_maps(agreed: Agreed, views: list[View], things: int) -> dict[str, Any]:
             )
             there = cv2.resize(view.nearest(open_), (width, height), interpolation=cv2.INTER_AREA)
             weight[t, k][there > 0] = 0.0
-        for k, box in zip(agreed.thing, _seen(agreed.box, view), strict=True):
+        for k, box in zip(agreed.thing, viewed_boxes(agreed.box, view), strict=True):
             middle = ((box[:2] + box[2:]) / 2 + 0.5) / OUTPUT_STRIDE - 0.5
             column, row = (int(v) for v in middle.round())
             if 0 <= column < width and 0 <= row < height:
@@ -217,12 +218,3 @@ def _middle(
         begin = int(np.clip(first, 0, end - 1))
         spans.append(slice(begin, max(begin + 1, min(int(np.ceil(last)), end))))
     return spans[0], spans[1]
-
-
-def _seen(boxes: Array, view: View) -> Array:
-    """Return (K, 4) image boxes in the pixels of a view."""
-    low, high = boxes[:, :2], boxes[:, 2:]
-    matrix = view.matrix
-    a = low @ matrix[:2, :2].T + matrix[:2, 2]
-    b = high @ matrix[:2, :2].T + matrix[:2, 2]
-    return np.concatenate([np.minimum(a, b), np.maximum(a, b)], 1)
