@@ -37,7 +37,7 @@ def _origin(runs: Sequence[Mapping[str, Any]]) -> str:
     real = [
         source['spec']
         for section in data
-        for key in ('real_clips', 'real_stereo', 'taught', 'real_images')
+        for key in ('real_clips', 'real_stereo', 'scans', 'taught', 'real_images')
         for source in section.get(key, [])
     ]
     if not real:
@@ -46,9 +46,10 @@ def _origin(runs: Sequence[Mapping[str, Any]]) -> str:
             'was used.'
         )
     simulated = any(section.get('bags') or section.get('clips') for section in data)
+    what = 'real images and scans' if any(s.get('scans') for s in data) else 'real images'
     return (
         f'Trained on {"simulated images with their exact truth and " if simulated else ""}'
-        f'unlabelled real images ({", ".join(dict.fromkeys(real))}): no label of any real image '
+        f'unlabelled {what} ({", ".join(dict.fromkeys(real))}): no label of any real image '
         'was used.'
     )
 

@@ -129,6 +129,11 @@ class Timeline:
     sequence: Indices
     stamp: Indices
 
+    @classmethod
+    def unknown(cls, count: int) -> Timeline:
+        """Return that of so many frames of one recording whose times are not known."""
+        return cls(np.zeros(count, np.int64), np.zeros(count, np.int64))
+
     def rate_hz(self) -> float:
         """Return the frames per second by the median step, NaN without two of different times."""
         steps = np.diff(self.stamp)[np.diff(self.sequence) == 0]

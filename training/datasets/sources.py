@@ -147,8 +147,7 @@ class OpenSource:
         Raises:
             DatasetError: if there is none.
         """
-        count = len(self.samples)
-        time = self.time or Timeline(np.zeros(count, np.int64), np.zeros(count, np.int64))
+        time = self.time or Timeline.unknown(len(self.samples))
         try:
             return time.numbered(frames or self.spec.frames)
         except DatasetError as error:

@@ -15,7 +15,9 @@ from sim_perception.bags.reader import BagReader
 from sim_perception.bags.sensors import split_sensors, truth_topic
 from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bags.lidar import CameraLidarBag
+from training.datasets.clips import Timeline
 from training.datasets.images.folders import camvid
+from training.datasets.kitti.scans import KittiScans
 from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, Sample, Samples
 from training.datasets.simulated.bags import SimulatedBags
@@ -163,6 +165,13 @@ def _kitti_stereo(spec: Spec) -> EvaluationData:
     return EvaluationData(pairs, tuple(pairs.timeline().numbered(spec.frames).tolist()))
 
 
+def _kitti_object(spec: Spec) -> EvaluationData:
+    """Return the frames of a KITTI object folder, their scans' depth in the Garg crop."""
+    scans = KittiScans(spec.path)
+    chosen = Timeline.unknown(len(scans)).numbered(spec.frames)
+    return EvaluationData(scans, tuple(chosen.tolist()), garg=True)
+
+
 KINDS = Kinds({
     'sim': ('sim:SCENARIO[:SEEDS] (rendered on the fly, e.g. sim:target:0-3)', _rendered),
     'bag': ('bag:DIR (depth truth from /ground_truth/depth, else LiDAR in the Garg crop)', _bag),
@@ -171,5 +180,8 @@ KINDS = Kinds({
         'kitti_stereo:DIR[#FRAMES] (depth truth from stereo matching; #28-39: only those frames '
         'of each sequence)',
         _kitti_stereo,
+    ),
+    'kitti_object': (
+        'kitti_object:DIR[#FRAMES] (depth truth from the scans, in the Garg crop)', _kitti_object,
     ),
 })  # fmt: skip

@@ -2,8 +2,8 @@
 
 A sample has up to five parts, each a dictionary of tensors: ``virtual`` (a simulated image with
 truth), ``virtual_clip`` (three simulated frames with truth and poses), ``real_clip`` (three real
-frames), ``real_depth`` (a real image with the depth that its stereo partner or a teacher network
-tells) and ``real_image`` (a real image without any label). Real labels are never read.
+frames), ``real_depth`` (a real image with the depth that its stereo partner, a scan or a teacher
+network tells) and ``real_image`` (a real image without any label). Real labels are never read.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from training.datasets.clips import Clip, Clips
 from training.datasets.depth_store import DepthStore
 from training.datasets.kitti.stereo import stereo_depth
 from training.datasets.sample import DatasetError, Sample
+from training.datasets.scan_images import open_scans
 from training.datasets.sources import SourceConfig, open_clips, open_images
 from training.datasets.stereo_images import open_stereo
 from training.datasets.views.appearance import (
@@ -57,6 +58,9 @@ class AdaptationDataConfig(DataConfig):
     """Real recordings for photometric self-supervision."""
     real_stereo: list[SourceConfig] = Field(default_factory=list)
     """Real stereo pairs: where both images' matches agree, they teach depth like truth."""
+    scans: list[SourceConfig] = Field(default_factory=list)
+    """Real recordings of camera and LiDAR (``bag``, ``kitti_object``), whose scans teach depth,
+    drawn with the pairs."""
     taught: list[SourceConfig] = Field(default_factory=list)
     """Real images whose depth a teacher tells (see ``taught_images``), drawn with the pairs."""
     teacher: str = 'models/depth_segmentation'
@@ -150,7 +154,8 @@ class MixedData:
                 self._clips[part] = opened, WeightedChoice([len(c) for c in opened], weights)
         self._depth = self._open_real_depth()
         if self._depth:
-            weights = [source.weight for source in (*config.real_stereo, *config.taught)]
+            kinds = (config.real_stereo, config.scans, config.taught)
+            weights = [source.weight for sources in kinds for source in sources]
             self._choose_depth = WeightedChoice([len(d) for d in self._depth], weights)
         self._images: list[Any] = [open_images(source) for source in config.real_images]
         self._choose_image = (
@@ -166,7 +171,7 @@ class MixedData:
         else:
             raise DatasetError(
                 'no training data: name data.bags, data.clips, data.real_clips, '
-                'data.real_stereo, data.taught or data.real_images'
+                'data.real_stereo, data.scans, data.taught or data.real_images'
             )
 
     def _open_real_depth(self) -> list[LabelledData]:
@@ -174,6 +179,7 @@ class MixedData:
         config = self.config
         store = DepthStore(config.depth_store)
         sources: list[LabelledImages] = [open_stereo(s, store) for s in config.real_stereo]
+        sources += [open_scans(s) for s in config.scans]
         sources += [open_taught(s, config.teacher, store) for s in config.taught]
         changes = {'geometry': self.real_clip_geometry, 'appearance': config.real_appearance}
         as_real = config.model_copy(update=changes)
