@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from kitti_folders import CAMERA, write_kitti
 
 from sim_perception.autolabel.labeler import load_labeler
 from sim_perception.autolabel.quality.quality import ALL_FEATURES
@@ -16,9 +16,8 @@ from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert
 from sim_perception.models.checkpoint import load_checkpoint
-from sim_perception.types import Box3D, Camera, ShapeLabel
+from sim_perception.types import Box3D, ShapeLabel
 from training.datasets.kitti.object import object_scenes, read_scene
-from training.datasets.kitti.tracking import from_vehicle
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
 from training.datasets.sample import DatasetError
 from training.datasets.scenes import open_scenes
@@ -29,7 +28,6 @@ from training.evaluation.autolabel.confidence import fit_confidence
 from training.evaluation.autolabel.evaluate import evaluate_autolabel
 from training.evaluation.calibrate import calibrate_any
 
-CAMERA = Camera(200, 100, 150.0, 150.0, 99.5, 49.5)
 SIZE = (4.0, 1.8, 1.5)
 MODELS = Path(__file__).parents[2] / 'models'
 
@@ -207,28 +205,6 @@ def test_boxes_are_cut_at_the_border_and_points_counted() -> None:
     assert share == pytest.approx(0.5)
     points = np.array([[10, 0, 0.7], [11.9, 0, 1.4], [10, 0, 0.02], [13, 0, 0.7]])
     assert points_in_box(points, box(10, 0)) == 2
-
-
-def write_kitti(folder: Path, placed: Box3D, points: np.ndarray) -> None:
-    """Write one frame whose LiDAR is .08 m above and .27 m behind the camera."""
-    for name in ('image_2', 'velodyne', 'calib', 'label_2'):
-        (folder / name).mkdir(parents=True)
-    cv2.imwrite(str(folder / 'image_2' / '000003.png'), np.full((100, 200, 3), 90, np.uint8))
-    vehicle_T_lidar = from_euler(0, 0, 0, np.array([-0.27, 0.0, 0.08]))
-    raw = points @ np.eye(3) - vehicle_T_lidar[:3, 3]
-    values = np.column_stack([raw, np.full(len(raw), 0.3)]).astype(np.float32)
-    (folder / 'velodyne' / '000003.bin').write_bytes(values.tobytes())
-    mount = (invert(BODY_T_OPTICAL) @ vehicle_T_lidar)[:3]
-    projection = np.column_stack([CAMERA.matrix, np.zeros(3)])
-    rows = {'P2': projection, 'R0_rect': np.eye(3), 'Tr_velo_to_cam': mount}
-    text = ''.join(f'{key}: {" ".join(map(str, value.ravel()))}\n' for key, value in rows.items())
-    (folder / 'calib' / '000003.txt').write_text(text)
-    x, y, z = placed.parent_T_box[:3, 3]
-    yaw = np.arctan2(placed.parent_T_box[1, 0], placed.parent_T_box[0, 0])
-    h, w, length, cx, cy, cz, ry = from_vehicle(np.array([[x, y, z, yaw, *placed.size]]))[0]
-    numbers = [0.1, 1, -1.5, 20.0, 30.0, 90.0, 70.0, h, w, length, cx, cy, cz, ry]
-    lines = ['Car ' + ' '.join(map(str, numbers)), 'DontCare' + ' -1' * 14]
-    (folder / 'label_2' / '000003.txt').write_text('\n'.join(lines) + '\n')
 
 
 def test_kitti_folder_comes_back_as_written(tmp_path: Path) -> None:

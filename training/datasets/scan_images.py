@@ -20,8 +20,9 @@ from training.datasets.views.appearance import LabelledImage
 Depth = npt.NDArray[np.float32]
 Scans = CameraLidarBag | KittiScans
 
-#: Columns and rows about a point in which something nearer hides what is behind it.
-NEAR = (15, 9)
+#: Columns and rows about a point in which something nearer hides what is behind it, in parts of
+#: the image's width.
+NEAR = (0.012, 0.007)
 #: How much farther than that a point may be, as a factor: roads and walls slope away.
 BEHIND = 1.25
 
@@ -39,7 +40,8 @@ def seen_depth(scan: Depth) -> Depth:
         (H, W) metres, NaN where unknown.
     """
     known = np.where(np.isfinite(scan), scan, np.float32(np.inf))
-    nearest = _lowest(known, *NEAR)
+    columns, rows = (2 * round(part * scan.shape[1] / 2) + 1 for part in NEAR)
+    nearest = _lowest(known, columns, rows)
     seen = np.where(known <= BEHIND * nearest, known, np.float32(np.inf))
     wide = _lowest(seen, 3, 3)
     return np.where(np.isfinite(wide), wide, np.nan).astype(np.float32)
