@@ -9,7 +9,8 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, inver
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, Detection
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box
-from training.evaluation.permanence.frames import score_frames
+from training.datasets.sample import Sample
+from training.evaluation.permanence.frames import score_frames, score_unlabelled
 
 CAMERA = Camera(1242, 375, 721.5, 721.5, 621.0, 187.0)
 camera_T_level = invert(make_transform(BODY_T_OPTICAL[:3, :3], np.array([0.0, 0.0, 1.65])))
@@ -72,3 +73,15 @@ def test_a_class_that_is_not_there_has_no_precision():
     scores = score_frames(Told([]), [scene(thing('car', 12.0))])
     assert np.isnan(scores['pedestrian_ap_image_50'])
     assert scores['car_ap_image_50'] == 0.0
+
+
+def test_images_without_truth_tell_how_much_is_found():
+    car, walker = thing('car', 12.0), thing('pedestrian', 9.0, 3.0)
+    sample = Sample(np.zeros((375, 1242, 3), np.uint8), CAMERA, None, None, 'image')
+    engine = Told([found(car), found(walker, score=0.4), found(walker)], [found(car, score=0.3)])
+    scores = score_unlabelled(engine, [sample, sample])
+    assert scores == {
+        'car_per_image_30': 1.0, 'car_per_image_50': 0.5, 'pedestrian_per_image_30': 1.0,
+        'pedestrian_per_image_50': 0.5, 'frames': 2,
+    }  # fmt: skip
+    assert engine.resets == 2

@@ -11,6 +11,9 @@ Checkpoint = Annotated[Path, typer.Option(help='Checkpoint folder.')]
 Json = Annotated[Path | None, typer.Option('--json', help='Write the scores here.')]
 Pictures = Annotated[Path | None, typer.Option(help='Write pictures here.')]
 Limit = Annotated[int | None, typer.Option(help='At most so many, spread evenly.', min=1)]
+FocalRatio = Annotated[
+    float | None, typer.Option(help='Focal length / width where it is not known.', min=0.1)
+]
 Device = Annotated[str, typer.Option(help='auto, cpu or cuda.')]
 Record = Annotated[
     bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Checkpoint, Device, Json, Limit, Record
+from training.commands.options import Checkpoint, Device, FocalRatio, Json, Limit, Record
 
 
 def flicker(
@@ -15,9 +15,7 @@ def flicker(
     rate: Annotated[
         float | None, typer.Option(help='Images per second of an image folder.', min=0.1)
     ] = None,
-    focal_ratio: Annotated[
-        float | None, typer.Option(help='Focal length / width where it is not known.', min=0.1)
-    ] = None,
+    focal_ratio: FocalRatio = None,
     json_file: Json = None,
     limit: Limit = None,
     device: Device = 'auto',

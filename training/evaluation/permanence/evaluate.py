@@ -9,15 +9,27 @@ from sim_perception.inference.permanence import PermanenceEngine
 from training.datasets.bags.track_targets import RuleConfig
 from training.datasets.sample import require_truth
 from training.datasets.scenes import open_scenes
-from training.evaluation.permanence.frames import THRESHOLD, score_frames
+from training.datasets.sources import SourceConfig, open_images
+from training.evaluation.permanence.frames import (
+    SCORES,
+    THRESHOLD,
+    score_frames,
+    score_unlabelled,
+)
 from training.evaluation.permanence.scores import score_bags
 from training.evaluation.report import frames_of, record_of
+from training.evaluation.specs import evenly
+
+#: Kinds of data that have images and no truth about objects.
+UNLABELLED = ('video', 'images', 'camvid', 'kitti_stereo')
 
 
 def evaluate_permanence(
     checkpoint: Path,
     data: str,
     *,
+    focal_ratio: float | None = None,
+    limit: int | None = None,
     device: str = 'auto',
 ) -> dict[str, Any]:
     """Score the permanence network alone, frame by frame and without a tracker.
@@ -25,28 +37,47 @@ def evaluate_permanence(
     Args:
         checkpoint: its folder.
         data: ``bag:DIR``, also a folder of bags or a pattern, with the truth about all objects;
-            or single frames, ``kitti_object:DIR`` or ``sim:SCENARIO[:SEEDS]``.
+            or single frames, ``kitti_object:DIR`` or ``sim:SCENARIO[:SEEDS]``; or images without
+            truth, ``video:FILE`` or ``images:DIR``.
+        focal_ratio: focal length / image width of images whose camera is not known.
+        limit: greatest number of images, spread evenly; of bags the greatest number of bags.
         device: see ``PermanenceEngine``.
 
     Returns:
-        Those of ``score_bags``, of ``score_frames`` for single frames, and how they were made.
+        Those of ``score_bags``, of ``score_frames`` for single frames, of ``score_unlabelled`` for
+        images without truth, and how they were made.
 
     Raises:
         DatasetError: for other data, or no bag.
         CheckpointError: for an unusable checkpoint.
     """
+    if data.partition(':')[0] in UNLABELLED:
+        source = SourceConfig(spec=data, focal_ratio=focal_ratio)
+        return _on_unlabelled(checkpoint, source, limit, device)
     if not data.startswith('bag:'):
-        return _on_frames(checkpoint, data, device)
+        return _on_frames(checkpoint, data, limit, device)
     engine = PermanenceEngine.load(checkpoint, device=device)
-    scores = score_bags(engine, [data.removeprefix('bag:')], RuleConfig())
+    scores = score_bags(engine, [data.removeprefix('bag:')], RuleConfig(), limit)
     require_truth(scores['seen'] + scores['hidden'] > 0, data)
     frames = int(scores.pop('frames'))
     return record_of('permanence', data, scores, frames=frames, checkpoint=str(checkpoint))
 
 
-def _on_frames(checkpoint: Path, data: str, device: str) -> dict[str, Any]:
+def _on_unlabelled(
+    checkpoint: Path, source: SourceConfig, limit: int | None, device: str
+) -> dict[str, Any]:
+    engine = PermanenceEngine.load(checkpoint, device=device, threshold=min(SCORES))
+    images = open_images(source)
+    chosen = evenly(len(images), limit)
+    progress = frames_of(source.spec)
+    scores = score_unlabelled(engine, progress((images[i] for i in chosen), len(chosen)))
+    frames = int(scores.pop('frames'))
+    return record_of('permanence', source.spec, scores, frames=frames, checkpoint=str(checkpoint))
+
+
+def _on_frames(checkpoint: Path, data: str, limit: int | None, device: str) -> dict[str, Any]:
     engine = PermanenceEngine.load(checkpoint, device=device, threshold=THRESHOLD)
-    scenes, count = open_scenes(data)
+    scenes, count = open_scenes(data, limit)
     scores = score_frames(engine, frames_of(data)(scenes, count))
     require_truth(any(scores[f'{name}_objects'] for name in engine.things), data)
     frames = int(scores.pop('frames'))

@@ -1,4 +1,4 @@
-"""Average precision of the permanence network on single frames with truth."""
+"""The permanence network on single frames: average precision, or what it finds without truth."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sim_perception.geometry.transforms import invert
 from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.types import Box3D, Detection, Frame
 from training.datasets.objects.label_scenes import LabelScene
+from training.datasets.sample import Sample
 from training.evaluation.detector3d.average_precision import (
     DIFFICULTIES,
     Compared,
@@ -21,6 +22,8 @@ from training.evaluation.detector3d.average_precision import (
 
 #: Low: average precision looks at all recalls.
 THRESHOLD = 0.02
+#: Least scores at which detections in unlabelled images are counted.
+SCORES = (0.3, 0.5)
 _OVERLAP = 0.5
 _DIFFICULTY = DIFFICULTIES['moderate']
 _HOW = ('image', 'bev', '3d')
@@ -53,6 +56,32 @@ def score_frames(engine: PermanenceEngine, scenes: Iterable[LabelScene]) -> dict
             scores[f'{name}_ap_{how}_50'] = average_precision([row[k] for row in rows], _OVERLAP)
         scores[f'{name}_objects'] = float(sum((~row[0].ignored_truth).sum() for row in rows))
     return {**scores, 'frames': float(frames)}
+
+
+def score_unlabelled(engine: PermanenceEngine, images: Iterable[Sample]) -> dict[str, float]:
+    """Count what is found in images without truth, each by itself: false alarms, if they are of
+    streets known to be empty.
+
+    Args:
+        engine: its threshold bounds the scores that count.
+        images: the images; without a camera, metres go by the default focal length.
+
+    Returns:
+        ``CLASS_per_image_PERCENT`` for the least scores of ``SCORES``, and ``frames``.
+    """
+    count = 0
+    found: dict[str, list[float]] = {name: [] for name in engine.things}
+    for sample in images:
+        engine.reset()
+        count += 1
+        for detection in engine.update(Frame(0, sample.image, sample.camera)):
+            found[engine.taxonomy.names[detection.class_id]].append(detection.score)
+    scores = {
+        f'{name}_per_image_{round(100 * least)}': float(np.sum(np.array(mine) >= least) / count)
+        for name, mine in found.items()
+        for least in SCORES
+    }
+    return {**scores, 'frames': float(count)}
 
 
 def _in_level_frame(scene: LabelScene, found: list[Detection]) -> list[Detection]:
