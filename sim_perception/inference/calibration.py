@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 #: A depth counts as right if prediction / truth and truth / prediction are below this.
@@ -54,3 +54,50 @@ class Calibration:
                 f'unknown calibration settings {", ".join(unknown)}; known: {", ".join(known)}'
             )
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class ScoreCalibration:
+    """Makes a detector's scores the share of detections that are right, class by class.
+
+    Platt, "Probabilistic outputs for support vector machines" (1999): the logit of a score times
+    ``scale`` plus ``bias`` is the logit of the probability. Within a class no order changes.
+
+    Attributes:
+        scale: by class name, positive; a class that is missing keeps its scores.
+        bias: of the same classes.
+    """
+
+    scale: Mapping[str, float] = field(default_factory=dict)
+    bias: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if set(self.scale) != set(self.bias):
+            raise ValueError('a calibration of scores needs scale and bias of the same classes')
+        for name in self.scale:
+            scale, bias = self.scale[name], self.bias[name]
+            if not (0 < scale < math.inf and math.isfinite(bias)):
+                raise ValueError(
+                    f'{name}: scale must be positive, bias finite, got {scale}, {bias}'
+                )
+
+    def of(self, names: Sequence[str]) -> tuple[list[float], list[float]]:
+        """Return scales and biases of classes in order."""
+        return [self.scale.get(n, 1.0) for n in names], [self.bias.get(n, 0.0) for n in names]
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Return plain values for YAML; ``from_dict`` is the inverse."""
+        return {'scale': dict(self.scale), 'bias': dict(self.bias)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ScoreCalibration:
+        """Build a calibration from plain values; an empty one changes nothing.
+
+        Raises:
+            ValueError: for an unknown key or an impossible number.
+        """
+        unknown = sorted(set(values) - {'scale', 'bias'})
+        if unknown:
+            raise ValueError(f'unknown calibration settings {", ".join(unknown)}')
+        numbers = {k: {n: float(x) for n, x in values[k].items()} for k in values}
+        return cls(**numbers)

@@ -14,6 +14,7 @@ from torch import Tensor
 from sim_perception.geometry.cameras import distort_boxes
 from sim_perception.geometry.rectification import is_bent
 from sim_perception.inference.backend import choose_device, choose_precision, set_threads
+from sim_perception.inference.calibration import ScoreCalibration
 from sim_perception.inference.loading import load_network
 from sim_perception.inference.object_peaks import (
     Peaks,
@@ -23,6 +24,7 @@ from sim_perception.inference.object_peaks import (
     with_apparent_size,
 )
 from sim_perception.inference.preprocess import PreprocessConfig, frame_camera, preprocess
+from sim_perception.models.checkpoint import CheckpointError
 from sim_perception.models.permanence import PermanenceNet
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Detection, Frame
@@ -69,6 +71,7 @@ class PermanenceEngine:
         precision: str = 'auto',
         threads: int | None = None,
         threshold: float = 0.3,
+        calibration: ScoreCalibration | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> None:
         """Make an engine of a network in memory, which is copied; ``load`` is the usual way.
@@ -81,6 +84,7 @@ class PermanenceEngine:
             precision: ``auto``, ``float32``, ``bfloat16`` or ``float16`` (GPU).
             threads: CPU threads of PyTorch, one number for the whole process; None keeps it.
             threshold: smallest score of a detection, 0 to 1.
+            calibration: of the scores; None for a network that was never calibrated.
             metrics: results that came with it.
 
         Raises:
@@ -95,12 +99,17 @@ class PermanenceEngine:
             raise ValueError(f'the network detects {unknown}, which the taxonomy does not have')
         self.taxonomy, self.preprocess, self.metrics = taxonomy, preprocess, metrics or {}
         self.threshold, self.things = threshold, net.config.things
+        scale, bias = (calibration or ScoreCalibration()).of(self.things)
         self._class_ids = [taxonomy.id_of(name) for name in net.config.things]
         self._limits = net.config.min_depth, net.config.max_depth
         self._device = choose_device(device)
         self._dtype = choose_precision(precision, self._device)
         self._net = net.for_inference(self._dtype).to(self._device)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._scale, self._bias = (
+            torch.tensor(numbers, device=self._device).view(1, -1, 1, 1)
+            for numbers in (scale, bias)
+        )
         self._memories: dict[str, _Memory] = {}
 
     @classmethod
@@ -115,6 +124,10 @@ class PermanenceEngine:
         """
         loaded, settings = load_network(folder, 'permanence', taxonomy)
         net = cast(PermanenceNet, loaded.net)
+        try:
+            options.setdefault('calibration', ScoreCalibration.from_dict(loaded.calibration))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise CheckpointError(f'{folder}: bad calibration: {error}') from error
         return cls(net, loaded.taxonomy, settings, metrics=loaded.metrics, **options)
 
     def reset(self, frame_id: str | None = None) -> None:
@@ -163,6 +176,7 @@ class PermanenceEngine:
                 None if memory is None else memory.state,
             )
         self._memories[frame.frame_id] = _Memory(frame.stamp, size, state)
+        output = output._replace(heat=output.heat.float() * self._scale + self._bias)
         peaks = with_apparent_size(find_peaks(output, self.threshold), inputs.cameras[0])
         peaks = peaks._replace(depth=peaks.depth.clip(*self._limits))
         return self._detections(peaks, inputs.cameras[0], frame_camera(frame, self.preprocess))

@@ -1,15 +1,26 @@
 """The permanence network's average precision on single frames."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from sim_perception.geometry.boxes import project_box
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
+from sim_perception.inference.calibration import ScoreCalibration
+from sim_perception.inference.permanence import PermanenceEngine
+from sim_perception.inference.preprocess import PreprocessConfig
+from sim_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from sim_perception.models.permanence import PermanenceConfig, PermanenceNet
 from sim_perception.taxonomy import load_taxonomy
-from sim_perception.types import Box3D, Camera, Detection
+from sim_perception.types import Box3D, Camera, Detection, Frame
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box
 from training.datasets.sample import Sample
+from training.evaluation.calibrate import calibrate_any
+from training.evaluation.permanence import calibrate
+from training.evaluation.permanence.calibrate import fit_scores
 from training.evaluation.permanence.frames import score_frames, score_unlabelled
 
 CAMERA = Camera(1242, 375, 721.5, 721.5, 621.0, 187.0)
@@ -85,3 +96,57 @@ def test_images_without_truth_tell_how_much_is_found():
         'pedestrian_per_image_50': 0.5, 'frames': 2,
     }  # fmt: skip
     assert engine.resets == 2
+
+
+def test_scores_are_fitted_to_what_is_right():
+    rng = np.random.default_rng(0)
+    logit = rng.normal(0, 2, 4000)
+    right = rng.random(4000) < 1 / (1 + np.exp(-(0.6 * logit - 1.5)))
+    scale, bias = fit_scores(1 / (1 + np.exp(-logit)), right)
+    assert scale == pytest.approx(0.6, abs=0.06)
+    assert bias == pytest.approx(-1.5, abs=0.12)
+    one = np.array([0.9]), np.array([True])
+    assert fit_scores(*one) == pytest.approx((1.0, 0.0), abs=0.2), 'one detection tells little'
+
+
+def test_a_checkpoint_keeps_its_calibration_and_the_engine_answers_by_it(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net = PermanenceNet(PermanenceConfig(things=('car', 'pedestrian'))).eval()
+    save_checkpoint(
+        tmp_path / 'net', net, taxonomy=load_taxonomy(),
+        preprocess=PreprocessConfig(pixels=96 * 64).to_dict(),
+    )  # fmt: skip
+    walker = thing('pedestrian', 9.0, 3.0)
+    wrong = [found(walker, score, aside=30.0) for score in (0.7, 0.6)]
+    wrong = [replace(d, box2d=(5.0, 100.0, 30.0, 200.0)) for d in wrong]
+    told = Told(*[[found(walker, 0.8), *wrong] for _ in range(30)])
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrate.PermanenceEngine, 'load', lambda *_, **__: told)
+        patch.setattr(calibrate, 'open_scenes', lambda *_: ([scene(walker)] * 30, 30))
+        calibrate_any(tmp_path / 'net', ['kitti_object:somewhere'])
+    loaded = load_checkpoint(tmp_path / 'net')
+    assert loaded.metrics['calibration']['detections'] == {
+        'pedestrian': {'right': 30, 'wrong': 60}
+    }
+    kept = ScoreCalibration.from_dict(loaded.calibration)
+    assert set(kept.scale) == {'pedestrian'}, 'nothing is known of cars'
+    image = Frame(0, np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))
+    plain, fitted = (
+        PermanenceEngine.load(tmp_path / 'net', threshold=0.0, **options).update(image)
+        for options in ({'calibration': ScoreCalibration()}, {})
+    )
+    car, person = (load_taxonomy().id_of(name) for name in ('car', 'pedestrian'))
+
+    def best(detections, class_id):
+        return max(d.score for d in detections if d.class_id == class_id)
+
+    assert best(fitted, car) == pytest.approx(best(plain, car), abs=1e-5)
+    score = best(plain, person)
+    logit = kept.scale['pedestrian'] * np.log(score / (1 - score)) + kept.bias['pedestrian']
+    assert best(fitted, person) == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+
+
+def test_calibrations_that_cannot_be_are_refused():
+    for wrong in ({'scale': {'car': 1}}, {'scale': {'car': 0}, 'bias': {'car': 0}}, {'slope': {}}):
+        with pytest.raises(ValueError, match=r'calibration|positive'):
+            ScoreCalibration.from_dict(wrong)

@@ -22,7 +22,7 @@ def calibrate(
     """Fit what makes a checkpoint's confidence hold, and store it.
 
     Of a depth_segmentation network that is two numbers, of a shape space the weights of what
-    its labels' confidence rests on.
+    its labels' confidence rests on, of a permanence network two numbers for each class.
 
     Examples:
         sim-perception calibrate --checkpoint runs/mine/best --data sim:target:100-103 --limit 40

@@ -15,7 +15,13 @@ def calibrate_any(checkpoint: Path, data: Sequence[str], *, limit: int | None = 
         DatasetError: for unusable data.
         CheckpointError: for an unusable checkpoint.
     """
-    if load_checkpoint(checkpoint).name in ('shape_pca', 'shape_sdf', 'surface_coordinates'):
+    network = load_checkpoint(checkpoint).name
+    if network == 'permanence':
+        from training.evaluation.permanence.calibrate import calibrate_scores
+
+        calibrate_scores(checkpoint, data, limit=limit)
+        return
+    if network in ('shape_pca', 'shape_sdf', 'surface_coordinates'):
         from training.evaluation.autolabel.confidence import calibrate_labels
 
         calibrate_labels(checkpoint, data, limit)

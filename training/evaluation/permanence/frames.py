@@ -24,7 +24,8 @@ from training.evaluation.detector3d.average_precision import (
 THRESHOLD = 0.02
 #: Least scores at which detections in unlabelled images are counted.
 SCORES = (0.3, 0.5)
-_OVERLAP = 0.5
+#: Least intersection over union of a detection and what it finds.
+OVERLAP = 0.5
 _DIFFICULTY = DIFFICULTIES['moderate']
 _HOW = ('image', 'bev', '3d')
 
@@ -43,19 +44,30 @@ def score_frames(engine: PermanenceEngine, scenes: Iterable[LabelScene]) -> dict
     pairs: dict[str, list[tuple[Compared, ...]]] = {name: [] for name in engine.things}
     frames = 0
     for scene in scenes:
-        engine.reset()
-        found = _in_level_frame(scene, engine.update(Frame(0, scene.image, scene.frame.camera)))
         frames += 1
-        for name in engine.things:
-            mine = [d for d in found if engine.taxonomy.names[d.class_id] == name]
-            flat = compare_in_image(scene, mine, name, _DIFFICULTY)
+        for name, (flat, mine) in compared_in_image(engine, scene).items():
             pairs[name].append((flat, *compare(scene, mine, name, _DIFFICULTY)))
     scores: dict[str, float] = {}
     for name, rows in pairs.items():
         for k, how in enumerate(_HOW):
-            scores[f'{name}_ap_{how}_50'] = average_precision([row[k] for row in rows], _OVERLAP)
+            scores[f'{name}_ap_{how}_50'] = average_precision([row[k] for row in rows], OVERLAP)
         scores[f'{name}_objects'] = float(sum((~row[0].ignored_truth).sum() for row in rows))
     return {**scores, 'frames': float(frames)}
+
+
+def compared_in_image(
+    engine: PermanenceEngine, scene: LabelScene
+) -> dict[str, tuple[Compared, list[Detection]]]:
+    """Detect in one frame by itself; return by class what is found beside what is there, by
+    image boxes, and the detections themselves in the level frame.
+    """
+    engine.reset()
+    found = _in_level_frame(scene, engine.update(Frame(0, scene.image, scene.frame.camera)))
+    compared = {}
+    for name in engine.things:
+        mine = [d for d in found if engine.taxonomy.names[d.class_id] == name]
+        compared[name] = compare_in_image(scene, mine, name, _DIFFICULTY), mine
+    return compared
 
 
 def score_unlabelled(engine: PermanenceEngine, images: Iterable[Sample]) -> dict[str, float]:
