@@ -477,7 +477,7 @@ def test_training_resumes_bit_for_bit_and_ships_an_engine(bag, tmp_path):
     assert '3 steps, 6 random clips' in card
     assert '| recall_seen |' in card
     with pytest.raises(DatasetError, match='kitti_object:DIR'):
-        CliRunner().invoke(cli.app, [*arguments, '--data', 'camvid:val'], catch_exceptions=False)
+        CliRunner().invoke(cli.app, [*arguments, '--data', 'kitti_tracking:val'], catch_exceptions=False)
 
 
 def test_every_head_learns(bag):
