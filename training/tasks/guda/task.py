@@ -17,26 +17,24 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from sim_perception.geometry.warping import pose_matrix, pose_vector
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.decoders import upsample
 from sim_perception.models.depth_segmentation import (
-    MOTION_STRIDE,
     DepthSegmentationNet,
     DepthSegmentationOutput,
 )
-from sim_perception.models.ego_motion import PASSES, EgoMotionHead, Matches
 from sim_perception.taxonomy import Taxonomy
 from training.engine.config import ConfigError, TrainConfig
 from training.engine.task import Batch
-from training.losses import laplace_nll, match_loss, normal_loss
+from training.losses import laplace_nll, normal_loss
 from training.pictures.images import picture_grid, pseudo_label_grid, synthesis_grid
-from training.tasks.depth_segmentation.task import DepthSegmentationTask, LossConfig
+from training.tasks.depth_segmentation.task import DepthSegmentationTask
+from training.tasks.guda.clip_terms import ClipTerms
 from training.tasks.guda.data import PARTS, AdaptationDataConfig, MixedData
 from training.tasks.guda.focal_lengths import learnt_focal_lengths
+from training.tasks.guda.loss_config import AdaptationLossConfig
 from training.tasks.guda.pseudo_labels import (
     ClassThresholds,
     follow,
@@ -44,61 +42,11 @@ from training.tasks.guda.pseudo_labels import (
     pseudo_labels,
     weighted_cross_entropy,
 )
-from training.tasks.guda.view_synthesis import (
-    ClipViews,
-    hint_loss,
-    pose_error,
-    real_terms,
-    synthesis_loss,
-)
 
 Parts = dict[str, DepthSegmentationOutput]
 
 #: What is learnt from real images with depth: normals of matched depth are mostly noise.
 REAL_TERMS = ('silog', 'gradient', 'balanced')
-
-#: Depth given to matching where the truth has none (sky), metres.
-FAR = 1000.0
-
-
-class AdaptationLossConfig(LossConfig):
-    """Weights of the losses besides the supervised ones; 0 switches a loss off."""
-
-    uncertainty: float = Field(default=0.1, ge=0)
-    """Laplace likelihood of the depth error, if the model has ``uncertainty``."""
-    normals: float = Field(default=0.1, ge=0)
-    """1 - cos between true and predicted normals of simulated images."""
-    partial_depth: float = Field(default=0.0, ge=0)
-    """View synthesis of simulated clips with the predicted depth and the true motion."""
-    partial_motion: float = Field(default=0.0, ge=0)
-    """The same with the true depth and the predicted motion."""
-    motion: float = Field(default=1.0, ge=0)
-    """Error of the predicted motion of simulated clips against the true one."""
-    match: float = Field(default=0.1, ge=0)
-    """Likelihood of the matches behind the motion of simulated clips, given the true motion."""
-    photometric: float = Field(default=1.0, ge=0)
-    """View synthesis of real clips with predicted depth and motion."""
-    hint: float = Field(default=1.0, ge=0)
-    """Depth of real stereo clips against proposals of classical matching that fit better."""
-    smoothness: float = Field(default=1e-3, ge=0)
-    """Edge-aware smoothness of the inverse depth of real clips."""
-    velocity: float = Field(default=0.1, ge=0)
-    """Predicted against measured distance of real clips: what makes their scale metric."""
-    pseudo_label: float = Field(default=0.0, ge=0)
-    """Cross-entropy on real images against a teacher's labels."""
-    teacher_momentum: float = Field(default=0.999, gt=0, le=1)
-    """The teacher's inertia per step; 1 is a teacher that stays as it starts."""
-    teacher: str | None = None
-    """Checkpoint folder of another teacher, such as a larger network; it stays as it is. None: the
-    network itself as it starts, which follows by ``teacher_momentum``."""
-    teacher_threshold: float = Field(default=0.9, ge=0, le=1)
-    """Smallest probability of a pseudo-label of the surest class; others need less."""
-    mix: float = Field(default=0.5, ge=0, le=1)
-    """Share of steps whose real images get simulated objects pasted in."""
-    ssim: float = Field(default=0.85, ge=0, le=1)
-    """Weight of structural similarity against absolute difference in view synthesis."""
-    synthesis_stride: int = Field(default=2, ge=1)
-    """Views are synthesised in images smaller by this factor: four times cheaper at 2."""
 
 
 class GudaTask(DepthSegmentationTask):
@@ -120,6 +68,7 @@ class GudaTask(DepthSegmentationTask):
             raise ConfigError('data.clips and data.real_clips need model.ego_motion=true')
         if loss.pseudo_label and not data.real_images:
             raise ConfigError('loss.pseudo_label needs data.real_images')
+        self.clips = ClipTerms(self.model, self.preprocess, loss)
         self.focal_lengths = learnt_focal_lengths(data.real_clips)
         self.teacher: DepthSegmentationNet | None = None
         self.thresholds = ClassThresholds(len(self.taxonomy), loss.teacher_threshold)
@@ -223,9 +172,13 @@ class GudaTask(DepthSegmentationTask):
                     weighted[prefix + name] = (getattr(self.loss_config, name), term)
                 outputs.update({f'{part}/{key}': value for key, value in drawn.items()})
         if 'virtual_clip' in predictions:
-            self._virtual_motion(predictions['virtual_clip'], batch['virtual_clip'], weighted)
+            log_depth = predictions['virtual_clip'].log_depth
+            weighted |= self.clips.simulated(log_depth, batch['virtual_clip'])
         if 'real_clip' in predictions:
-            outputs |= self._real_clip(predictions['real_clip'], batch['real_clip'], weighted)
+            log_depth = predictions['real_clip'].log_depth
+            terms, drawn = self.clips.real(log_depth, batch['real_clip'])
+            weighted |= terms
+            outputs |= drawn
         if real is not None:
             labels, weight = real
             logits = predictions['real_image'].resized(*labels.shape[-2:]).logits.float()
@@ -278,100 +231,6 @@ class GudaTask(DepthSegmentationTask):
             log_scale = upsample(raw.log_scale, depth.shape[-2:])[:, 0]
             terms['uncertainty'] = laplace_nll(outputs['log_depth'], safe.log(), log_scale, valid)
         return terms, outputs
-
-    def matches(self, log_depth: Tensor, batch: Batch) -> list[Matches]:
-        """Return how the target of a part's clips matches every source.
-
-        Args:
-            log_depth: (N, 1, h, w) of the target, any resolution.
-            batch: the clips' ``frames`` and ``K``, and ``one_pass`` (N,), see ``_match``.
-        """
-        frames = batch['frames']
-        with torch.no_grad():
-            features = self.model.motion_features(self._normalized(frames.flatten(0, 1)))
-        target, *sources = features.unflatten(0, frames.shape[:2]).unbind(1)
-        one_pass = batch['one_pass'] if self.training else torch.zeros_like(batch['one_pass'])
-        return [self._match(target, source, log_depth, batch['K'], one_pass) for source in sources]
-
-    def _match(
-        self, target: Tensor, source: Tensor, log_depth: Tensor, K: Tensor, one_pass: Tensor
-    ) -> Matches:
-        """Match in as many passes as at run time; the last one learns.
-
-        The clips of ``one_pass`` (N,) get the first pass only, so that it learns, too.
-        """
-        motion = None
-        with torch.no_grad():
-            for _ in range(PASSES - 1):
-                found = self.head.matches(target, source, log_depth, K, MOTION_STRIDE, motion)
-                motion = torch.where(one_pass[:, None], 0.0, self.head.solve(found))
-        return self.head.matches(target, source, log_depth, K, MOTION_STRIDE, motion)
-
-    @property
-    def head(self) -> EgoMotionHead:
-        """The network's ego-motion head."""
-        assert self.model.motion is not None
-        return self.model.motion
-
-    def _normalized(self, image: Tensor) -> Tensor:
-        """Return (N, H, W, 3) bytes as the network's (N, 3, H, W) input."""
-        image = image.permute(0, 3, 1, 2).float()
-        mean = image.new_tensor(self.preprocess.mean).view(1, 3, 1, 1)
-        std = image.new_tensor(self.preprocess.std).view(1, 3, 1, 1)
-        return ((image - mean) / std).contiguous(memory_format=torch.channels_last)
-
-    def _virtual_motion(
-        self,
-        raw: DepthSegmentationOutput,
-        batch: Batch,
-        weighted: dict[str, tuple[float, Tensor]],
-    ) -> None:
-        """Add the terms of simulated clips that need poses."""
-        loss = self.loss_config
-        views = ClipViews.of(batch, loss.synthesis_stride)
-        if loss.partial_depth:
-            depth = upsample(raw.log_depth.float(), views.size)[:, 0].exp()
-            term, _ = synthesis_loss(views, depth, views.true_poses, loss.ssim)
-            weighted['partial_depth'] = (loss.partial_depth, term)
-        if loss.match:
-            # With the true depth the true motion says exactly how every standing thing moves.
-            known = torch.where(torch.isfinite(batch['depth']), batch['depth'], FAR)
-            found = self.matches(known.log()[:, None], batch)
-            pairs = zip(found, views.true_poses, strict=True)
-            losses = [match_loss(m, pose_vector(pose), batch['K']) for m, pose in pairs]
-            weighted['match'] = (loss.match, torch.stack(losses).mean())
-        if not (loss.motion or loss.partial_motion):
-            return
-        vectors = [self.head.solve(m) for m in self.matches(raw.log_depth.detach(), batch)]
-        if loss.motion:
-            weighted['motion'] = (loss.motion, pose_error(vectors, views.true_poses))
-        if loss.partial_motion:
-            poses = [pose_matrix(vector) for vector in vectors]
-            stride = loss.synthesis_stride
-            depth = batch['depth'][:, ::stride, ::stride]
-            term, _ = synthesis_loss(views, depth, poses, loss.ssim)
-            weighted['partial_motion'] = (loss.partial_motion, term)
-
-    def _real_clip(
-        self,
-        raw: DepthSegmentationOutput,
-        batch: Batch,
-        weighted: dict[str, tuple[float, Tensor]],
-    ) -> dict[str, Tensor]:
-        """Add the terms of real clips; return outputs to draw."""
-        loss = self.loss_config
-        views = ClipViews.of(batch, loss.synthesis_stride)
-        depth = upsample(raw.log_depth.float(), views.size)[:, 0].exp()
-        # Not detached: motion is solved from depth, so a measured distance corrects depth too.
-        vectors = [self.head.solve(m) for m in self.matches(raw.log_depth, batch)]
-        terms, outputs = real_terms(views, depth, vectors, loss.ssim)
-        if loss.hint and 'hint' in batch:
-            stride = loss.synthesis_stride
-            hint = batch['hint'][:, ::stride, ::stride]
-            terms['hint'] = hint_loss(views, depth, hint, loss.ssim)
-        for name, term in terms.items():
-            weighted[name] = (getattr(loss, name), term)
-        return {f'real_clip/{name}': value for name, value in outputs.items()}
 
     def _pseudo_labelled(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Return labels and weights of the real images, whose input may get objects pasted in."""
