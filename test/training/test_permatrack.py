@@ -477,7 +477,8 @@ def test_training_resumes_bit_for_bit_and_ships_an_engine(bag, tmp_path):
     assert '3 steps, 6 random clips' in card
     assert '| recall_seen |' in card
     with pytest.raises(DatasetError, match='kitti_object:DIR'):
-        CliRunner().invoke(cli.app, [*arguments, '--data', 'kitti_tracking:val'], catch_exceptions=False)
+        wrong = [*arguments, '--data', 'kitti_tracking:val']
+        CliRunner().invoke(cli.app, wrong, catch_exceptions=False)
 
 
 def test_every_head_learns(bag):
