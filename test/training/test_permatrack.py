@@ -476,8 +476,8 @@ def test_training_resumes_bit_for_bit_and_ships_an_engine(bag, tmp_path):
     card = (checkpoint / 'README.md').read_text()
     assert '3 steps, 6 random clips' in card
     assert '| recall_seen |' in card
+    wrong = [*arguments, '--data', 'kitti_tracking:val']
     with pytest.raises(DatasetError, match='kitti_object:DIR'):
-        wrong = [*arguments, '--data', 'kitti_tracking:val']
         CliRunner().invoke(cli.app, wrong, catch_exceptions=False)
 
 
