@@ -75,8 +75,20 @@ class LabelConfig:
             its rounded shapes to sharp corners come out a little too large without it.
         size_spread: added to the deviation of the log sizes: objects of other lengths than others
             of their form.
+        population: logarithm of how much longer, wider, higher the cars are than those that
+            shape space and coordinates network have learnt from.
+        camera_height: of the camera above the ground, for labels from images; None for its height
+            in the level frame where that is plausible, as in ``base_link``, else that of the
+            predicted depth.
+        road_slope: deviation of the road's height from a plane below the camera, per metre, for
+            labels from images. Their distances rest on it: hilly streets want more.
+        traffic: side of the road that people drive on, ``right`` or ``left``: an image that shows
+            badly which way a car heads is helped by where it stands. Empty: not known.
         accept_confidence: labels below are rejected.
         mirrors: boxes are as wide as the car with its mirrors; without, as the body.
+        cuboid_boxes: image boxes are those of the 3D box's corners, as KITTI's are and those of
+            detectors that learnt from them; without, of the object's outline. A car's outline is
+            smaller than its box, so that cars are fitted too large where this is wrong.
     """
 
     max_range: float = 60.0
@@ -111,8 +123,13 @@ class LabelConfig:
     contour_sigma: float = 2.5
     size_shift: tuple[float, float, float] = (-0.035, -0.01, 0.0)
     size_spread: float = 0.0
+    population: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    camera_height: float | None = None
+    road_slope: float = 0.001
+    traffic: str = ''
     accept_confidence: float = 0.6
     mirrors: bool = False
+    cuboid_boxes: bool = False
 
     def __post_init__(self) -> None:
         positive = (
@@ -126,13 +143,27 @@ class LabelConfig:
             raise ValueError('first_scale, middle_scale and last_scale must not ascend')
         if not 0 <= self.accept_confidence <= 1:
             raise ValueError(f'accept_confidence must be in [0, 1], got {self.accept_confidence}')
+        if self.camera_height is not None and not self.camera_height > 0:
+            raise ValueError(f'camera_height must be positive, got {self.camera_height}')
+        if not self.road_slope >= 0:
+            raise ValueError(f'road_slope must not be negative, got {self.road_slope}')
+        if self.traffic not in ('', 'right', 'left'):
+            raise ValueError(f"traffic must be 'right', 'left' or '', got {self.traffic!r}")
 
 
-EUROPEAN_CARS = (-0.189, -0.129, -0.04)
-"""``size_shift`` from the simulator's mean car (4.53 x 1.83 x 1.59 m) to the smaller cars of
-Karlsruhe in 2011, as KITTI's labels have them (3.88 x 1.63 x 1.53 m)."""
+EUROPEAN_CARS = (-0.154, -0.12, -0.02)
+"""``population`` of the smaller cars of Karlsruhe in 2011, as KITTI's labels have them (3.88 x
+1.63 x 1.53 m), where the simulator's mean car is 4.53 x 1.83 x 1.59 m."""
 
 KITTI = LabelConfig(
-    size_shift=EUROPEAN_CARS, point_sigma=0.08, edge_sigma=2.0, edge_sigma_share=0.01
+    size_shift=(0.0, 0.0, 0.0),
+    population=EUROPEAN_CARS,
+    point_sigma=0.08,
+    edge_sigma=1.0,
+    edge_sigma_share=0.003,
+    cuboid_boxes=True,
+    camera_height=1.65,
+    road_slope=0.004,
+    traffic='right',
 )
-"""Settings for scans and image boxes of KITTI."""
+"""Settings for scans and image boxes of KITTI, whose cameras stand 1.65 m above the road."""

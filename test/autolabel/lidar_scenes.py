@@ -113,7 +113,7 @@ def made_scene(
     reach = reach[hit] + noise * rng.normal(size=int(hit.sum()))
     frame = LidarFrame(CAMERA, CAMERA_T_LEVEL, SENSOR + rays[hit] * reach[:, None], SENSOR)
     touch, pixel = np.empty((4, 3)), np.empty(4)
-    space = make_space(shape_model())._replace(mirrors=np.zeros((0, 3)))
+    space = make_space(shape_model())._replace(beside=np.zeros((0, 3)))
     assert silhouette(space, state, make_view(CAMERA, CAMERA_T_LEVEL), touch, pixel)
     size = box_size(state, shape_model(), mirrors=False)
     box = Box3D(from_euler(0, 0, state[3], state[:3]), size)

@@ -10,7 +10,10 @@ from lidar_scenes import CAMERA, CAMERA_T_LEVEL, car_state, shape_model
 from sim_perception.autolabel.fit.kernels import solve
 from sim_perception.autolabel.fit.posed_shape import SHAPE, edge_row, point_residual, silhouette
 from sim_perception.autolabel.fit.refine import make_space, make_view
+from sim_perception.geometry.boxes import project_box
+from sim_perception.geometry.transforms import from_euler
 from sim_perception.models.shape import decode_mesh
+from sim_perception.types import Box3D
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +53,7 @@ def test_derivative_of_distances(space) -> None:  # type: ignore[no-untyped-def]
 
 def test_outline_is_that_of_the_mesh(space) -> None:  # type: ignore[no-untyped-def]
     state = car_state(3)
-    bare = space._replace(mirrors=np.zeros((0, 3)))
+    bare = space._replace(beside=np.zeros((0, 3)))
     touch, pixel = np.empty((4, 3)), np.empty(4)
     assert silhouette(bare, state, make_view(CAMERA, CAMERA_T_LEVEL), touch, pixel)
     length, width, height = (float(s) for s in np.exp(state[4:7]))
@@ -64,7 +67,7 @@ def test_outline_is_that_of_the_mesh(space) -> None:  # type: ignore[no-untyped-
 
 def test_derivative_of_the_outline(space) -> None:  # type: ignore[no-untyped-def]
     state, view = car_state(4), make_view(CAMERA, CAMERA_T_LEVEL)
-    bare = space._replace(mirrors=np.zeros((0, 3)))
+    bare = space._replace(beside=np.zeros((0, 3)))
     touch, pixel, row = np.empty((4, 3)), np.empty(4), np.empty(len(state))
 
     def outline(at: np.ndarray) -> np.ndarray:
@@ -80,6 +83,27 @@ def test_derivative_of_the_outline(space) -> None:  # type: ignore[no-untyped-de
             change[k] = 1e-4
             slope = (outline(state + change) - outline(state - change))[edge] / 2e-4
             assert row[k] == pytest.approx(slope, abs=1.5)
+
+
+def test_cuboid_boxes_are_those_of_the_corners_whatever_the_shape() -> None:
+    state, view = car_state(5), make_view(CAMERA, CAMERA_T_LEVEL)
+    space = make_space(shape_model(), cuboid=True)
+    touch, pixel, row = np.empty((4, 3)), np.empty(4), np.empty(len(state))
+
+    def corners(at: np.ndarray) -> np.ndarray:
+        length, width, height = (float(s) for s in np.exp(at[4:SHAPE]))
+        box = Box3D(from_euler(0, 0, at[3], at[:3]), (length, width, height))
+        return np.array(project_box(CAMERA, CAMERA_T_LEVEL, box))
+
+    assert silhouette(space, state, view, touch, pixel)
+    np.testing.assert_allclose(pixel, corners(state), atol=1e-6)
+    for edge in range(4):
+        edge_row(space, state, view, touch[edge], edge % 2, row)
+        for k in range(len(state)):
+            change = np.zeros(len(state))
+            change[k] = 1e-5
+            slope = (corners(state + change) - corners(state - change))[edge] / 2e-5
+            assert row[k] == pytest.approx(slope, abs=1e-3)
 
 
 def test_solver_agrees_with_numpy_and_refuses_indefinite_matrices() -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,9 @@ from sim_perception.autolabel.fit.sdflabel import SdfLabelRefiner
 from sim_perception.autolabel.records import read_frame, read_frames
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import iou_upright
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Detection
+from training.datasets.bags import label_source
 from training.datasets.bags.labelled import bag_folders, bag_scenes
 from training.datasets.sample import DatasetError
 from training.labelling.convert import Conversion, convert
@@ -292,8 +296,33 @@ def test_a_recording_with_true_objects_is_data_to_score_on(bag, tmp_path):
         bag_folders(tmp_path / 'true' / 'nowhere')
 
 
+def test_a_recording_without_boxes_gets_those_of_the_detector_and_is_told_so(
+    tmp_path, monkeypatch
+):
+    car, person = (load_taxonomy().id_of(name) for name in ('car', 'pedestrian'))
+    x1, y1, x2, y2 = scene().box2d
+    seen = [
+        Detection(car, 0.9, box2d=(x1, y1, x2, y2), visibility=0.9),
+        Detection(person, 0.9, box2d=(x1, y1, x2, y2), visibility=0.9),
+        Detection(car, 0.8, box2d=(-9.0, y1, 30.0, 999.0), visibility=0.9),
+        Detection(car, 0.7, box2d=(x1, y1, x2, y2), visibility=0.1),
+    ]
+    finder = SimpleNamespace(things=('car',), reset=list, update=lambda frame: seen)
+    monkeypatch.setattr(label_source.PermanenceEngine, 'load', lambda *_, **__: finder)
+    bag = write_recording(tmp_path / 'unlabelled', 1, boxes=False)
+    console = quiet()
+    label(job_of(bag, tmp_path / 'set', detector='my_network'), console=console)
+    assert 'image boxes: my_network' in console.file.getvalue()
+    (frame,) = read_frames(tmp_path / 'set' / 'frames')
+    first, second = frame.labels
+    assert first.accepted
+    np.testing.assert_allclose(first.box2d, (x1, y1, x2, y2))
+    np.testing.assert_allclose(second.box2d, (0, y1, 30, frame.camera.height - 1))
+
+
 def test_segmentation_needs_a_network(tmp_path):
     bag = write_recording(tmp_path / 'unlabelled', 1, boxes=False)
-    job = job_of(bag, tmp_path / 'set', segmentation=str(tmp_path / 'none'))
+    missing = str(tmp_path / 'none')
+    job = job_of(bag, tmp_path / 'set', detections='segmentation', segmentation=missing)
     with pytest.raises((DatasetError, ValueError, OSError), match='none'):
         label(job, console=quiet())

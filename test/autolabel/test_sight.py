@@ -11,6 +11,7 @@ from lidar_scenes import CAMERA, CAMERA_T_LEVEL, car_state, made_scene, shape_mo
 
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.evidence.image_ground import ground_of_image
+from sim_perception.autolabel.evidence.sight import SightConfig, angle_odds, flow_at, look
 from sim_perception.autolabel.fit.refine import make_view
 from sim_perception.autolabel.fit.seen_kernels import Seen, seen_terms
 from sim_perception.autolabel.fit.upright_pose import (
@@ -21,7 +22,7 @@ from sim_perception.autolabel.fit.upright_pose import (
     yaws,
 )
 from sim_perception.autolabel.modes.fused import FusedLabeler, masked
-from sim_perception.autolabel.modes.mono import MonoConfig, MonoLabeler
+from sim_perception.autolabel.modes.mono import MonoLabeler
 from sim_perception.autolabel.rendering import PosedShapes, crop_pixels, render
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import FrameError
@@ -98,10 +99,15 @@ class KnownCar:
         )
 
 
-def labeler(kind: type[MonoLabeler], state: np.ndarray, **options: float) -> MonoLabeler:
-    model = shape_model()
-    known = KnownCar(state, **options)
-    return kind(model, load_taxonomy().id_of('car'), known, None, LabelConfig())  # type: ignore[arg-type]
+def labeler(
+    kind: type[MonoLabeler],
+    state: np.ndarray,
+    network: type[KnownCar] = KnownCar,
+    config: LabelConfig | None = None,
+    **options: float,
+) -> MonoLabeler:
+    known, class_id = network(state, **options), load_taxonomy().id_of('car')
+    return kind(shape_model(), class_id, known, None, config or LabelConfig())  # type: ignore[arg-type]
 
 
 def test_derivatives_of_what_is_seen() -> None:
@@ -246,9 +252,97 @@ def test_predicted_depth_is_scaled_by_the_ground() -> None:
     assert ground_of_image(high, None, None) is None
 
 
+@pytest.mark.parametrize('place', [(12.0, 5.0), (12.0, 0.5), (12.0, -5.0)])
+def test_the_side_of_the_traffic_tips_a_heading_that_looks_like_its_opposite(
+    place: tuple[float, float],
+) -> None:
+    scene = made_scene(car_state(3, place=place))
+    crop = KnownCar(scene.state).infer(IMAGE, CAMERA, scene.box2d[None])[0]
+    unsure = replace(crop, odds=np.array([0.5, 0.5]))
+    ends = scene.state[3] + np.array([0.0, np.pi])
+    args = (scene.box2d, CAMERA, CAMERA_T_LEVEL, None, SightConfig())
+    for traffic, oncoming in (('right', place[1] > 1.5), ('left', place[1] < -1.5)):
+        odds = angle_odds(look(unsure, *args, traffic), ends, 0.2)
+        along = np.cos(ends) < 0 if oncoming else np.cos(ends) > 0
+        assert odds[along].min() > 1.5 * odds[~along].max()
+        clear = angle_odds(look(crop, *args, traffic), ends, 0.2)
+        assert clear[0] > clear[1]  # what is seen well decides
+    flat = angle_odds(look(unsure, *args), ends, 0.2)
+    assert flat[0] == pytest.approx(flat[1])
+
+
+def test_a_car_that_is_taken_the_wrong_way_round_is_turned_by_the_traffic() -> None:
+    state = car_state(3, place=(12.0, 4.0), yaw=np.pi - 0.1)
+    scene = made_scene(state)
+
+    class Turned(KnownCar):
+        """Takes the front for the back, and says that it might be either."""
+
+        def _crop(self, box: np.ndarray) -> SurfaceCrop:
+            crop = super()._crop(box)
+            swapped = crop.coordinates * np.array([-1, -1, 1], np.float32)
+            return replace(crop, coordinates=swapped, odds=np.array([0.45, 0.55]))
+
+    headings = []
+    for traffic in ('', 'right', 'left'):
+        own = labeler(MonoLabeler, state, Turned, LabelConfig(traffic=traffic))
+        (label,) = own.label(scene.frame, scene.box2d[None], image=IMAGE)
+        assert label.box3d is not None
+        headings.append(label.box3d.parent_T_box[:2, 0] @ scene.box.parent_T_box[:2, 0])
+    np.testing.assert_allclose(headings, [-1, 1, -1], atol=0.05)
+
+
+def test_traffic_heads_as_the_camera_looks_whatever_the_level_frame() -> None:
+    turned_frame = CAMERA_T_LEVEL @ make_transform(np.diag([-1.0, -1.0, 1.0]), np.zeros(3))
+    assert flow_at(0.0, CAMERA_T_LEVEL, 'right') == pytest.approx(0.0)
+    assert abs(flow_at(0.0, turned_frame, 'right')) == pytest.approx(np.pi)
+    assert np.isnan(flow_at(0.0, CAMERA_T_LEVEL, ''))
+
+
+def test_cars_smaller_than_those_learnt_from_are_found_in_their_size() -> None:
+    population = (-0.15, -0.12, -0.02)
+    state = car_state(3, place=(14.0, 2.0))
+    state[4:7] += population
+    state[2] = np.exp(state[6]) / 2
+    scene = made_scene(state)
+
+    class Deceived(KnownCar):
+        """Takes the car for one of those that it has learnt from, farther away."""
+
+        def _crop(self, box: np.ndarray) -> SurfaceCrop:
+            crop = super()._crop(box)
+            size = crop.size / np.exp(population)
+            return replace(crop, size=size, distance=crop.distance * np.exp(0.135))
+
+    overlaps = []
+    for config in (LabelConfig(), LabelConfig(population=population)):
+        own = labeler(MonoLabeler, state, Deceived, config)
+        (label,) = own.label(scene.frame, scene.box2d[None], image=IMAGE)
+        assert label.box3d is not None
+        overlaps.append(iou_upright(label.box3d, scene.box)[1])
+    assert overlaps[1] > 0.8
+    assert overlaps[1] > overlaps[0]
+
+
+def test_the_cameras_height_is_the_ground_where_the_level_frame_is_the_cameras() -> None:
+    state = car_state(3)
+    scene = made_scene(state)
+    lifted = make_transform(np.eye(3), np.array([0.0, 0.0, 1.65]))
+    frame = replace(scene.frame, camera_T_level=CAMERA_T_LEVEL @ lifted)
+    (lost,) = labeler(MonoLabeler, state).label(frame, scene.box2d[None], image=IMAGE)
+    assert lost.reason == 'no_ground'
+    told = labeler(MonoLabeler, state, KnownCar, LabelConfig(camera_height=1.65))
+    (label,) = told.label(frame, scene.box2d[None], image=IMAGE)
+    assert label.box3d is not None
+    place = label.box3d.parent_T_box[:3, 3] + [0.0, 0.0, 1.65]
+    np.testing.assert_allclose(place, scene.box.parent_T_box[:3, 3], atol=0.3)
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match='camera_height'):
-        MonoConfig(camera_height=-1.0)
+        LabelConfig(camera_height=-1.0)
+    with pytest.raises(ValueError, match='traffic'):
+        LabelConfig(traffic='middle')
     state = car_state(3)
     other = KnownCar(state)
     other.config = SurfaceCoordinatesConfig(components=3)

@@ -25,8 +25,9 @@ from training.engine.command import command_line
 from training.evaluation.autolabel import confidence as autolabel_confidence
 from training.evaluation.autolabel.compare import Compared, Population, compare, scores
 from training.evaluation.autolabel.confidence import fit_confidence
-from training.evaluation.autolabel.evaluate import evaluate_autolabel
+from training.evaluation.autolabel.evaluate import evaluate_autolabel, label_scenes
 from training.evaluation.calibrate import calibrate_any
+from training.evaluation.detector3d.scores import Precisions
 
 SIZE = (4.0, 1.8, 1.5)
 MODELS = Path(__file__).parents[2] / 'models'
@@ -68,6 +69,34 @@ def test_intersection_of_boxes_that_nearly_coincide() -> None:
         near[:3, 3] += 10.0 ** rng.uniform(-12, -4) * rng.normal(size=3)
         plan, space = iou_upright(placed, replace(placed, parent_T_box=near))
         assert 0.998 < space <= plan <= 1 + 1e-9
+
+
+def test_average_precision_is_that_of_accepted_labels() -> None:
+    things = (true(box(12, 3)), true(box(20, -2)))
+    scene = scene_of(things)
+
+    class Known:
+        """Returns labels that are known."""
+
+        def __init__(self, *labels: ShapeLabel) -> None:
+            self.labels = labels
+
+        def label(self, *_: object, **__: object) -> tuple[ShapeLabel, ...]:
+            return self.labels
+
+    def figures(*labels: ShapeLabel) -> dict[str, float]:
+        found = Precisions(['car'])
+        label_scenes(Known(*labels), [scene], Population(), precisions=found)  # type: ignore[arg-type]
+        return found.figures()
+
+    right = [label(thing.box3d) for thing in things]
+    assert figures(*right)['ap_3d_70_hard'] == pytest.approx(1.0)
+    rejected = label(things[1].box3d, reason='poor_fit')
+    assert figures(right[0], rejected)['ap_3d_70_hard'] == pytest.approx(0.5)
+    short = label(box(20, -2, size=(2.6, 1.8, 1.5)))
+    halves = figures(right[0], short)
+    assert halves['ap_bev_50_hard'] == pytest.approx(1.0)
+    assert halves['ap_bev_70_hard'] == pytest.approx(0.5)
 
 
 def test_comparison_measures_what_was_changed() -> None:

@@ -22,9 +22,9 @@ def label(
     detections: Annotated[
         str,
         typer.Option(
-            help="A Detection2DArray topic, 'segmentation', or a file of boxes: CVAT XML (images "
-            "or video), Datumaro or COCO JSON; default: the recording's true boxes where it has "
-            'them, else segmentation.'
+            help="A Detection2DArray topic, 'network' (our own detector), 'segmentation', or a "
+            'file of boxes: CVAT XML (images or video), Datumaro or COCO JSON; default: the '
+            "recording's true boxes where it has them, else network."
         ),
     ] = '',
     class_map: Annotated[
@@ -41,8 +41,11 @@ def label(
     ] = None,
     shape: ShapeSpace = SHAPE_SPACE,
     segmentation: Annotated[
-        Path, typer.Option(help='Checkpoint that finds image boxes where no topic has them.')
+        Path, typer.Option(help='Checkpoint of depth and classes, for segmentation and mono.')
     ] = Path('models/depth_segmentation'),
+    detector: Annotated[
+        Path, typer.Option(help='Checkpoint of the permanence network, for network.')
+    ] = Path('models/permanence'),
     coordinates: Annotated[
         Path, typer.Option(help='Checkpoint of the coordinates network, for mono and fused.')
     ] = Path('models/surface_coordinates'),
@@ -62,6 +65,13 @@ def label(
             'transforms tell how the robot moved.'
         ),
     ] = True,
+    traffic: Annotated[
+        str,
+        typer.Option(
+            help="Side of the road that people drive on, 'right' or 'left': where an image shows "
+            'badly which way a car heads, mono and fused go by where it stands.'
+        ),
+    ] = '',
     formats: Annotated[
         str, typer.Option(help=f'Comma-separated: {FORMATS}, pictures.')
     ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
@@ -87,6 +97,7 @@ def label(
         detections=detections,
         shape=str(shape),
         segmentation=str(segmentation),
+        detector=str(detector),
         coordinates=str(coordinates),
         level_frame=level_frame,
         min_visibility=min_visibility,
@@ -95,6 +106,7 @@ def label(
         camera=camera,
         lidar=lidar,
         class_map=class_map,
+        traffic=traffic,
         formats=split_names(formats),
     )
     print_summary(run(job, workers=workers, ray=ray), str(out), Console())

@@ -28,7 +28,13 @@ from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapeModel
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.bags.box_files import is_box_file
-from training.datasets.bags.label_source import SEGMENTATION, LabelBag, ToLabel
+from training.datasets.bags.label_source import (
+    DETECTOR,
+    NETWORK,
+    SEGMENTATION,
+    LabelBag,
+    ToLabel,
+)
 from training.pictures.shapes import draw_labels
 
 PICTURES = 'pictures'
@@ -37,7 +43,7 @@ USUAL_FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', PICTURES)
 
 _REGION_EDGE_SIGMA, _REGION_EDGE_SHARE, _REGION_CONTOUR_SIGMA = 4.0, 0.06, 10.0
 """How far edges and contours of regions are from those of objects; see ``LabelConfig``."""
-_LATER_OPTIONS = ('camera', 'lidar', 'class_map')
+_LATER_OPTIONS = ('camera', 'lidar', 'class_map', 'traffic')
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ class LabelJob:
         refine: how shapes are fitted, of ``autolabel.config.REFINERS``.
         detections: see ``LabelBag``.
         shape: checkpoint of the shape space.
-        segmentation: checkpoint that finds image boxes, and predicts depth for ``mono``.
+        segmentation: checkpoint of the source ``segmentation`` of image boxes, which predicts
+            depth for ``mono``, too.
+        detector: checkpoint of the source ``network`` of image boxes.
         coordinates: checkpoint of the coordinates network, for ``mono`` and ``fused``.
         level_frame, min_visibility: see ``LabelBag``.
         mirrors: whether boxes are as wide as a car with its mirrors.
@@ -59,6 +67,7 @@ class LabelJob:
             points, and to know where the robot was.
         camera, lidar: see ``bags.sensors.Sensors``.
         class_map: see ``LabelBag``.
+        traffic: see ``LabelConfig``.
         formats: of ``FORMATS``, what to write besides the frames.
     """
 
@@ -69,6 +78,7 @@ class LabelJob:
     detections: str = ''
     shape: str = 'models/shape_car'
     segmentation: str = 'models/depth_segmentation'
+    detector: str = str(DETECTOR)
     coordinates: str = COORDINATES
     level_frame: str = 'base_link'
     min_visibility: float = 0.3
@@ -77,6 +87,7 @@ class LabelJob:
     camera: str = ''
     lidar: str = ''
     class_map: str = ''
+    traffic: str = ''
     formats: tuple[str, ...] = USUAL_FORMATS
 
     def __post_init__(self) -> None:
@@ -93,7 +104,12 @@ class LabelJob:
         facts = {k: v for k, v in facts.items() if v or k not in _LATER_OPTIONS}
         if is_box_file(self.detections) and Path(self.detections).is_file():
             facts['detections'] = hashlib.sha256(read_bytes(self.detections)).hexdigest()
-        for name in ('shape', 'segmentation', 'coordinates'):
+        networks = ['shape', 'segmentation', 'coordinates']
+        if self.detections in ('', NETWORK):
+            networks.append('detector')
+        else:
+            del facts['detector']
+        for name in networks:
             manifest = Path(getattr(self, name)) / MANIFEST
             facts[name] = manifest.read_text() if manifest.is_file() else ''
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -111,13 +127,14 @@ class LabelJob:
 @lru_cache(maxsize=1)
 def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
     """Return the recording and the engine, kept for the next part of the same job."""
-    config = LabelConfig(mirrors=job.mirrors)
+    config = LabelConfig(mirrors=job.mirrors, traffic=job.traffic)
     labeler = _labeler(job, config)
     bag = LabelBag(
         Path(job.bag),
         labeler.model.config.category,
         detections=job.detections,
         checkpoint=Path(job.segmentation),
+        detector=Path(job.detector),
         level_frame=job.level_frame,
         min_visibility=job.min_visibility,
         points=needs_points(job.mode),

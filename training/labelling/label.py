@@ -21,7 +21,7 @@ from sim_perception.autolabel.records import LabelledFrame, read_frame
 from sim_perception.files import write_json
 from sim_perception.locks import locked
 from sim_perception.taxonomy import load_taxonomy
-from training.datasets.bags.label_source import LabelBag
+from training.datasets.bags.label_source import NETWORK, LabelBag
 from training.engine.jobs import claim, in_cluster, in_processes, job_bar
 from training.labelling.frames import LabelJob, label_part, open_job
 from training.labelling.tracks import changed_frames, clean, finish_part, has_tracks, label_tracks
@@ -55,8 +55,10 @@ def label(
         BusyError: if another process labels into the folder.
     """
     bag, _ = open_job(job)
+    console = console or Console(stderr=True)
+    console.print(f'image boxes: {job.detector if bag.detections == NETWORK else bag.detections}')
     with locked(Path(job.out)):
-        return _label(job, bag, workers, ray, console or Console(stderr=True))
+        return _label(job, bag, workers, ray, console)
 
 
 def _label(

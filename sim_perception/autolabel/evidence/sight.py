@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ F64 = npt.NDArray[np.float64]
 
 _HALF_REACH = 0.55
 _LEAST_ODDS = 1e-3
+_OWN_SIDE = 1.5
+"""Metres beside the camera's axis, towards oncoming traffic, up to which cars head as it does."""
+_FLOW = 0.5
+"""Logarithm of the odds of a heading along the traffic against one across it."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +71,19 @@ class Sight:
         crop: the network's answer.
         cells: how many cells of its map show the object.
         ahead: heading of the line of sight in the level frame.
+        flow: heading of the traffic where the object stands; NaN where not known.
     """
 
     seen: Seen
     crop: SurfaceCrop
     cells: int
     ahead: float
+    flow: float = np.nan
 
 
 def look(
     crop: SurfaceCrop, box: F64, camera: Camera, camera_T_level: F64,
-    depth: npt.NDArray[np.floating] | None, config: SightConfig,
+    depth: npt.NDArray[np.floating] | None, config: SightConfig, traffic: str = '',
 ) -> Sight:  # fmt: skip
     """Make a network's answer ready for fitting.
 
@@ -88,6 +94,7 @@ def look(
         camera_T_level: (4, 4).
         depth: (H, W) metres of the whole image, its scale put right; or None.
         config: what to believe.
+        traffic: see ``LabelConfig``.
     """
     rows, columns = crop.visible.shape
     places = cell_places(crop.window, columns, rows)
@@ -126,7 +133,34 @@ def look(
         min(1.0, config.pixel_count / max(len(chosen), 1)),
         depths,
     )
-    return Sight(seen, crop, cells, float(np.arctan2(level[1], level[0])))
+    ahead = float(np.arctan2(level[1], level[0]))
+    return Sight(
+        seen, crop, cells, ahead, flow_at(crop.distance * ray[0], camera_T_level, traffic)
+    )
+
+
+def flow_at(beside: float, camera_T_level: F64, traffic: str) -> float:
+    """Return how traffic heads at a place in a street that the camera looks along.
+
+    Args:
+        beside: metres to the right of the camera's axis.
+        camera_T_level: (4, 4).
+        traffic: see ``LabelConfig``.
+
+    Returns:
+        The heading in the level frame, NaN where the side of the traffic is not known.
+    """
+    if not traffic:
+        return float('nan')
+    own = beside > -_OWN_SIDE if traffic == 'right' else beside < _OWN_SIDE
+    forward = camera_T_level[2, :2] if own else -camera_T_level[2, :2]
+    return float(np.arctan2(forward[1], forward[0]))
+
+
+def turned_round(sight: Sight) -> Sight:
+    """Return what is seen with all places on the object turned by half a turn about its middle."""
+    shares = np.ascontiguousarray(sight.seen.shares * [-1.0, -1.0, 1.0])
+    return replace(sight, seen=sight.seen._replace(shares=shares))
 
 
 def first_states(
@@ -160,11 +194,14 @@ def first_states(
 
 
 def angle_odds(sight: Sight, yaw: F64, spread: float) -> F64:
-    """Return the (Y,) likelihoods of yaws by the network's headings, at most 1."""
+    """Return the (Y,) likelihoods of yaws by the network's headings and the traffic, at most 1."""
     expected = sight.ahead - sight.crop.angles
     off = (yaw[:, None] - expected + np.pi) % (2 * np.pi) - np.pi
     likely = (sight.crop.odds * np.exp(-0.5 * (off / spread) ** 2)).sum(1)
-    return np.asarray(np.minimum(likely, 1.0) + _LEAST_ODDS)
+    odds = np.asarray(np.minimum(likely, 1.0) + _LEAST_ODDS)
+    if np.isnan(sight.flow):
+        return odds
+    return odds * np.exp(_FLOW * (np.cos(yaw - sight.flow) - 1))
 
 
 def with_size(weights: Weights, crop: SurfaceCrop, config: SightConfig) -> Weights:

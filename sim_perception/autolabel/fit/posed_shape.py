@@ -25,6 +25,8 @@ SHAPE = 7
 _TOUCHES = 2
 _NEAREST = 0.3
 """Metres before the camera from which on points are projected."""
+_ON_SURFACE = 0.05
+"""Metres up to which a place is taken for one of the surface, which the latent moves."""
 _NEARLY = 0.06
 """Metres inside the outline within which points may become the outermost."""
 
@@ -39,7 +41,8 @@ class Space(NamedTuple):
         anchors: (A, 3) points near the mean surface, normalised frame.
         normals: (A, 3) its slope there over the slope's square.
         offsets: (A, 1 + K) distance there and derivatives by latent.
-        mirrors: (M, 3) places of the mirrors as shares of length, width and height; may be empty.
+        beside: (M, 3) places off the surface that an image box holds as well, the mirrors or the
+            corners of the 3D box, as shares of length, width and height; may be empty.
     """
 
     grid: npt.NDArray[np.float32]
@@ -48,7 +51,7 @@ class Space(NamedTuple):
     anchors: F64
     normals: F64
     offsets: F64
-    mirrors: F64
+    beside: F64
 
 
 class View(NamedTuple):
@@ -240,7 +243,7 @@ def silhouette(space, state, view, touch, pixel):
     Returns:
         Whether all points lie in front of the camera.
     """
-    count, mirrors, latent = len(space.anchors), space.mirrors, state[SHAPE:]
+    count, beside, latent = len(space.anchors), space.beside, state[SHAPE:]
     gradient, basis, place = np.empty(3), np.empty(len(latent)), np.empty(3)
     seen, size = np.empty((count, 2)), np.empty(3)
     c, s = math.cos(state[3]), math.sin(state[3])
@@ -283,9 +286,9 @@ def silhouette(space, state, view, touch, pixel):
         if depth < _NEAREST:
             return False
         _widen(u, v, place, pixel, touch)
-    for i in range(len(mirrors)):
+    for i in range(len(beside)):
         for axis in range(3):
-            place[axis] = mirrors[i, axis] * size[axis]
+            place[axis] = beside[i, axis] * size[axis]
         u, v, depth = _project(state, view, c, s, place)
         if depth < _NEAREST:
             return False
@@ -321,10 +324,10 @@ def edge_row(space, state, view, place, axis, row):
     for j in range(3):
         row[4 + j] = along[j] * place[j]
         where[j] = place[j] * space.mean_size[j] / math.exp(state[4 + j])
-    sample(space.grid, space.spacing, where, state[SHAPE:], gradient, basis)
+    off = sample(space.grid, space.spacing, where, state[SHAPE:], gradient, basis)
     for j in range(3):
         norm += gradient[j] * gradient[j]
         shift += along[j] * gradient[j] * math.exp(state[4 + j]) / space.mean_size[j]
     # The surface moves along its gradient when the latent changes its distances.
     for j in range(len(basis)):
-        row[SHAPE + j] = -basis[j] * shift / max(norm, 0.25)
+        row[SHAPE + j] = -basis[j] * shift / max(norm, 0.25) if abs(off) < _ON_SURFACE else 0.0

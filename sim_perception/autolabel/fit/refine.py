@@ -11,8 +11,9 @@ import numpy.typing as npt
 from sim_perception.autolabel.config import LabelConfig
 from sim_perception.autolabel.fit.kernels import Evidence, Weights, minimise
 from sim_perception.autolabel.fit.posed_shape import SHAPE, Space, View, sample
+from sim_perception.geometry.boxes import box_corners
 from sim_perception.models.shape import SIZE, ShapeModel, ShapePca, decode_mesh
-from sim_perception.types import Camera
+from sim_perception.types import Box3D, Camera
 
 F64 = npt.NDArray[np.float64]
 
@@ -53,11 +54,12 @@ class Refiner:
 
     def __init__(self, model: ShapePca, config: LabelConfig) -> None:
         self.config = config
-        self.space = make_space(model)
+        self.space = make_space(model, cuboid=config.cuboid_boxes)
         self.seeds = model.seeds.numpy().astype(np.float64)
-        self.seeds[:, :SIZE] += config.size_shift
+        shift = np.add(config.size_shift, config.population)
+        self.seeds[:, :SIZE] += shift
         prior = model.prior_mean.numpy().astype(np.float64)
-        prior[:SIZE] += config.size_shift
+        prior[:SIZE] += shift
         spread = model.prior_covariance()
         spread[range(SIZE), range(SIZE)] += config.size_spread**2
         self.weights = Weights(
@@ -122,8 +124,13 @@ def best_fit(ends: Sequence[tuple[float, F64, F64]], evidence: Evidence) -> Shap
     return ShapeFit(state, cost, whole, min(apart, default=np.inf), evidence)
 
 
-def make_space(model: ShapeModel) -> Space:
-    """Return a shape space as the loops read it."""
+def make_space(model: ShapeModel, *, cuboid: bool = False) -> Space:
+    """Return a shape space as the loops read it.
+
+    Args:
+        model: the shape space.
+        cuboid: see ``LabelConfig.cuboid_boxes``.
+    """
     config = model.config
     mesh = decode_mesh(model, np.zeros(config.components))
     rng = np.random.default_rng(0)
@@ -133,11 +140,13 @@ def make_space(model: ShapeModel) -> Space:
     directions /= np.array(config.mean_size)
     outermost = np.unique((directions @ vertices.T).argmax(1))
     width = config.mean_size[1]
-    mirrors = np.zeros((0, 3))
-    if config.mirror_offset or config.mirror_scale != 1:
+    beside = np.zeros((0, 3))
+    if cuboid:
+        beside = box_corners(Box3D(np.eye(4), (1.0, 1.0, 1.0)))
+    elif config.mirror_offset or config.mirror_scale != 1:
         share = 0.5 * (config.mirror_scale + config.mirror_offset / width)
         height, ahead = config.mirror_place
-        mirrors = np.array([[ahead, side * share, height - 0.5] for side in (-1, 1)])
+        beside = np.array([[ahead, side * share, height - 0.5] for side in (-1, 1)])
     grid = np.ascontiguousarray(model.linear_grid())
     anchors = np.ascontiguousarray(vertices[outermost])
     normals, offsets = np.empty((len(anchors), 3)), np.empty((len(anchors), grid.shape[3]))
@@ -152,7 +161,7 @@ def make_space(model: ShapeModel) -> Space:
         anchors,
         normals,
         offsets,
-        mirrors,
+        beside,
     )
 
 

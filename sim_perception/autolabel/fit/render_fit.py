@@ -138,7 +138,7 @@ class RenderRefiner(Refiner):
         self._prior = torch.as_tensor(self.weights.prior, dtype=torch.float32)
         self._precision = torch.as_tensor(self.weights.precision, dtype=torch.float32)
         self._anchors = torch.as_tensor(self.space.anchors, dtype=torch.float32)
-        self._mirrors = torch.as_tensor(self.space.mirrors, dtype=torch.float32)
+        self._beside = torch.as_tensor(self.space.beside, dtype=torch.float32)
 
     def refine(self, first: F64, evidence: Evidence, view: View) -> ShapeFit:
         """Return the best of the states reached from (H, 7 + K) first ones.
@@ -252,8 +252,8 @@ class RenderRefiner(Refiner):
         count = len(shapes.latent)
         anchors = self.on_surface(self._anchors.expand(count, -1, -1), shapes.latent)
         points = anchors * (shapes.size / shapes.mean_size)[:, None]
-        if len(self._mirrors):
-            points = torch.cat([points, self._mirrors * shapes.size[:, None]], 1)
+        if len(self._beside):
+            points = torch.cat([points, self._beside * shapes.size[:, None]], 1)
         seen = torch.einsum('bij,bnj->bni', shapes.rotation, points) + shapes.translation[:, None]
         camera = target.camera
         pixel = seen[..., :2] / seen[..., 2:].clamp(min=0.3)

@@ -48,5 +48,7 @@ class SdfRefiner(Refiner):
         """Return the tangent that is nearest to a state's latent."""
         nearest = int(np.square(self.centres - state[SHAPE:]).sum(1).argmin())
         if nearest not in self._spaces:
-            self._spaces[nearest] = make_space(self._model.tangent(self.centres[nearest]))
+            self._spaces[nearest] = make_space(
+                self._model.tangent(self.centres[nearest]), cuboid=self.config.cuboid_boxes
+            )
         return self._spaces[nearest]

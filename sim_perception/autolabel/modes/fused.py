@@ -63,7 +63,9 @@ class FusedLabeler(MonoLabeler):
             if not usable or not left.allows_next():
                 labels.append(self._rejected(box, 'no_time' if usable else 'bad_box'))
                 continue
-            sight = look(next(crops), box, frame.camera, pose, None, self.mono.sight)
+            sight = look(
+                next(crops), box, frame.camera, pose, None, self.mono.sight, self.config.traffic
+            )
             self._sight = replace(sight, seen=sight.seen._replace(depth=_NO_DEPTHS))
             labels.append(self._label(prepared, box))
         self.timing.whole += time.perf_counter() - start

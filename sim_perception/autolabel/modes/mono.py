@@ -18,6 +18,7 @@ from sim_perception.autolabel.evidence.sight import (
     camera_place,
     first_states,
     look,
+    turned_round,
     with_size,
 )
 from sim_perception.autolabel.fit.kernels import Evidence, Weights
@@ -49,28 +50,21 @@ class MonoConfig:
 
     Attributes:
         sight: how much is believed of what the image says.
-        camera_height: of the camera above the ground; None for its height in the level frame
-            where that is plausible, as in ``base_link``, else that of the predicted depth.
-        ground_sigma: deviation of the wheels from the ground, plus ``ground_slope`` per metre.
-            Distances rest on it more than on anything else: hilly streets want more.
-        ground_slope: see there.
+        ground_sigma: deviation of the wheels from the ground, plus ``LabelConfig.road_slope`` per
+            metre. Distances rest on it more than on anything else.
         edge_share: deviations of the image box's edges, of those that ``LabelConfig`` says;
             without points they have more to tell.
         accept_confidence: labels below are rejected.
     """
 
     sight: SightConfig = field(default_factory=SightConfig)
-    camera_height: float | None = None
     ground_sigma: float = 0.03
-    ground_slope: float = 0.001
     edge_share: float = 0.6
     accept_confidence: float = 0.4
 
     def __post_init__(self) -> None:
-        if self.camera_height is not None and not self.camera_height > 0:
-            raise ValueError(f'camera_height must be positive, got {self.camera_height}')
-        if not (self.ground_sigma > 0 and self.ground_slope >= 0):
-            raise ValueError('ground_sigma must be positive and ground_slope not negative')
+        if not self.ground_sigma > 0:
+            raise ValueError(f'ground_sigma must be positive, got {self.ground_sigma}')
         if not self.edge_share > 0:
             raise ValueError(f'edge_share must be positive, got {self.edge_share}')
         if not 0 <= self.accept_confidence <= 1:
@@ -150,7 +144,7 @@ class MonoLabeler(ShapeLabeler):
                 continue
             sight = look(
                 next(crops), box, frame.camera, np.asarray(frame.camera_T_level, np.float64),
-                ground.depth, self.mono.sight,
+                ground.depth, self.mono.sight, self.config.traffic,
             )  # fmt: skip
             labels.append(self._label_sight(frame, box, sight, ground))
         self.timing.whole += time.perf_counter() - start
@@ -162,14 +156,19 @@ class MonoLabeler(ShapeLabeler):
     ) -> Iterator[SurfaceCrop]:
         """Return what boxes show as it is asked for; a few at a time where time is short."""
         batch = None if np.isinf(budget) else _LIVE_BATCH
-        return self.coordinates.stream(image, camera, boxes, batch)
+        population = np.array(self.config.population)
+        larger, farther = np.exp(population), float(np.exp(population[:2].mean()))
+        for crop in self.coordinates.stream(image, camera, boxes, batch):
+            # What looks as large as a larger car is nearer; heights differ little, so that the
+            # network goes by length and width.
+            yield replace(crop, size=crop.size * larger, distance=crop.distance * farther)
 
     def _ground(self, frame: LidarFrame, image: npt.NDArray[np.uint8]) -> ImageGround | None:
         found = None
         if self.depth is not None:
             found = self.depth.infer(Frame(0, image, frame.camera), mask_sky=True)
         taxonomy = None if self.depth is None else self.depth.taxonomy
-        return ground_of_image(frame, found, taxonomy, self.mono.camera_height)
+        return ground_of_image(frame, found, taxonomy, self.config.camera_height)
 
     def _label_sight(
         self, frame: LidarFrame, box: F64, sight: Sight, ground: ImageGround
@@ -178,7 +177,7 @@ class MonoLabeler(ShapeLabeler):
             return self._rejected(box, 'not_seen')
         start = time.perf_counter()
         view = make_view(frame.camera, frame.camera_T_level)
-        sigma = self.mono.ground_sigma + self.mono.ground_slope * sight.crop.distance
+        sigma = self.mono.ground_sigma + self.config.road_slope * sight.crop.distance
         evidence = Evidence(
             _NO_POINTS, _NO_POINTS, _NO_POINTS, np.zeros(0), camera_place(frame.camera_T_level),
             box, self.mono.edge_share * edge_sigmas(box, frame.camera, self.config),
@@ -187,6 +186,15 @@ class MonoLabeler(ShapeLabeler):
         weights = with_size(self._refiner.weights, sight.crop, self.mono.sight)
         first = first_states(sight, ground.plane, sigma, view.camera_T_level, self.mono.sight)
         fit = self._minimise(first, evidence, weights, sight, view)
+        if not np.isnan(sight.flow):
+            # Front and back look alike: what the network says of places may be the wrong way round
+            # as a whole. Then heading and traffic decide.
+            around = turned_round(sight)
+            opposite = fit.state.copy()
+            opposite[3] += np.pi
+            other = self._minimise(opposite[None], evidence, weights, around, view)
+            if other.cost < fit.cost:
+                fit, sight = replace(other, runner_up=fit.cost), around
         self.timing.refine += time.perf_counter() - start
         self.timing.objects += 1
         prior = self._refiner.weights

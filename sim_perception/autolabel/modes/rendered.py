@@ -106,7 +106,7 @@ class RenderLabeler(ShapeLabeler):
         assert self._depth is not None
         seen = self._depth.infer(Frame(0, image, frame.camera), mask_sky=True)
         taxonomy = self._depth.taxonomy
-        ground = ground_of_image(frame, seen, taxonomy)
+        ground = ground_of_image(frame, seen, taxonomy, self.config.camera_height)
         if ground is not None and ground.depth is not None:
             seen = replace(seen, depth=ground.depth)
         mask = (seen.segmentation == self.class_id).astype(np.float32)

@@ -22,6 +22,7 @@ from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
 from training.datasets.bags.box_files import is_box_file
@@ -33,8 +34,11 @@ Array = npt.NDArray[np.floating]
 
 SEGMENTATION = 'segmentation'
 """Source of image boxes: what a depth_segmentation checkpoint sees."""
+NETWORK = 'network'
+"""Source of image boxes: what a permanence checkpoint finds in every frame by itself."""
 CAMERA_LEVEL = 'camera_level'
 """Name of the level frame where the recording has none: the camera's, taken as level."""
+DETECTOR = Path('models/permanence')
 _FIXED = (t_.ODOM_FRAME, t_.MAP_FRAME, 'world')
 _TIME_COLUMNS = ('time', 't')
 _TOLERANCE_NS = 60_000_000
@@ -85,10 +89,11 @@ class LabelBag:
         path: the bag.
         category: class name to label.
         detections: a Detection2DArray topic; a file of boxes (``drawn_boxes``);
-            ``segmentation``; or '' for the recording's own true boxes, where it has them, else
-            ``segmentation``.
+            ``segmentation``; ``network``; or '' for the recording's own true boxes, where it has
+            them, else ``network``.
         class_map: what classes of a file of boxes are called here; see ``drawn_boxes``.
         checkpoint: of ``segmentation``.
+        detector: checkpoint of ``network``.
         level_frame: a frame with z up that moves with the robot; where the recording does not
             have it the camera is taken as level.
         min_visibility: detections that say they are less visible are left out.
@@ -112,6 +117,7 @@ class LabelBag:
         *,
         detections: str = '',
         checkpoint: Path | None = None,
+        detector: Path = DETECTOR,
         level_frame: str = t_.BASE_FRAME,
         min_visibility: float = 0.3,
         points: bool = True,
@@ -126,13 +132,14 @@ class LabelBag:
         self._image, self._info = calibrated_camera(bag)
         self._points = choose_lidar(bag) if points else None
         truth = truth_topic(bag, t_.OBJECTS_2D)
-        self.detections = detections or (truth if bag.count(truth) else SEGMENTATION)
-        self._checkpoint = checkpoint
+        self.detections = detections or (truth if bag.count(truth) else NETWORK)
+        self._checkpoint, self._detector = checkpoint, detector
         self._category = category
         self._engine: DepthSegmentationEngine | None = None
+        self._finder: PermanenceEngine | None = None
         topics = [self._image] if self._points is None else [self._image, self._points]
         self._drawn = self._read_drawn(class_map)
-        if self.detections != SEGMENTATION and self._drawn is None:
+        if self.detections not in (SEGMENTATION, NETWORK) and self._drawn is None:
             topics.append(self.detections)
         self._rows = bag.synchronized(topics, _TOLERANCE_NS)
         if not len(self._rows):
@@ -280,6 +287,9 @@ class LabelBag:
             else:
                 boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
             return boxes, ('',) * len(boxes), regions
+        if self.detections == NETWORK:
+            boxes = self._found(frame)
+            return boxes, ('',) * len(boxes), None
         assert raw.camera is not None
         if self._drawn is not None:
             drawn = self._drawn.by_number.get(int(self._rows[number, 0]), ())
@@ -297,6 +307,22 @@ class LabelBag:
         found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
         straight = straight_boxes(raw.camera, found_boxes)
         return straight, tuple(item.id for item in chosen), None
+
+    def _found(self, frame: Frame) -> Array:
+        """Return the (M, 4) boxes that the network finds in a frame, the surest first."""
+        if self._finder is None:
+            self._finder = PermanenceEngine.load(self._detector, threads=1)
+            if self._category not in self._finder.things:
+                raise DatasetError(f'{self._detector} does not find {self._category!r}')
+        self._finder.reset()
+        boxes = [
+            item.box2d
+            for item in self._finder.update(frame)
+            if item.class_id == self._class_id and (item.visibility or 0) >= self._min_visibility
+        ]
+        height, width = frame.image.shape[:2]
+        limit = np.array([width, height] * 2) - 1.0
+        return np.clip(np.array(boxes, float).reshape(-1, 4), 0, limit)
 
     def _segmenter(self) -> DepthSegmentationEngine:
         if self._engine is None:

@@ -2,8 +2,8 @@
 
 What real scans and labels have and the simulator's do not: small cars of 2011, glass that beams
 pass through, dark paint that returns few of them, beams that are off by a few centimetres each,
-a vehicle that pitches and rolls against its labels, image boxes drawn by people, and true boxes
-that are off themselves.
+a vehicle that pitches and rolls against its labels, image boxes that hold the labelled 3D box
+where the simulator's hold the outline, and true boxes that are off themselves.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.geometry.boxes import project_box
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import from_euler, invert, transform_points
 from sim_perception.types import Box3D
@@ -32,7 +33,8 @@ _LOST, _THROUGH = 0.75, 0.15
 _DARK_CARS, _DARK_LOST = 0.3, 0.6
 _BEAM_BIAS, _RANGE_NOISE, _STRAY = 0.02, 0.015, 0.005
 _TILT = np.deg2rad(0.8)
-_BOX_NOISE = 1.5
+_BOX_NOISE, _BOX_NOISE_SHARE = 0.5, 0.005
+"""How far KITTI's image boxes are from projections of its 3D boxes: pixels, share of the side."""
 _LABEL_NOISE, _SIZE_NOISE = 0.04, 0.015
 
 
@@ -56,11 +58,11 @@ def kitti_like(scene: LabelScene) -> LabelScene:
     about[:3, 3] = sensor
     tilted_T_level = about @ tilt @ invert(about)
     points = np.asarray(transform_points(tilted_T_level, points), np.float64)
+    new = LidarFrame(frame.camera, camera_T_level @ invert(tilted_T_level), points, sensor)
     objects = tuple(
-        _as_labelled(thing, box, tilted_T_level, points, scene.frame, rng)
+        _as_labelled(thing, box, tilted_T_level, new, rng)
         for thing, box in zip(scene.objects, boxes, strict=True)
     )
-    new = LidarFrame(frame.camera, camera_T_level @ invert(tilted_T_level), points, sensor)
     return replace(scene, frame=new, objects=objects, world_T_level=None)
 
 
@@ -108,18 +110,23 @@ def _as_labelled(
     thing: TrueObject,
     box: Box3D,
     tilted_T_level: F64,
-    points: F64,
     frame: LidarFrame,
     rng: np.random.Generator,
 ) -> TrueObject:
-    """Return a true object as people label it: upright, nearly right, its image box by hand."""
+    """Return a true object as people label it: upright, nearly right, its corners boxed."""
     pose = tilted_T_level @ box.parent_T_box
     yaw = float(np.arctan2(pose[1, 0], pose[0, 0])) + 0.01 * rng.normal()
     centre = pose[:3, 3] + _LABEL_NOISE * rng.normal(size=3)
     length, width, height = (float(s) for s in box.size * np.exp(_SIZE_NOISE * rng.normal(size=3)))
     placed = Box3D(from_euler(0.0, 0.0, yaw, centre), (length, width, height))
     limit = np.array([frame.camera.width, frame.camera.height] * 2) - 1.0
-    drawn = np.clip(np.array(thing.box2d) + _BOX_NOISE * rng.normal(size=4), 0, limit)
+    whole = project_box(frame.camera, frame.camera_T_level, placed)
+    drawn = np.array(thing.box2d if whole is None else whole)
+    sides = np.tile(drawn[2:] - drawn[:2], 2)
+    drawn += (_BOX_NOISE + _BOX_NOISE_SHARE * sides) * rng.normal(size=4)
     return replace(
-        thing, box3d=placed, box2d=tuple(drawn.tolist()), points=points_in_box(points, placed)
+        thing,
+        box3d=placed,
+        box2d=tuple(np.clip(drawn, 0, limit).tolist()),
+        points=points_in_box(np.asarray(frame.points, np.float64), placed),
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.config import KITTI, LabelConfig, check_way
 from sim_perception.autolabel.labeler import COORDINATES, DEPTH, ShapeLabeler, load_labeler
+from sim_perception.types import Detection
 from sim_perception.visualization import write_picture
 from training.datasets.objects.label_scenes import LabelScene
 from training.datasets.sample import DatasetError
@@ -25,6 +26,7 @@ from training.evaluation.autolabel.compare import (
     scores,
 )
 from training.evaluation.autolabel.tracks import TrackCollector
+from training.evaluation.detector3d.scores import Precisions
 from training.evaluation.report import record_of
 from training.pictures.shapes import draw_labels
 
@@ -43,6 +45,7 @@ def label_scenes(
     seed: int = 0,
     pictures: Path | None = None,
     tracks: TrackCollector | None = None,
+    precisions: Precisions | None = None,
 ) -> list[Compared]:
     """Label every object of the population's class from its true image box.
 
@@ -54,6 +57,7 @@ def label_scenes(
         seed: of that noise.
         pictures: a folder for one PNG per frame, or None.
         tracks: gets the labels of every frame, or None.
+        precisions: gets the accepted labels of every frame as detections, or None.
     """
     rng = np.random.default_rng(seed)
     results = []
@@ -70,6 +74,13 @@ def label_scenes(
         results += rows
         if tracks is not None:
             tracks.add(scene, rows)
+        if precisions is not None:
+            found = [
+                Detection(label.class_id, label.confidence, box3d=label.box3d)
+                for label in labels
+                if label.accepted
+            ]
+            precisions.add(scene, population.kind, found)
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             chosen = [row.label for row in rows if row.counts]
@@ -99,7 +110,10 @@ def evaluate_autolabel(
     depth: Path | str | None = DEPTH,
     refine: str = 'fit',
 ) -> dict[str, Any]:
-    """Label data with truth and score the labels; see ``scores``.
+    """Label data with truth and score the labels; see ``scores`` and ``Precisions``.
+
+    The average precision is that of accepted labels of true image boxes, all of the class and at
+    KITTI's difficulties: what is rejected counts as not found.
 
     Args:
         spec: see ``datasets.scenes.KINDS``.
@@ -130,15 +144,19 @@ def evaluate_autolabel(
     labeler.warm_up()
     start = time.perf_counter()
     tracks = TrackCollector(labeler) if mode == 'lidar' else None
+    population = Population()
+    precisions = Precisions([population.kind])
     results = label_scenes(
         labeler,
         track(scenes, count) if track else scenes,
-        Population(),
+        population,
         box_noise=box_noise,
         pictures=pictures,
         tracks=tracks,
+        precisions=precisions,
     )
     figures: dict[str, Any] = {'seconds': time.perf_counter() - start, **scores(results)}
+    figures |= precisions.figures()
     if tracks is not None:
         figures |= tracks.scores()
     timing = labeler.timing
