@@ -140,9 +140,9 @@ def make_space(model: ShapeModel, *, cuboid: bool = False) -> Space:
     directions /= np.array(config.mean_size)
     outermost = np.unique((directions @ vertices.T).argmax(1))
     width = config.mean_size[1]
-    beside = np.zeros((0, 3))
+    beside: F64 = np.zeros((0, 3))
     if cuboid:
-        beside = box_corners(Box3D(np.eye(4), (1.0, 1.0, 1.0)))
+        beside = np.asarray(box_corners(Box3D(np.eye(4), (1.0, 1.0, 1.0))), np.float64)
     elif config.mirror_offset or config.mirror_scale != 1:
         share = 0.5 * (config.mirror_scale + config.mirror_offset / width)
         height, ahead = config.mirror_place
