@@ -137,7 +137,8 @@ class Ground(_Model):
     ``lowered_curbs`` is the share of pedestrians' crossings whose curb is lowered, ``lawn_strips``
     and ``gravel`` the chance of a side to have grass between curb and pavement or a path of
     gravel, ``tram`` that of rails in the road. Of ``crossings_per_km`` those that are raised need
-    room between junctions. ``worn_paint`` is the chance that markings have partly worn away.
+    room between junctions. ``worn_paint`` is the chance that markings have partly worn away,
+    ``fine_asphalt`` that the road's asphalt is dark and even.
     """
 
     curb_height_m: Annotated[Span, BeforeValidator(_Bounds(0, 0.2))] = (0.13, 0.13)
@@ -152,6 +153,7 @@ class Ground(_Model):
     covers_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 200))] = (0.0, 0.0)
     puddles_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 200))] = (0.0, 0.0)
     worn_paint: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    fine_asphalt: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
 
 
 class Traffic(_Model):
@@ -168,6 +170,13 @@ class Traffic(_Model):
     ``roof_load_fraction`` of those with something on the roof, ``lettering`` of vans and lorries
     with a print on their sides. Boxes reach to the mirrors with ``mirrors_in_boxes``; those of
     data sets end at the body, .2 m narrower.
+
+    ``opening_doors`` is the share of parked cars whose driver opens the door to the road, as wide
+    as who comes by leaves room. The door is the car's in all images and image boxes; the 3D box
+    stays the closed car's, its size does not change.
+
+    ``dull_paint`` is the share of cars whose paint is white, silver, grey or black, whatever was
+    drawn; ``lamp_shade`` how bright the glass of unlit rear lamps is, real ones about .4.
     """
 
     population: Annotated[
@@ -193,6 +202,9 @@ class Traffic(_Model):
     stops_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
     lane_changes: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
     parking_per_km: Annotated[Span, BeforeValidator(_Bounds(0, 60))] = (0.0, 0.0)
+    opening_doors: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    dull_paint: Annotated[Span, BeforeValidator(_Bounds(0, 1))] = (0.0, 0.0)
+    lamp_shade: Annotated[Span, BeforeValidator(_Bounds(0.1, 1))] = (1.0, 1.0)
 
 
 class People(_Model):
@@ -395,8 +407,9 @@ _LATER_FIELDS = {
     'traffic': (
         'population', 'signals', 'light_cycle_s', 'stops_per_km', 'lane_changes', 'parking_per_km',
         'lorry_fraction', 'trailer_fraction', 'roof_load_fraction', 'lettering',
-        'mirrors_in_boxes',
+        'mirrors_in_boxes', 'opening_doors', 'dull_paint', 'lamp_shade',
     ),
+    'ground': ('fine_asphalt',),
     'ego': ('queue', 'queue_vehicles', 'queue_gap_m', 'queue_wait_s', 'turn', 'dive_deg_per_g',
             'lean_deg_per_g', 'shake_deg'),
 }  # fmt: skip

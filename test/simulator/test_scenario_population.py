@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sim_perception.simulator.content.materials import Look, Slot, build_materials
 from sim_perception.simulator.content.meshes.car_shape import (
     FAMILIES,
     POPULATIONS,
@@ -12,7 +13,9 @@ from sim_perception.simulator.content.meshes.car_shape import (
     draw_shape,
 )
 from sim_perception.simulator.scenario import ScenarioError, load_scenario
+from sim_perception.simulator.world.assembly import Assembly
 from sim_perception.simulator.world.fleet import build_fleet
+from sim_perception.simulator.world.population import Population
 
 
 def sizes(population: str, count: int = 2000) -> np.ndarray:
@@ -73,3 +76,41 @@ def test_unknown_regions_are_refused_and_the_default_leaves_no_trace():
         load_scenario('clean', **{'traffic.population': 'martian'})
     assert 'population' not in load_scenario('clean').model_dump_json()
     assert 'asian' in load_scenario('clean', **{'traffic.population': 'asian'}).model_dump_json()
+
+
+def paints(**overrides) -> np.ndarray:
+    """Return (N, 3) paints of parked cars."""
+    scenario = load_scenario('clean', seed=4, **{'randomisation.color': 1.0, **overrides})
+    fleet, assembly = build_fleet(scenario), Assembly()
+    population, rng = Population(scenario, assembly, fleet), np.random.default_rng(1)
+    for _ in range(100):
+        population.add_vehicle(0, rng, pose=np.eye(4))
+    return np.array([p.tint for p in assembly.parts if p.object >= 0])
+
+
+def test_dull_paint_is_the_share_of_cars_without_colour():
+    def coloured(rgb: np.ndarray) -> np.ndarray:
+        return np.ptp(rgb, axis=1) / rgb.max(1) > 0.35
+
+    plain = paints()
+    assert 0.25 < coloured(plain).mean() < 0.7
+    assert not coloured(paints(**{'traffic.dull_paint': 1.0})).any()
+    half = paints(**{'traffic.dull_paint': 0.5})
+    kept = (half == plain).all(1)
+    assert 0.3 < kept.mean() < 0.7, 'the others keep what was drawn'
+
+
+def test_rear_lamps_and_asphalt_change_alone():
+    def made(**fields) -> tuple:
+        look = Look('clean', 'summer', 0.5, 0.0, **fields)
+        return build_materials(look, np.random.default_rng(2))
+
+    (plain, before), (other, after) = made(), made(lamps=0.4, fine=1.0)
+    changed = [k for k, (a, b) in enumerate(zip(plain, other, strict=True)) if a != b]
+    assert changed == [Slot.ASPHALT, Slot.TAILLIGHT]
+    lamps = [m[Slot.TAILLIGHT].color for m in (plain, other)]
+    assert lamps[1] == pytest.approx(0.4 * np.array(lamps[0]))
+    rough, fine = (t[m[Slot.ASPHALT].texture].astype(float)
+                   for m, t in ((plain, before), (other, after)))  # fmt: skip
+    assert fine.std() < 0.6 * rough.std()
+    assert fine.mean() < rough.mean()

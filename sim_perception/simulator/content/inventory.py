@@ -12,8 +12,10 @@ from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.groups import GROUPS
 from sim_perception.simulator.content.meshes import (
     bicycles,
+    buildings,
     carrying,
     frontage,
+    furniture,
     lorries,
     motorbikes,
     people,
@@ -73,6 +75,57 @@ def kinds() -> Iterator[Kinds]:
                 lambda n, r: SHOP_PARTS[n](6.0, 3.4, r))  # fmt: skip
     yield Kinds('trees', HABITS, 'street.tree_spacing_m, weather.season')
     yield Kinds('wood edges', tuple(WOODS), 'street.land_use')
+    yield Kinds('buildings', ('town block', 'house', 'hall', 'tower'),
+                'street.land_use, street.building_density', _building)  # fmt: skip
+    yield Kinds('street furniture', tuple(_FURNITURE),
+                'street.furniture_density, street.billboard_density',
+                lambda n, r: _FURNITURE[n](r))  # fmt: skip
+    yield Kinds('fences', furniture.FENCES, 'street.land_use',
+                lambda n, r: furniture.fence(n, 8.0, r))  # fmt: skip
+    yield Kinds('at the road', tuple(_ROADSIDE), 'roadside.*_per_km',
+                lambda n, r: _ROADSIDE[n](r))  # fmt: skip
+    yield Kinds('details of the road', _GROUND, 'ground, relief.bumps_per_km')
+    yield Kinds('what moves or switches', _EVENTS, 'ego, traffic')
+
+
+_FURNITURE: dict[str, Callable[[np.random.Generator], Mesh]] = {
+    'lamp': furniture.lamp,
+    'traffic light': lambda r: furniture.traffic_light(r, 0, 4.0),
+    'sign': lambda r: furniture.sign(0, 2.5),
+    'direction sign': furniture.direction_sign,
+    'billboard': furniture.billboard,
+    'advertising column': furniture.advertising_column,
+    'utility pole': furniture.utility_pole,
+    'bus shelter': furniture.bus_shelter,
+    'bench': furniture.bench,
+    'bin': furniture.bin_,
+    'cabinet': furniture.cabinet,
+    'bollard': furniture.bollard,
+    'barrier': furniture.barrier,
+    'delineator': furniture.delineator,
+}
+_ROADSIDE: dict[str, Callable[[np.random.Generator], Mesh]] = {
+    'bridge': lambda r: frontage.bridge((-9.0, 9.0), 8.0, 4.6, r),
+    'scaffold': lambda r: frontage.scaffold(8.0, 9.0, r),
+    'wheeled bins': lambda r: frontage.wheeled_bins(3, r),
+}
+_GROUND = (
+    'curbs of any height', 'lowered curbs', 'lawn strips', 'gravel paths', 'tram rails',
+    'crossings', 'raised crossings', 'arrows', 'patches', 'seams', 'covers', 'puddles',
+    'worn paint', 'fine asphalt', 'speed bumps',
+)  # fmt: skip
+_EVENTS = (
+    'queue at a light', 'stop and go', 'lane change', 'pulling in', 'pulling out', 'turning ego',
+    'traffic lights', 'brake lights', 'indicators', 'opening doors',
+)  # fmt: skip
+
+
+def _building(name: str, rng: np.random.Generator) -> Mesh:
+    if name == 'hall':
+        return buildings.hall(18.0, 12.0, rng)
+    make = {'town block': buildings.town_block, 'house': buildings.house,
+            'tower': buildings.tower}[name]  # fmt: skip
+    return make(12.0, 10.0, {'town block': 4, 'house': 2, 'tower': 10}[name], rng)
 
 
 def _car(name: str, rng: np.random.Generator) -> Mesh:

@@ -97,6 +97,8 @@ class Look:
         prints: whether it needs those of lettered vehicles and shops.
         details: whether it needs those of details of the road.
         wear: chance that a colour of markings has partly worn away.
+        fine: chance that the road's asphalt is fine and even.
+        lamps: brightness of the glass of unlit rear lamps.
     """
 
     domain: str
@@ -107,6 +109,8 @@ class Look:
     prints: bool = False
     details: bool = False
     wear: float = 0.0
+    fine: float = 0.0
+    lamps: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -227,6 +231,8 @@ _WORN = {
                                  retro=0.15),
 }  # fmt: skip
 
+_FINE = {Slot.ASPHALT: _ground(('fine_asphalt',), 0.95, 0.15)}
+
 # Multiplied with the grey leaf texture, per season: darkest and lightest of the palette.
 _LEAVES = {
     'spring': ((0.30, 0.52, 0.10), (0.55, 0.78, 0.22)),
@@ -326,6 +332,8 @@ def build_materials(
             color = np.asarray(recipe.color) * _GRASS[look.season]
         elif slot == Slot.HEDGE and look.season == 'autumn':
             color = (0.5, 0.36, 0.12)
+        elif slot == Slot.TAILLIGHT:
+            color = np.asarray(recipe.color) * look.lamps
         materials[slot] = dresser.make(slot.name.lower(), recipe, color)
     for name, recipe in _VARIED.items():
         for k in range(COUNTS[name]):
@@ -339,9 +347,9 @@ def build_materials(
     for name, recipe in _PRINTS.items() if look.prints else ():
         for k in range(COUNTS[name]):
             materials[Slot[f'{name}_0'] + k] = dresser.make(f'{name.lower()}_{k}', recipe)
-    if look.wear > 0:
-        for slot, recipe in _WORN.items():
-            if rng.random() < look.wear:
+    for chance, others in ((look.wear, _WORN), (look.fine, _FINE)):
+        for slot, recipe in others.items() if chance > 0 else ():
+            if rng.random() < chance:
                 materials[slot] = dresser.make(slot.name.lower(), recipe)
     unused = Material(name='unused')
     ordered = tuple(materials.get(i, unused) for i in range(max(materials) + 1))

@@ -135,14 +135,20 @@ def _meetings(
     return np.array(hits, float).reshape(-1, 4), np.array(first, np.int64)
 
 
-def _untouched(agents: list[Agent], paths: Paths, motion: Motion) -> npt.NDArray[np.bool_]:
-    times = range(0, len(motion.s), 2)
-    index = np.arange(len(agents))
-    place = np.zeros((len(times), len(agents), 4))
-    for row, k in enumerate(times):
+def places(paths: Paths, motion: Motion) -> tuple[F64, F64]:
+    """Return (T, A, 4) x, y, cosine and sine of all agents on the plan, and (T,) the times."""
+    rows = range(0, len(motion.s), 2)
+    index = np.arange(motion.s.shape[1])
+    place = np.zeros((len(rows), len(index), 4))
+    for row, k in enumerate(rows):
         pose = paths.evaluate(index, motion.s[k], motion.v[k], motion.a[k])
         place[row, :, :2] = pose.position[:, :2]
         place[row, :, 2], place[row, :, 3] = np.cos(pose.yaw), np.sin(pose.yaw)
+    return place, motion.start + motion.step * np.array(rows)
+
+
+def _untouched(agents: list[Agent], paths: Paths, motion: Motion) -> npt.NDArray[np.bool_]:
+    place, _ = places(paths, motion)
     half = np.array([a.half for a in agents], float) + 0.04
     keep = np.ones(len(agents), bool)
     contacts.colliding(place, half, keep, len(agents) - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,27 @@ class Lamp:
     main: bool = True
 
 
+@dataclass(frozen=True)
+class DoorSwing:
+    """When a door opens, and how far.
+
+    Attributes:
+        opens, closes: when it begins to, seconds.
+        angle: to the left about its hinge where it is open, radians.
+    """
+
+    LASTS: ClassVar[float] = 1.4
+    opens: float
+    closes: float
+    angle: float
+
+    def at(self, time: float) -> float:
+        """Return the angle at a time, seconds."""
+        begun = np.clip((time - np.array([self.opens, self.closes])) / self.LASTS, 0.0, 1.0)
+        opened, closed = begun * begun * (3 - 2 * begun)
+        return float(self.angle * (opened - closed))
+
+
 @dataclass
 class PartSpec:
     """One instance while it is collected.
@@ -83,6 +104,7 @@ class PartSpec:
         parameter: radius of wheels, body scale of limbs.
         stance: how a background piece meets uneven ground.
         lamp: what makes it light up, or None.
+        door: how a door moves about the z axis of its place, or None.
     """
 
     mesh: int
@@ -93,6 +115,7 @@ class PartSpec:
     parameter: float = 0.0
     stance: Stance = 'auto'
     lamp: Lamp | None = None
+    door: DoorSwing | None = None
 
 
 class Assembly:
@@ -146,10 +169,13 @@ class Assembly:
         joint: str = 'rigid',
         parameter: float = 0.0,
         lamp: Lamp | None = None,
+        door: DoorSwing | None = None,
     ) -> None:
         """Add an instance that belongs to an object."""
         pose = np.eye(4) if local is None else local
-        self.parts.append(PartSpec(mesh, object_row, tint, pose, joint, parameter, lamp=lamp))
+        self.parts.append(
+            PartSpec(mesh, object_row, tint, pose, joint, parameter, lamp=lamp, door=door)
+        )
 
     def instances(self) -> Instances:
         """Return the static facts of all instances."""

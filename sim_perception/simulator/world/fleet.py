@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from sim_perception.simulator.common.scene import Assets, Instances, Mesh, Scene
@@ -34,9 +36,9 @@ def build_fleet(scenario: Scenario) -> list[Model]:
         spokes = 5 + int(shape.lamp * 4)
         wheel = tuple(vehicle.wheel(shape.wheel_radius, spokes=spokes, side=s) for s in (-1, 1))
         body, parts = _outfitted(vehicle.car_body(shape), shape, scenario, outfit)
-        models.append(centred('car', family, body, vehicle.wheel_places(shape),
-                              shape.wheel_radius, (wheel[0], wheel[1]), parts,
-                              None if mirrors else shape.width))  # fmt: skip
+        model = centred('car', family, body, vehicle.wheel_places(shape), shape.wheel_radius,
+                        (wheel[0], wheel[1]), parts, None if mirrors else shape.width)  # fmt: skip
+        models.append(replace(model, shape=shape))
     for k in range(_TRUCK_MODELS):
         family = trucks.FAMILIES[k % len(trucks.FAMILIES)]
         truck = trucks.draw_truck(family, rng)

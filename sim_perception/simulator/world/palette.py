@@ -13,6 +13,8 @@ _CARS = np.array(
      [0.32, 0.26, 0.18], [0.55, 0.40, 0.05], [0.50, 0.15, 0.02], [0.12, 0.09, 0.07]]
 )  # fmt: skip
 _CAR_WEIGHTS = np.array([5, 4, 4, 4, 5, 4, 2, 1, 2, 2, 1, 1, 1, 0.5, 0.5, 0.7])
+#: The first of them have no colour.
+_DULL = 6
 _TRUCKS = np.array([[0.75, 0.75, 0.74], [0.5, 0.05, 0.03], [0.05, 0.1, 0.4], [0.6, 0.45, 0.05],
                     [0.1, 0.3, 0.12], [0.3, 0.3, 0.32]])  # fmt: skip
 
@@ -28,6 +30,12 @@ def car_color(rng: np.random.Generator, strength: float) -> Color:
         return _any(rng)
     k = int(rng.choice(len(_CARS), p=_CAR_WEIGHTS / _CAR_WEIGHTS.sum()))
     return _jitter(rng, _CARS[k])
+
+
+def dull_paint(rng: np.random.Generator) -> Color:
+    """Return a car paint without colour: white, silver, grey or black."""
+    weights = _CAR_WEIGHTS[:_DULL]
+    return _jitter(rng, _CARS[int(rng.choice(_DULL, p=weights / weights.sum()))])
 
 
 def truck_color(rng: np.random.Generator) -> Color:

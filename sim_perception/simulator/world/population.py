@@ -8,6 +8,7 @@ import numpy as np
 
 from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.meshes import bicycles, people, riders
+from sim_perception.simulator.content.meshes.car_doors import CutDoor
 from sim_perception.simulator.content.meshes.carrying import LOADS, draw_load, laden_torso
 from sim_perception.simulator.content.meshes.classes import class_id
 from sim_perception.simulator.content.meshes.lamps import cut_lamps
@@ -18,8 +19,21 @@ from sim_perception.simulator.street.agents import Agent
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT, Layout
 from sim_perception.simulator.street.parking import Place
-from sim_perception.simulator.world.assembly import Assembly, Color, ObjectSpec, planar_pose
-from sim_perception.simulator.world.palette import car_color, cloth_color, tinted, truck_color
+from sim_perception.simulator.world.assembly import (
+    Assembly,
+    Color,
+    DoorSwing,
+    ObjectSpec,
+    planar_pose,
+)
+from sim_perception.simulator.world.doors import Doors
+from sim_perception.simulator.world.palette import (
+    car_color,
+    cloth_color,
+    dull_paint,
+    tinted,
+    truck_color,
+)
 from sim_perception.simulator.world.signals import VEHICLE_LAMPS
 from sim_perception.simulator.world.vehicle_model import Model
 
@@ -36,6 +50,8 @@ class Population:
         self._fleet = [*fleet, *(m.trailer for m in fleet if m.trailer is not None)]
         self._cut: dict[int, tuple[Mesh, dict[str, Mesh]]] = {}
         rng, self._more = stream(scenario, 'people'), stream(scenario, 'more people')
+        self._paint = stream(scenario, 'dull paint')
+        self._dull = draw(self._paint, scenario.traffic.dull_paint)
         self._ride_seed = int(self._more.integers(2**31))
         self._carrying = draw(self._more, scenario.people.carrying)
         self._variety = draw(self._more, scenario.cycles.variety)
@@ -44,18 +60,20 @@ class Population:
         self._loads = [draw_load(self._more, p.family != 'child') for p in self._people]
 
     def add_vehicle(self, model: int, rng: np.random.Generator, mover: int = -1,
-                    pose: np.ndarray | None = None) -> None:  # fmt: skip
-        """Add a vehicle: moving with turning wheels, or parked as one piece."""
+                    pose: np.ndarray | None = None,
+                    opening: tuple[CutDoor, DoorSwing] | None = None) -> None:  # fmt: skip
+        """Add a vehicle: moving with turning wheels, or parked, perhaps with an opening door."""
         m, label = self._fleet[model], self._fleet[model].label
         strength = self._scenario.randomisation.color
         tint = truck_color(rng) if label == 'truck' else car_color(rng, strength)
+        if label == 'car' and self._dull > 0 and self._paint.random() < self._dull:
+            tint = dull_paint(self._paint)
         row = self._assembly.add_object(
             ObjectSpec(class_id(m.label), m.family, m.size, m.mass, m.size[2] / 2,
                        np.eye(4) if pose is None else pose, mover)
         )  # fmt: skip
         if mover < 0:
-            whole = self._assembly.mesh(('whole', model), m.whole)
-            self._assembly.attach(row, whole, tint=tint)
+            self._add_parked(row, model, tint, opening)
             self._add_parts(model, row, rng)
             return
         if self._scenario.traffic.signals:
@@ -70,6 +88,20 @@ class Population:
             joint = 'steered' if steered else 'wheel'
             place = planar_pose(x, y, m.radius)
             self._assembly.attach(row, mesh, place, joint=joint, parameter=m.radius)
+
+    def _add_parked(
+        self, row: int, model: int, tint: Color, opening: tuple[CutDoor, DoorSwing] | None
+    ) -> None:
+        """Add a body with its wheels as one piece; a door that opens is one more."""
+        m, assembly = self._fleet[model], self._assembly
+        if opening is None:
+            assembly.attach(row, assembly.mesh(('whole', model), m.whole), tint=tint)
+            return
+        cut, swing = opening
+        rest = assembly.mesh(('doorless', model), lambda: m.whole(cut.body))
+        door = assembly.mesh(('door', model), lambda: cut.door)
+        assembly.attach(row, rest, tint=tint)
+        assembly.attach(row, door, planar_pose(*cut.hinge), tint, door=swing)
 
     def _add_parts(self, model: int, row: int, rng: np.random.Generator) -> None:
         for n, part in enumerate(self._fleet[model].parts):
@@ -186,7 +218,7 @@ class Population:
             elif id(agent) in models:
                 self.add_vehicle(models[id(agent)], rng, mover)
 
-    def park(self, layout: Layout, gaps: list[float], kept: list[Place]) -> None:
+    def park(self, layout: Layout, gaps: list[float], kept: list[Place], doors: Doors) -> None:
         """Park vehicles along the curbs, leaving crossing gaps and what is ``kept`` free."""
         rng = stream(self._scenario, 'parked')
         traffic, section = self._scenario.traffic, layout.section
@@ -232,7 +264,9 @@ class Population:
                             + turn
                             + float(rng.normal(0, 0.015))
                         )
-                        self.add_vehicle(k, rng, pose=planar_pose(float(x), float(y), 0.0, yaw))
+                        place = planar_pose(float(x), float(y), 0.0, yaw)
+                        opening = doors.draw(k, self._fleet[k], place)
+                        self.add_vehicle(k, rng, pose=place, opening=opening)
                     s += length + float(rng.uniform(0.6, 1.6))
 
     def stand(self, layout: Layout, walking: int) -> None:

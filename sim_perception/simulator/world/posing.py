@@ -84,6 +84,7 @@ class Poser:
         self._radius = np.array([p.parameter for p in parts])
         self._wheels = np.flatnonzero((joints == 'wheel') | (joints == 'steered'))
         self._steered = joints[self._wheels] == 'steered'
+        self._doors = {row: p.door for row, p in enumerate(parts) if p.door is not None}
         limbs = sorted({j for j in joints.tolist() if j not in ('rigid', 'wheel', 'steered')})
         self._relief, self._suspension = relief, suspension
         moving = support_of([objects[row] for row in self._moving], self._axles())
@@ -136,7 +137,7 @@ class Poser:
         lamps = None if signals is None else signals.lamps(time)
         return WorldState(
             time=float(time),
-            world_T_instance=self._instances(ground, s, v, pose),
+            world_T_instance=self._instances(time, ground, s, v, pose),
             world_T_object=boxes,
             velocity=velocity,
             acceleration=acceleration,
@@ -150,14 +151,25 @@ class Poser:
             lights=None if signals is None else signals.lights(time),
         )
 
+    def base(self, time: float) -> F64:
+        """Return ``world_T_base`` of the state at ``time``, without all the rest of it."""
+        ego = slice(len(self._path_of) - 1, None)
+        s, v, a = (x[ego] for x in self._motion.at(time))
+        plan = self._paths.evaluate(self._path_of[ego], s, v, a)
+        if self._relief is None and self._suspension is None:
+            return np.asarray(_planar(plan.position, plan.yaw)[0])
+        return np.asarray(self._standing(plan.position, plan.yaw, EGO_SUPPORT, time)[0])
+
     def _uneven(self, time: float, s: F64, v: F64, a: F64) -> _Uneven:
         """Return bodies on uneven ground and what that adds to their motion on the plane."""
         frames, shifts = [], []
+        who = np.append(self._mover[self._moving], len(self._path_of) - 1)
         for tau in (-_TICK, 0.0, _TICK):
             # Who stands at the end of braking does not roll back.
             way = np.where(v + a * tau > 0, s + tau * (v + 0.5 * a * tau), s)
             plan = self._paths.evaluate(self._path_of, way, v, a)
-            frame, place = self._standing(plan, time + tau)
+            place, yaw = plan.position[who], plan.yaw[who]
+            frame = self._standing(place, yaw, self._support, time + tau)
             frames.append(frame)
             raised = frame[:, :3, 3] + self._raised[:, None] * frame[:, :3, 2]
             shifts.append(raised - place)
@@ -171,11 +183,9 @@ class Poser:
             angular_velocity=Rotation.from_matrix(turn).as_rotvec() / (2 * _TICK),
         )
 
-    def _standing(self, plan: Pose, time: float) -> tuple[F64, F64]:
-        """Return the poses and the planned places of the objects that move and of the ego."""
-        who = np.append(self._mover[self._moving], len(self._path_of) - 1)
-        place, yaw = plan.position[who], plan.yaw[who]
-        stands = stance(self._relief, place, yaw, self._support)
+    def _standing(self, place: F64, yaw: F64, support: Support, time: float) -> F64:
+        """Return the poses of bodies, the ego last, at places of the plan."""
+        stands = stance(self._relief, place, yaw, support)
         if self._suspension is not None:
             body = self._suspension.at(time)
             stands.z[-1], stands.pitch[-1], stands.roll[-1] = (
@@ -183,9 +193,9 @@ class Poser:
                 body.pitch[0],
                 body.roll[0],
             )
-        return poses(place, yaw, stands), place
+        return poses(place, yaw, stands)
 
-    def _instances(self, ground: F64, s: F64, v: F64, pose: Pose) -> F64:
+    def _instances(self, time: float, ground: F64, s: F64, v: F64, pose: Pose) -> F64:
         local = self._local.copy()
         wheels = self._wheels
         if len(wheels):
@@ -194,6 +204,9 @@ class Poser:
             steer = np.arctan(pose.curvature[mover] * _WHEELBASE)
             steer = turn(2, np.where(self._steered & (mover >= 0), steer, 0.0))
             local[wheels] = compose(local[wheels], compose(steer, spin))
+        if self._doors:
+            doors, angles = [*self._doors], [door.at(time) for door in self._doors.values()]
+            local[doors] = compose(local[doors], turn(2, np.array(angles)))
         for name, rows in self._limbs:
             local[rows] = compose(self._local[rows], self._limb(name, rows, s, v))
         local[self._owned] = compose(ground[self._owner[self._owned]], local[self._owned])

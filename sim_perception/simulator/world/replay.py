@@ -97,6 +97,11 @@ class ReplayWorld:
             base_angular_velocity=ego.angular_velocity,
         )
 
+    def base(self, t: float) -> npt.NDArray[np.float64]:
+        """Return ``world_T_base`` of the state at ``t``; errors as there."""
+        self._scenario.check_time(t)
+        return np.asarray(self._ego.at(t).pose)
+
 
 def open_drive(replay: Replay) -> Drive:
     """Return the drive that a scenario names.

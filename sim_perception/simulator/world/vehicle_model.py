@@ -9,6 +9,8 @@ import numpy as np
 from sim_perception.simulator.common.scene import Mesh
 from sim_perception.simulator.content.groups.body import Part
 from sim_perception.simulator.content.meshes.builder import MeshBuilder
+from sim_perception.simulator.content.meshes.car_doors import CutDoor, cut_door
+from sim_perception.simulator.content.meshes.car_shape import CarShape
 from sim_perception.simulator.content.meshes.lorries import LORRIES
 from sim_perception.simulator.street.vehicles import Footprint
 from sim_perception.simulator.world.assembly import planar_pose
@@ -29,6 +31,7 @@ class Model:
         parts: who sits on it and what is fixed to it, in the body's frame.
         trailer: what it draws.
         overlap: how far the trailer reaches over it, metres.
+        shape: of a car, from which its body was made.
     """
 
     label: str
@@ -41,6 +44,7 @@ class Model:
     parts: tuple[Part, ...] = ()
     trailer: Model | None = None
     overlap: float = 0.0
+    shape: CarShape | None = None
 
     @property
     def footprint(self) -> Footprint:
@@ -68,10 +72,14 @@ class Model:
         volume = self.size[0] * self.size[1] * self.size[2]
         return volume * (115.0 if self.label == 'car' else 170.0)
 
-    def whole(self) -> Mesh:
-        """Return body and wheels as one mesh."""
+    def cut_door(self, side: int) -> CutDoor | None:
+        """Return the front door of a side and the rest; None where it cannot open."""
+        return None if self.shape is None else cut_door(self.body, self.shape, side)
+
+    def whole(self, body: Mesh | None = None) -> Mesh:
+        """Return the body, or another one in its place, and the wheels as one mesh."""
         builder = MeshBuilder()
-        builder.add_mesh(self.body)
+        builder.add_mesh(self.body if body is None else body)
         for x, y, _ in self.wheels:
             builder.add_mesh(self.wheel[int(y > 0)], planar_pose(x, y, self.radius))
         return builder.build()

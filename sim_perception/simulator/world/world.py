@@ -24,6 +24,7 @@ from sim_perception.simulator.street.traffic import TrafficResult, run_traffic
 from sim_perception.simulator.street.vehicles import draw_cyclists, draw_vehicles
 from sim_perception.simulator.street.walkers import draw_walkers
 from sim_perception.simulator.world.assembly import Assembly, planar_pose
+from sim_perception.simulator.world.doors import Doors
 from sim_perception.simulator.world.dressing import Dresser
 from sim_perception.simulator.world.fleet import build_fleet
 from sim_perception.simulator.world.groups import Groups
@@ -60,6 +61,8 @@ class World:
             prints=scenario.traffic.lettering[1] + scenario.roadside.shops[1] > 0,
             details=scenario.ground != Ground() or scenario.relief.bumps_per_km[1] > 0,
             wear=wear,
+            fine=draw(stream(scenario, 'asphalt'), scenario.ground.fine_asphalt),
+            lamps=draw(stream(scenario, 'lamp glass'), scenario.traffic.lamp_shade),
         )  # fmt: skip
         materials, textures = build_materials(look, stream(scenario, 'look'))
         assembly = Assembly()
@@ -112,6 +115,11 @@ class World:
         self._scenario.check_time(t)
         return self._poser.state(t)
 
+    def base(self, t: float) -> F64:
+        """Return ``world_T_base`` of the state at ``t``; errors as there."""
+        self._scenario.check_time(t)
+        return self._poser.base(t)
+
 
 def _start(traffic: TrafficResult) -> F64:
     """Return the ego's pose on the plan at the beginning."""
@@ -150,6 +158,6 @@ def _populate(
     result = with_followers(run_traffic(scenario, [*agents, ego], lights))
     population.add_agents(result.agents, {id(a): k for a, k in vehicles})
     own.add_agents(result.agents, {id(a): k for a, k in driving})
-    population.park(layout, gaps, kept)
+    population.park(layout, gaps, kept, Doors(scenario, layout.section.hand, result))
     population.stand(layout, len(walkers))
     return result

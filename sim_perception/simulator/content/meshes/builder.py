@@ -295,6 +295,20 @@ class MeshBuilder:
         )
 
 
+def part_of(mesh: Mesh, chosen: npt.NDArray[np.bool_]) -> Mesh:
+    """Return the faces of a mesh that are chosen, (F,) bool, with their vertices."""
+    used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
+    return Mesh(
+        vertices=mesh.vertices[used],
+        faces=faces.reshape(-1, 3).astype(np.int32),
+        normals=mesh.normals[used],
+        uv=mesh.uv[used],
+        material=mesh.material[chosen],
+        semantic=mesh.semantic[chosen],
+        occlusion=mesh.occlusion[used],
+    )
+
+
 def rotate(vectors: Array, matrix: Array) -> Array:
     """Return ``vectors @ matrix.T`` for (N, 3), summed in a fixed order on every machine."""
     x, y, z = vectors[:, 0:1], vectors[:, 1:2], vectors[:, 2:3]

@@ -178,11 +178,15 @@ def advertising_column(rng: np.random.Generator) -> Mesh:
     return builder.build()
 
 
+#: What ``fence`` makes.
+FENCES = ('rail', 'picket', 'mesh', 'wall', 'guard')
+
+
 def fence(kind: str, length: float, rng: np.random.Generator) -> Mesh:
     """Return a fence or wall along x, centred.
 
     Args:
-        kind: 'rail', 'picket', 'mesh', 'wall' or 'guard'.
+        kind: of ``FENCES``.
         length: metres.
         rng: decides height and material.
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from sim_perception.simulator.common.scene import F64, Mesh
 from sim_perception.simulator.content.materials import Slot
+from sim_perception.simulator.content.meshes.builder import part_of
 
 #: Lamps are divided until no edge is longer than this, metres.
 _FINEST = 0.05
@@ -29,7 +29,7 @@ def cut_lamps(body: Mesh) -> tuple[Mesh, dict[str, Mesh]]:
     lamp = rear | (body.material == Slot.HEADLIGHT)
     if not rear.any():
         return body, {}
-    rest, lamps = _part(body, ~lamp), _divided(_part(body, lamp))
+    rest, lamps = part_of(body, ~lamp), _divided(part_of(body, lamp))
     middle = lamps.vertices[lamps.faces].mean(1)
     names = np.full(len(middle), 'brake', dtype='<U5')
     for slot in (Slot.HEADLIGHT, Slot.TAILLIGHT):
@@ -42,23 +42,9 @@ def cut_lamps(body: Mesh) -> tuple[Mesh, dict[str, Mesh]]:
             names[ours[y >= edge]] = name
             if slot == Slot.HEADLIGHT:
                 names[ours[y < edge]] = 'head'
-    kept = _joined(rest, _part(lamps, names == 'head'))
-    cut = {n: _part(lamps, names == n) for n in ('brake', 'left', 'right')}
+    kept = _joined(rest, part_of(lamps, names == 'head'))
+    cut = {n: part_of(lamps, names == n) for n in ('brake', 'left', 'right')}
     return kept, {n: mesh for n, mesh in cut.items() if len(mesh.faces)}
-
-
-def _part(mesh: Mesh, chosen: npt.NDArray[np.bool_]) -> Mesh:
-    """Return some of a mesh's faces with their vertices."""
-    used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
-    return Mesh(
-        vertices=mesh.vertices[used],
-        faces=faces.reshape(-1, 3).astype(np.int32),
-        normals=mesh.normals[used],
-        uv=mesh.uv[used],
-        material=mesh.material[chosen],
-        semantic=mesh.semantic[chosen],
-        occlusion=mesh.occlusion[used],
-    )
 
 
 def _joined(a: Mesh, b: Mesh) -> Mesh:

@@ -37,6 +37,14 @@ def _asphalt(rng: np.random.Generator, worn: bool) -> F32:
     return grey(v, (1.0, rng.uniform(0.975, 1.0), rng.uniform(0.92, 1.06)))
 
 
+def _fine_asphalt(rng: np.random.Generator, worn: bool) -> F32:
+    """Return what most main roads have: dark and even from where a driver sits."""
+    blotch, grain = rng.uniform(0.01, 0.04), rng.uniform(0.03, 0.09)
+    v = rng.uniform(0.24, 0.42) + blotch * (noise(rng, 3, 4) - 0.5)
+    v += grain * (noise(rng, 128, 3, 0.9) - 0.5) * (1 + worn)
+    return grey(v, (1.0, rng.uniform(0.985, 1.0), rng.uniform(0.96, 1.05)))
+
+
 def _paving(rng: np.random.Generator, worn: bool) -> F32:
     style = int(rng.integers(4))
     rows, columns = ((8, 8), (6, 4), (16, 8), (4, 4))[style]
@@ -137,7 +145,8 @@ def _roof_tile(rng: np.random.Generator, worn: bool) -> F32:
 
 
 KINDS: dict[str, Maker] = {
-    'asphalt': _asphalt, 'paving': _paving, 'cobble': _cobble, 'concrete': _concrete,
+    'asphalt': _asphalt, 'fine_asphalt': _fine_asphalt,
+    'paving': _paving, 'cobble': _cobble, 'concrete': _concrete,
     'marking': _marking, 'worn_marking': _worn_marking, 'grass': _grass, 'plain': _plain,
     'cloth': _cloth,
     'bark': _bark, 'leaf': _leaf, 'roof_tile': _roof_tile,
