@@ -182,9 +182,21 @@ def label_info_message(taxonomy: Taxonomy, stamp: int, frame_id: str) -> Any:
 
 def pose_message(parent_T_object: Array) -> Any:
     """Return ``geometry_msgs/Pose`` of a 4x4 transform."""
-    x, y, z = (float(v) for v in parent_T_object[:3, 3])
-    qx, qy, qz, qw = (float(v) for v in to_quaternion(parent_T_object))
-    return message_class('geometry_msgs/msg/Pose')(
-        position=message_class('geometry_msgs/msg/Point')(x=x, y=y, z=z),
-        orientation=message_class('geometry_msgs/msg/Quaternion')(x=qx, y=qy, z=qz, w=qw),
+    return pose_messages(parent_T_object[None])[0]
+
+
+def pose_messages(parent_T_object: Array) -> list[Any]:
+    """Return a ``geometry_msgs/Pose`` of each of (N, 4, 4) transforms.
+
+    Rotations are turned into quaternions together: one at a time takes .2 ms.
+    """
+    pose, point, quaternion = (
+        message_class(f'geometry_msgs/msg/{name}') for name in ('Pose', 'Point', 'Quaternion')
     )
+    turns = to_quaternion(parent_T_object).tolist()
+    return [
+        pose(position=point(x=x, y=y, z=z), orientation=quaternion(x=qx, y=qy, z=qz, w=qw))
+        for (x, y, z), (qx, qy, qz, qw) in zip(
+            parent_T_object[:, :3, 3].tolist(), turns, strict=True
+        )
+    ]

@@ -7,7 +7,7 @@ layers are rendered and scans are made only when a requested topic needs them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from sim_perception.bags.messages import (
     header,
     image_message,
     label_info_message,
-    pose_message,
+    pose_messages,
     tf_message,
     time_message,
     transform_message,
@@ -53,6 +53,12 @@ OBJECT_STATE = np.dtype(
         ('fx', '<f4'), ('fy', '<f4'), ('fz', '<f4'),
     ]
 )  # fmt: skip
+
+
+@cache
+def _no_pose() -> Any:
+    """Return the pose of what has none."""
+    return pose_messages(np.eye(4)[None])[0]
 
 
 def _hypotheses(scores: dict[str, float], pose: Any) -> list[Any]:
@@ -99,10 +105,9 @@ def _boxes_message(
     box = message_class('vision_msgs/msg/BoundingBox3D')
     head = header(stamp, frame_id)
     detections = []
-    for number, matrix, (length, width, height), scores in zip(
-        ids, poses, sizes, said, strict=True
+    for number, pose, (length, width, height), scores in zip(
+        ids, pose_messages(poses), sizes, said, strict=True
     ):
-        pose = pose_message(matrix)
         size = vector(x=float(length), y=float(width), z=float(height))
         detections.append(
             message_class('vision_msgs/msg/Detection3D')(
@@ -139,7 +144,7 @@ def box2d_message(
     bounds = message_class('vision_msgs/msg/BoundingBox2D')
     return message_class('vision_msgs/msg/Detection2D')(
         header=head,
-        results=_hypotheses(said, pose_message(np.eye(4))),
+        results=_hypotheses(said, _no_pose()),
         bbox=bounds(center=center, size_x=x2 - x1, size_y=y2 - y1),
         id=identity,
     )
@@ -218,7 +223,7 @@ def simulation_messages(
         clock = message_class('rosgraph_msgs/msg/Clock')(clock=time_message(stamp))
         yield StampedMessage(t_.CLOCK.name, stamp, serialize(clock))
     if t_.TF.name in topics:
-        odom_T_base = simulation.state(time).world_T_base
+        odom_T_base = simulation.base_pose(time)
         transform = transform_message(
             odom_T_base, stamp, frame_prefix + t_.ODOM_FRAME, frame_prefix + t_.BASE_FRAME
         )

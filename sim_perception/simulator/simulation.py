@@ -101,6 +101,11 @@ class Simulation:
             known = self._states[t] = self._world.state(t)
         return known
 
+    def base_pose(self, t: float) -> F64:
+        """Return ``world_T_base`` of the state at ``t`` seconds, without the cost of the rest."""
+        known = self._states.get(t)
+        return self._world.base(t) if known is None else known.world_T_base
+
     def camera_frame(
         self, t: float, layers: frozenset[str] = LAYERS, camera: str | None = None
     ) -> CameraSample:

@@ -248,8 +248,8 @@ class _Spy:
         self.rendered: list[frozenset[str]] = []
         self.scans = 0
 
-    def state(self, t: float) -> Any:
-        return type('State', (), {'world_T_base': np.eye(4), 'time': t})
+    def base_pose(self, t: float) -> np.ndarray:
+        return np.eye(4)
 
     def camera_frame(self, t: float, layers: frozenset[str], camera: str) -> Any:
         self.rendered.append(layers)
