@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from sim_perception.autolabel.export import EXPORTS, export_frames
 from sim_perception.autolabel.export.bag import LABELS, write_bag
-from sim_perception.autolabel.export.base import LabelExport, scan_bytes
+from sim_perception.autolabel.export.base import LabelExport, LabelledRecording, scan_bytes
 from sim_perception.autolabel.export.coco import CocoFile, encode_mask
 from sim_perception.autolabel.export.kitti import level_T_label, write_kitti
 from sim_perception.autolabel.export.meshes import write_meshes
@@ -215,7 +215,7 @@ def test_masks_lie_within_their_boxes_and_nearer_cars_hide_farther_ones():
 
 def test_nuscenes_tables_name_each_other_and_keep_the_boxes(tmp_path):
     frames = made_frames()
-    write_nuscenes(frames, 'street', TAXONOMY, tmp_path)
+    write_nuscenes([LabelledRecording('street', frames)], TAXONOMY, tmp_path)
     rows = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob('*.json')}
     index = {name: {row['token']: row for row in rows[name]} for name in rows}
     assert len(rows['sample']) == 2
@@ -308,8 +308,10 @@ class NamesExport(LabelExport):
     def write_frame(self, item, out):
         write_atomically(out / 'names' / item.frame.name, str(len(item.frame.accepted)).encode())
 
-    def write_all(self, frames, scene, taxonomy, out):
-        write_atomically(out / 'names.txt', ' '.join([scene, *(f.name for f in frames)]).encode())
+    def write_all(self, recordings, taxonomy, out):
+        (one,) = recordings
+        names = [one.name, *(frame.name for frame in one.frames)]
+        write_atomically(out / 'names.txt', ' '.join(names).encode())
 
 
 def test_a_format_is_a_class_and_a_line(tmp_path, monkeypatch):

@@ -104,8 +104,11 @@ def test_converted_labels_are_those_that_label_writes(labelled, tmp_path):
     out, summary = labelled
     formats = ('coco', 'kitti', 'nuscenes', 'mot', 'yolo', 'datumaro', 'mcap')
     made = tmp_path / 'again'
-    job = Conversion(out, made, formats, shape=CHECKPOINT)
-    assert convert(job, quiet()) == (FRAMES, summary['accepted'])
+    job = Conversion((out,), made, formats, shape=CHECKPOINT)
+    (street,) = convert(job, quiet())
+    assert street.name == 'street'
+    assert len(street.frames) == FRAMES
+    assert sum(len(frame.accepted) for frame in street.frames) == summary['accepted']
     for folder in ('kitti', 'masks'):
         for path in (out / folder).rglob('*.*'):
             assert (made / path.relative_to(out)).read_bytes() == path.read_bytes(), path
@@ -124,8 +127,8 @@ def test_labels_without_their_images_are_converted_to_what_needs_none(labelled, 
     out, _ = labelled
     shutil.copytree(out / 'frames', tmp_path / 'labels' / 'frames')
     with pytest.raises(DatasetError, match=r'image_2.* is not there'):
-        convert(Conversion(tmp_path / 'labels', tmp_path / 'yolo', ('yolo',)), quiet())
-    convert(Conversion(tmp_path / 'labels', tmp_path / 'kitti', ('kitti',)), quiet())
+        convert(Conversion((tmp_path / 'labels',), tmp_path / 'yolo', ('yolo',)), quiet())
+    convert(Conversion((tmp_path / 'labels',), tmp_path / 'kitti', ('kitti',)), quiet())
     assert len(list((tmp_path / 'kitti/kitti/label_2').iterdir())) == FRAMES
 
 

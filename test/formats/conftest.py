@@ -23,5 +23,5 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drive in every format that truth can have."""
     out = tmp_path_factory.mktemp('converted') / 'set'
-    convert(Conversion(drive, out, FORMATS), quiet())
+    convert(Conversion((drive,), out, FORMATS), quiet())
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from format_drive import SCENARIO, quiet
+from format_drive import FORMATS, SCENARIO, quiet
 from simulated_bags import simulate_bag
 from typer.testing import CliRunner
 
 from sim_perception.autolabel.export import HIDDEN, VISIBILITY
+from sim_perception.bags.layout import bags_at
 from sim_perception.bags.reader import BagReader
 from sim_perception.geometry.boxes import box_corners
 from sim_perception.geometry.cameras import project
@@ -255,14 +257,90 @@ def test_amodal_boxes_are_those_of_the_solid_ones(truth: list[TruthFrame]) -> No
             assert (uv.max(0) >= np.array(label.box2d[2:]) - 0.5).all()
 
 
+@pytest.fixture(scope='module')
+def two(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder of two recordings whose stamps and numbers of objects are the same, and the set."""
+    folder = tmp_path_factory.mktemp('two')
+    for name in ('street', 'again'):
+        shutil.copytree(drive, folder / 'drives' / name)
+    words = ['convert', str(folder / 'drives'), '--to', ','.join(FORMATS)]
+    done = CliRunner().invoke(app, [*words, '--out', str(folder / 'set')])
+    assert done.exit_code == 0, done.output
+    assert '6 frames of 2 recordings with' in done.output
+    return folder / 'drives', folder / 'set'
+
+
+def test_of_several_recordings_coco_has_all_and_takes_no_two_objects_for_one(
+    two: tuple[Path, Path], truth: list[TruthFrame]
+) -> None:
+    reader = pytest.importorskip('pycocotools.coco')
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = reader.COCO(str(two[1] / 'coco.json'))
+    again, street = np.array_split(coco.getImgIds(), 2)
+    stamps = [one.item.frame.stamp for one in truth]
+    found = []
+    for images in (again, street):
+        assert [coco.imgs[k]['stamp'] for k in images] == stamps
+        assert all((two[1] / coco.imgs[k]['file_name']).is_file() for k in images)
+        found.append({row['track_id'] for k in images for row in coco.imgToAnns[k]})
+    assert len(found[0]) == len(found[1])
+    assert not found[0] & found[1]
+    assert len({coco.imgs[k]['file_name'] for k in coco.imgs}) == 2 * len(truth)
+
+
+def test_of_several_recordings_mcap_mot_and_bag_have_one_each(
+    two: tuple[Path, Path], truth: list[TruthFrame]
+) -> None:
+    for name in ('mcap', 'bag'):
+        bags = bags_at(two[1] / name)
+        assert [bag.name for bag in bags] == ['again', 'street']
+        for path in bags:
+            with BagReader(path) as bag:
+                assert bag.count('/auto_labeler/labels') == len(truth)
+    for name in ('again', 'street'):
+        assert len(list((two[1] / 'mot' / name / 'img1').iterdir())) == len(truth)
+
+
+def test_of_several_recordings_nuscenes_has_scenes_and_datumaro_items(
+    two: tuple[Path, Path], truth: list[TruthFrame]
+) -> None:
+    dataset = datumaro(two[1] / 'datumaro', 'datumaro')
+    assert len(dataset) == 2 * len(truth)
+    tracks: dict[str, set[int]] = {}
+    for item in dataset:
+        own = {a.attributes['track_id'] for a in item.annotations}
+        tracks.setdefault(item.attributes['recording'], set()).update(own)
+    assert not tracks['again'] & tracks['street']
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        nuscenes = pytest.importorskip('nuscenes.nuscenes', reason='requirements/readers.txt')
+    tables = nuscenes.NuScenes('nuscenes', str(two[1]), verbose=False)
+    assert [scene['name'] for scene in tables.scene] == ['again', 'street']
+    assert [row['channel'] for row in tables.sensor] == ['CAM_FRONT', 'LIDAR_TOP']
+    assert len(tables.sample) == 2 * len(truth)
+    for one, sample in zip([*truth, *truth], tables.sample, strict=True):
+        assert len(sample['anns']) == len(one.item.frame.accepted)
+        assert set(sample['data']) == {'CAM_FRONT', 'LIDAR_TOP'}
+
+
+def test_recordings_of_one_name_are_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
+    same = Conversion((two[0], two[0] / 'street'), tmp_path / 'set', ('coco',))
+    with pytest.raises(DatasetError, match=r"both recordings of the name 'street'.*rename one"):
+        convert(same, quiet())
+    assert not (tmp_path / 'set').exists()
+
+
 def test_classes_and_visibility_choose(drive: Path, tmp_path: Path) -> None:
-    frames, cars = convert(Conversion(drive, tmp_path / 'cars', ('yolo',), ('car',)), quiet())
-    assert frames == 3
+    asked = Conversion((drive,), tmp_path / 'cars', ('yolo',), ('car',))
+    (street,) = convert(asked, quiet())
+    cars = sum(len(frame.accepted) for frame in street.frames)
+    assert len(street.frames) == 3
     lines = [x for p in (tmp_path / 'cars/yolo/labels/train').iterdir() for x in p.open()]
     assert len(lines) == cars
     assert {line.split()[0] for line in lines} == {str(NAMES.index('car'))}
-    strict = Conversion(drive, tmp_path / 'seen', ('yolo',), ('car',), min_visibility=0.99)
-    assert 0 < convert(strict, quiet())[1] < cars
+    strict = Conversion((drive,), tmp_path / 'seen', ('yolo',), ('car',), min_visibility=0.99)
+    (street,) = convert(strict, quiet())
+    assert 0 < sum(len(frame.accepted) for frame in street.frames) < cars
 
 
 def test_the_command_says_what_it_wrote(drive: Path, tmp_path: Path) -> None:
@@ -280,13 +358,13 @@ def test_the_command_says_what_it_wrote(drive: Path, tmp_path: Path) -> None:
         ({'formats': ()}, 'names no format'),
         ({'classes': ('cars',)}, "unknown class 'cars'; did you mean 'car'"),
         ({'formats': ('meshes',)}, 'fitted shapes.*choose of kitti'),
-        ({'source': Path('nowhere')}, 'neither a folder of labels .* nor a bag'),
+        ({'sources': (Path('nowhere'),)}, 'neither a folder of labels .* nor a bag'),
     ],
 )
 def test_what_cannot_be_converted_is_said(
     drive: Path, tmp_path: Path, changes: dict[str, Any], problem: str
 ) -> None:
-    asked = {'source': drive, 'out': tmp_path / 'set', 'formats': ('coco',), **changes}
+    asked = {'sources': (drive,), 'out': tmp_path / 'set', 'formats': ('coco',), **changes}
     with pytest.raises(ValueError, match=problem):
         convert(Conversion(**asked), quiet())
 
@@ -295,19 +373,19 @@ def test_sources_that_lack_something_say_what(
     drive: Path, converted: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(FileExistsError, match='choose another --out'):
-        convert(Conversion(drive, converted, ('coco',)), quiet())
+        convert(Conversion((drive,), converted, ('coco',)), quiet())
     with pytest.raises(DatasetError, match=r'has no /ground_truth/objects.*label it'):
-        convert(Conversion(converted / 'mcap', tmp_path / 'a', ('coco',)), quiet())
+        convert(Conversion((converted / 'mcap',), tmp_path / 'a', ('coco',)), quiet())
     (tmp_path / 'empty' / 'frames').mkdir(parents=True)
     with pytest.raises(DatasetError, match='no labelled frame'):
-        convert(Conversion(tmp_path / 'empty', tmp_path / 'b', ('coco',)), quiet())
+        convert(Conversion((tmp_path / 'empty',), tmp_path / 'b', ('coco',)), quiet())
 
 
 def test_a_drive_without_instances_has_every_format_but_masks(tmp_path: Path) -> None:
     bag = simulate_bag(tmp_path / 'plain', SCENARIO, 3, layers='rgb,objects', duration=0.1)
     with pytest.raises(DatasetError, match=r'has no /ground_truth/instance.*simulate it'):
-        convert(Conversion(bag, tmp_path / 'a', ('coco',)), quiet())
-    convert(Conversion(bag, tmp_path / 'b', ('kitti', 'nuscenes', 'mcap')), quiet())
+        convert(Conversion((bag,), tmp_path / 'a', ('coco',)), quiet())
+    convert(Conversion((bag,), tmp_path / 'b', ('kitti', 'nuscenes', 'mcap')), quiet())
     assert not (tmp_path / 'b/kitti/velodyne').exists()
     sensors = json.loads((tmp_path / 'b/nuscenes/sensor.json').read_text())
     assert [row['modality'] for row in sensors] == ['camera']

@@ -14,11 +14,11 @@ FORMATS = 'coco, kitti, nuscenes, mot, yolo, datumaro, mcap, bag, meshes'
 
 
 def convert(
-    source: Annotated[
-        Path,
+    sources: Annotated[
+        list[Path],
         typer.Argument(
-            help='Folder that `label` wrote, or a simulated bag with its truth '
-            '(--layers rgb,instance,objects,lidar).'
+            help='Folders that `label` wrote, simulated bags with their truth '
+            '(--layers rgb,instance,objects,lidar), or folders of such: one data set of all.'
         ),
     ],
     out: Annotated[Path, typer.Option(help='Folder of the data set, new or empty.')],
@@ -42,18 +42,19 @@ def convert(
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
-    """Write labels, or the truth of a simulated bag, as data sets that other tools read.
+    """Write labels, or the truth of simulated bags, as a data set that other tools read.
 
     Examples:
         sim-perception convert labels --to coco,yolo --out labels_coco
         sim-perception convert drive --to mot --classes pedestrian --out drive_mot
+        sim-perception convert data/drives more_labels --to coco,mcap --out all_of_them
     """
     from sim_perception.bags.sensors import Sensors
     from training.labelling.convert import Conversion
     from training.labelling.convert import convert as run
 
     job = Conversion(
-        source,
+        tuple(sources),
         out,
         split_names(to),
         split_names(classes),
@@ -61,8 +62,12 @@ def convert(
         min_visibility,
         shape,
     )
-    frames, labels = run(job, Console(stderr=True))
-    Console().print(f'{frames} frames with {labels} labels in {out}: {", ".join(job.formats)}')
+    done = run(job, Console(stderr=True))
+    frames = [frame for recording in done for frame in recording.frames]
+    labels = sum(len(frame.accepted) for frame in frames)
+    of = f' of {len(done)} recordings' if len(done) > 1 else ''
+    text = f'{len(frames)} frames{of} with {labels} labels in {out}: {", ".join(job.formats)}'
+    Console().print(text)
 
 
 def split_names(text: str) -> tuple[str, ...]:

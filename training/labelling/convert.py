@@ -12,6 +12,7 @@ from rich.console import Console
 from sim_perception.autolabel.export import (
     EXPORTS,
     IMAGES,
+    LabelledRecording,
     export_frame,
     finish_export,
     needs_shapes,
@@ -23,7 +24,7 @@ from sim_perception.autolabel.export import (
 from sim_perception.autolabel.records import LabelledFrame, read_frames
 from sim_perception.bags.layout import bags_at
 from sim_perception.bags.sensors import ANY, Sensors
-from sim_perception.files import mapping, read_json, write_atomically
+from sim_perception.files import mapping, natural_key, read_json, safe_name, write_atomically
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.shape import ShapeModel
 from sim_perception.suggestions import unknown
@@ -45,7 +46,8 @@ class Conversion:
     """What is converted.
 
     Attributes:
-        source: a folder of ``label``, or a simulated bag.
+        sources: folders of ``label``, simulated bags, or folders of such; each recording of a
+            name of its own.
         out: the data set's folder, new or empty.
         formats: of ``EXPORTS``.
         classes: names of classes; empty is all.
@@ -54,7 +56,7 @@ class Conversion:
         shape: checkpoint of the labels' shape space; None is the one that labels name.
     """
 
-    source: Path
+    sources: tuple[Path, ...]
     out: Path
     formats: tuple[str, ...]
     classes: tuple[str, ...] = ()
@@ -74,38 +76,104 @@ class Conversion:
                 raise ValueError(unknown('class', name, known))
 
 
-def convert(job: Conversion, console: Console | None = None) -> tuple[int, int]:
-    """Write a data set in other formats; return how many frames and labels it has.
+def convert(job: Conversion, console: Console | None = None) -> list[LabelledRecording]:
+    """Write a data set in other formats; return what it has.
 
     Raises:
         FileExistsError: if the output folder has something in it.
-        DatasetError: if the source is neither labels nor a simulated bag, or lacks what a
-            format needs.
+        DatasetError: if a source is neither labels nor a simulated bag, lacks what a format
+            needs, or two recordings have one name.
         BagError, RecordError, CheckpointError: for an unreadable source.
         OSError: for a full disk and the like.
     """
     if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
         raise FileExistsError(f'{job.out} has something in it; choose another --out')
-    if (job.source / 'frames').is_dir():
-        frames, scene = _of_labels(job, console)
-    else:
-        frames, scene = _of_bag(job, console)
-    finish_export(job.formats, frames, scene, load_taxonomy(), job.out)
-    return len(frames), sum(len(frame.accepted) for frame in frames)
+    named = _recordings(job)
+    written = []
+    for name, source in named.items():
+        write = _of_labels if _is_labels(source) else _of_bag
+        written.append(LabelledRecording(name, write(job, name, source, console)))
+    if len(written) > 1:
+        written = [_told_apart(recording) for recording in written]
+    finish_export(job.formats, written, load_taxonomy(), job.out)
+    return written
 
 
-def _of_labels(job: Conversion, console: Console | None) -> tuple[list[LabelledFrame], str]:
-    """Write the frames' own files of a folder of labels; return the frames and their scene."""
-    frames = [_chosen(frame, job.classes) for frame in read_frames(job.source / 'frames')]
+def _recordings(job: Conversion) -> dict[str, Path]:
+    """Return folders of labels and bags by the names of their recordings."""
+    named: dict[str, Path] = {}
+    for source in (one for given in job.sources for one in _sources_at(given)):
+        name = _name_of(source)
+        if name in named:
+            raise DatasetError(
+                f'{named[name]} and {source} are both recordings of the name {name!r}, and their '
+                'files would have the same names; rename one, or convert them one at a time'
+            )
+        named[name] = source
+    if fitted := [name for name in job.formats if EXPORTS[name].needs_surfaces]:
+        for source in named.values():
+            if not _is_labels(source):
+                raise DatasetError(
+                    f'{", ".join(fitted)} show fitted shapes, which the truth of {source} does '
+                    f'not have; choose of {", ".join(_OF_BAGS)}, or label the bag first'
+                )
+    return named
+
+
+def _is_labels(path: Path) -> bool:
+    return (path / 'frames').is_dir()
+
+
+def _sources_at(path: Path) -> list[Path]:
+    """Return the folders of labels or the bags that a path stands for."""
+    if _is_labels(path):
+        return [path]
+    below = [child for child in path.iterdir() if _is_labels(child)] if path.is_dir() else []
+    if below:
+        return sorted(below, key=lambda child: natural_key(child.name))
+    bags = bags_at(path) if path.exists() else []
+    if not bags:
+        raise DatasetError(
+            f'{path} is neither a folder of labels (one with frames/, as `python -m '
+            'training label` writes it) nor a bag, nor a folder of such'
+        )
+    return bags
+
+
+def _name_of(source: Path) -> str:
+    """Return the name of a recording, as files are called after it."""
+    if not _is_labels(source):
+        return safe_name(source.stem)
+    return safe_name(Path(_facts(source).get('bag', '')).name or source.resolve().name)
+
+
+def _told_apart(recording: LabelledRecording) -> LabelledRecording:
+    """Return a recording whose objects are not those that other recordings number alike."""
+    frames = [
+        replace(
+            frame,
+            labels=tuple(
+                replace(label, id=f'{recording.name}/{label.id}') if label.id else label
+                for label in frame.labels
+            ),
+        )
+        for frame in recording.frames
+    ]
+    return replace(recording, frames=frames)
+
+
+def _of_labels(
+    job: Conversion, name: str, source: Path, console: Console | None
+) -> list[LabelledFrame]:
+    """Write the frames' own files of a folder of labels; return the frames."""
+    frames = [_chosen(frame, job.classes) for frame in read_frames(source / 'frames')]
     if not frames:
-        raise DatasetError(f'{job.source}/frames has no labelled frame; was the run finished?')
-    facts = _facts(job.source)
-    scene = Path(facts.get('bag', '')).name or job.source.resolve().name
-    model = _shapes(job, facts) if needs_shapes(job.formats) else None
+        raise DatasetError(f'{source}/frames has no labelled frame; was the run finished?')
+    model = _shapes(job, _facts(source)) if needs_shapes(job.formats) else None
     frames.sort(key=lambda frame: frame.stamp)
     taxonomy = load_taxonomy()
-    for frame in _with_bar(frames, console):
-        image = job.source / IMAGES / f'{frame.name}.png'
+    for frame in _with_bar(frames, name, console):
+        image = source / IMAGES / f'{frame.name}.png'
         if image.exists():
             place_file(image, job.out / IMAGES / image.name)
         elif any(EXPORTS[name].needs_images for name in job.formats):
@@ -113,10 +181,10 @@ def _of_labels(job: Conversion, console: Console | None) -> tuple[list[LabelledF
                 f'{image} is not there, and {", ".join(job.formats)} name images; label the bag '
                 'with `python -m training label`, or choose kitti or nuscenes'
             )
-        scan = scan_file(job.source, frame.name)
+        scan = scan_file(source, frame.name)
         points = None if scan is None else scan_points(scan)
         export_frame(job.formats, frame, taxonomy, job.out, model=model, points=points)
-    return frames, scene
+    return frames
 
 
 def _facts(folder: Path) -> dict[str, str]:
@@ -144,51 +212,32 @@ def _chosen(frame: LabelledFrame, classes: Sequence[str]) -> LabelledFrame:
     return replace(frame, labels=kept)
 
 
-def _of_bag(job: Conversion, console: Console | None) -> tuple[list[LabelledFrame], str]:
-    """Write the frames' own files of a simulated bag; return the frames and their scene."""
-    _check_bag(job)
+def _of_bag(
+    job: Conversion, name: str, source: Path, console: Console | None
+) -> list[LabelledFrame]:
+    """Write the frames' own files of a simulated bag; return the frames."""
     bag = TruthBag(
-        job.source,
+        source,
         job.sensors,
         min_visibility=job.min_visibility,
         masks=any(EXPORTS[name].needs_masks for name in job.formats),
         classes=job.classes,
     )
     frames = []
-    for number in _with_bar(range(len(bag)), console):
+    for number in _with_bar(range(len(bag)), name, console):
         truth = bag[number]
         frame = truth.item.frame
         picture = encoded_image(truth.image, '.png')
         write_atomically(job.out / IMAGES / f'{frame.name}.png', picture)
         write_item(job.formats, truth.item, job.out)
         frames.append(frame)
-    return frames, job.source.stem
+    return frames
 
 
-def _check_bag(job: Conversion) -> None:
-    """Say what to do where a source is not one bag, or a format needs more than truth."""
-    bags = bags_at(job.source) if job.source.exists() else []
-    if not bags:
-        raise DatasetError(
-            f'{job.source} is neither a folder of labels (one with frames/, as `python -m '
-            'training label` writes it) nor a bag'
-        )
-    if len(bags) > 1:
-        raise DatasetError(
-            f'{job.source} holds {len(bags)} bags; convert one at a time, such as {bags[0]}'
-        )
-    fitted = [name for name in job.formats if EXPORTS[name].needs_surfaces]
-    if fitted:
-        raise DatasetError(
-            f'{", ".join(fitted)} show fitted shapes, which the truth of a bag does not have; '
-            f'choose of {", ".join(_OF_BAGS)}, or label the bag first'
-        )
-
-
-def _with_bar(parts: Sequence[T], console: Console | None) -> Iterator[T]:
-    """Yield parts while a bar moves."""
+def _with_bar(parts: Sequence[T], name: str, console: Console | None) -> Iterator[T]:
+    """Yield parts of a recording while a bar moves."""
     with job_bar(console) as bar:
-        task = bar.add_task('frames', total=len(parts), note='')
+        task = bar.add_task(name, total=len(parts), note='frames')
         for part in parts:
             yield part
             bar.advance(task)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from sim_perception.autolabel.export import EXPORTS, finish_export
+from sim_perception.autolabel.export import EXPORTS, LabelledRecording, finish_export
 from sim_perception.autolabel.records import LabelledFrame, read_frame
 from sim_perception.files import write_json
 from sim_perception.locks import locked
@@ -78,7 +78,8 @@ def _label(
             share_shapes(job, names, workers, ray, bar)
     frames = [read_frame(job.record(name)) for name in names]
     formats = [name for name in job.formats if name in EXPORTS]
-    finish_export(formats, frames, Path(job.bag).name, load_taxonomy(), Path(job.out))
+    recording = LabelledRecording(Path(job.bag).name, frames)
+    finish_export(formats, [recording], load_taxonomy(), Path(job.out))
     summary = summarise(frames)
     write_json(Path(job.out) / 'summary.json', summary)
     return summary

@@ -16,6 +16,7 @@ from sim_perception.autolabel.export.base import (
     VISIBILITY,
     ExportFrame,
     LabelExport,
+    LabelledRecording,
     place_file,
     scan_bytes,
     scan_file,
@@ -42,6 +43,7 @@ __all__ = [
     'SCANS',
     'VISIBILITY',
     'ExportFrame',
+    'LabelledRecording',
     'export_frame',
     'export_frames',
     'finish_export',
@@ -112,14 +114,13 @@ def write_item(formats: Collection[str], item: ExportFrame, out: Path) -> None:
 
 def finish_export(
     formats: Collection[str],
-    frames: Sequence[LabelledFrame],
-    scene: str,
+    recordings: Sequence[LabelledRecording],
     taxonomy: Taxonomy,
     out: Path,
 ) -> None:
     """Write the files that span frames, once ``export_frame`` has written all of them."""
     for name in formats:
-        EXPORTS[name].write_all(frames, scene, taxonomy, out)
+        EXPORTS[name].write_all(recordings, taxonomy, out)
 
 
 def export_frames(
@@ -143,4 +144,4 @@ def export_frames(
     for frame in frames:
         write_frame(frame, folder / 'frames' / f'{frame.name}.json')
         export_frame(formats, frame, taxonomy, folder, model=model)
-    finish_export(formats, frames, folder.name, taxonomy, folder)
+    finish_export(formats, [LabelledRecording(folder.name, frames)], taxonomy, folder)

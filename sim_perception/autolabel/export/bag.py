@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sim_perception.autolabel.export.base import LabelExport
+from sim_perception.autolabel.export.base import LabelExport, LabelledRecording, folders_of
 from sim_perception.autolabel.records import LabelledFrame, pose_covariance
 from sim_perception.bags.messages import (
     StampedMessage,
@@ -31,11 +31,12 @@ class BagExport(LabelExport):
     """``bag/``: what ``write_bag`` writes."""
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
-        """Write the bag."""
+        """Write the bag, of several recordings a folder of bags."""
         shutil.rmtree(out / 'bag', ignore_errors=True)
-        write_bag(frames, taxonomy, out / 'bag')
+        for recording, folder in folders_of(recordings, out / 'bag'):
+            write_bag(recording.frames, taxonomy, folder)
 
 
 def labels_message(frame: LabelledFrame, taxonomy: Taxonomy) -> Any:

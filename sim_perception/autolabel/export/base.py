@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.autolabel.surfaces import Mask
+from sim_perception.files import safe_name
 from sim_perception.models.shape import Surface
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, ShapeLabel
@@ -53,6 +54,19 @@ class ExportFrame:
     hidden: Sequence[float] | None = None
 
 
+@dataclass(frozen=True)
+class LabelledRecording:
+    """A recording with what is known of its frames.
+
+    Attributes:
+        name: of the recording, unique in its data set.
+        frames: in the order of time, of names that are unique in the data set.
+    """
+
+    name: str
+    frames: Sequence[LabelledFrame]
+
+
 class LabelExport:
     """A format: what it writes of each frame, and of all of them in the end.
 
@@ -72,16 +86,32 @@ class LabelExport:
         """Write a frame's own files below a data set's folder, each atomically."""
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
         """Write the files that span frames; earlier ones are replaced.
 
         Args:
-            frames: in the order of time; their own files are written.
-            scene: name of the recording.
+            recordings: one or several; the files of their frames are written.
             taxonomy: names the classes.
             out: the data set's folder.
         """
+
+
+def all_frames(recordings: Sequence[LabelledRecording]) -> list[LabelledFrame]:
+    """Return the frames of some recordings, one recording after the other."""
+    return [frame for recording in recordings for frame in recording.frames]
+
+
+def folders_of(
+    recordings: Sequence[LabelledRecording], folder: Path
+) -> list[tuple[LabelledRecording, Path]]:
+    """Return where recordings are written of which a format's file holds one.
+
+    That is the folder itself, of several one in it for each.
+    """
+    if len(recordings) == 1:
+        return [(recordings[0], folder)]
+    return [(recording, folder / safe_name(recording.name)) for recording in recordings]
 
 
 def visibility_of(label: ShapeLabel) -> float | None:

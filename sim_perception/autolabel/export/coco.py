@@ -14,6 +14,8 @@ from sim_perception.autolabel.export.base import (
     IMAGES,
     ExportFrame,
     LabelExport,
+    LabelledRecording,
+    all_frames,
     visibility_of,
 )
 from sim_perception.autolabel.records import LabelledFrame
@@ -36,11 +38,11 @@ class CocoExport(LabelExport):
         write_atomically(out / 'masks' / f'{item.frame.name}.json', codes.encode())
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
         """Write the file."""
         coco = CocoFile(taxonomy)
-        for frame in frames:
+        for frame in all_frames(recordings):
             masks = read_json(out / 'masks' / f'{frame.name}.json')
             name = f'{IMAGES}/{frame.name}.png'
             coco.add(frame, name, zip(frame.accepted, masks, strict=True))

@@ -11,6 +11,7 @@ import numpy as np
 from sim_perception.autolabel.export.base import (
     EDGE,
     LabelExport,
+    LabelledRecording,
     cut,
     place_image,
     visibility_of,
@@ -31,17 +32,19 @@ class DatumaroExport(LabelExport):
     needs_images = True
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
         """Write the data set."""
         folder = out / 'datumaro'
-        for frame in frames:
-            place_image(out, frame.name, folder / 'images' / SUBSET / f'{frame.name}.png')
-        numbers: dict[str, int] = {}
+        items, numbers = [], dict[str, int]()
+        for recording in recordings:
+            for number, frame in enumerate(recording.frames):
+                place_image(out, frame.name, folder / 'images' / SUBSET / f'{frame.name}.png')
+                items.append(_item(frame, number, recording.name, numbers))
         values = {
             'dm_format_version': _VERSION,
             'media_type': _IMAGES,
-            'infos': {'recording': scene},
+            'infos': {},
             'categories': {
                 'label': {
                     'labels': [
@@ -50,12 +53,14 @@ class DatumaroExport(LabelExport):
                     'attributes': [],
                 }
             },
-            'items': [_item(frame, number, numbers) for number, frame in enumerate(frames)],
+            'items': items,
         }
         write_json(folder / 'annotations' / f'{SUBSET}.json', values)
 
 
-def _item(frame: LabelledFrame, number: int, numbers: dict[str, int]) -> dict[str, Any]:
+def _item(
+    frame: LabelledFrame, number: int, recording: str, numbers: dict[str, int]
+) -> dict[str, Any]:
     camera = frame.camera
     boxes = [(label, cut(label.box2d, camera)) for label in frame.accepted]
     return {
@@ -65,7 +70,7 @@ def _item(frame: LabelledFrame, number: int, numbers: dict[str, int]) -> dict[st
             for k, (label, box) in enumerate(boxes)
             if box is not None
         ],
-        'attr': {'frame': number, 'stamp': frame.stamp},
+        'attr': {'recording': recording, 'frame': number, 'stamp': frame.stamp},
         'image': {'path': f'{frame.name}.png', 'size': [camera.height, camera.width]},
     }
 

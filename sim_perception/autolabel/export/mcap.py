@@ -25,7 +25,14 @@ from typing import Any
 import numpy as np
 
 from sim_perception.autolabel.export.bag import LABELS, labels_message
-from sim_perception.autolabel.export.base import IMAGES, LabelExport, scan_file, scan_points
+from sim_perception.autolabel.export.base import (
+    IMAGES,
+    LabelExport,
+    LabelledRecording,
+    folders_of,
+    scan_file,
+    scan_points,
+)
 from sim_perception.autolabel.export.markers import image_markers, wire_boxes
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.bags.messages import (
@@ -61,22 +68,26 @@ _LABELLED = (LABELS, BOXES, MARKERS, IMAGE_MARKERS)
 
 
 class McapExport(LabelExport):
-    """``mcap/``: a bag's folder with one MCAP file, and metadata for ``ros2 bag``."""
+    """``mcap/``: a bag's folder with one MCAP file, and metadata for ``ros2 bag``.
+
+    Of several recordings one such folder each in it: clocks of drives have nothing in common.
+    """
 
     needs_images = True
     needs_scans = True
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
-        """Write the recording."""
+        """Write the recordings."""
         shutil.rmtree(out / 'mcap', ignore_errors=True)
-        with BagWriter(out / 'mcap') as bag:
-            for topic in _LABELLED:
-                bag.add_topic(topic)
-            for frame in frames:
-                for topic, message in _messages(frame, taxonomy, out):
-                    bag.write(StampedMessage(topic.name, frame.stamp, serialize(message)))
+        for recording, folder in folders_of(recordings, out / 'mcap'):
+            with BagWriter(folder) as bag:
+                for topic in _LABELLED:
+                    bag.add_topic(topic)
+                for frame in recording.frames:
+                    for topic, message in _messages(frame, taxonomy, out):
+                        bag.write(StampedMessage(topic.name, frame.stamp, serialize(message)))
 
 
 def _messages(frame: LabelledFrame, taxonomy: Taxonomy, out: Path) -> Iterator[tuple[Topic, Any]]:

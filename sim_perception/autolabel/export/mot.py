@@ -1,4 +1,4 @@
-"""Labels as a MOTChallenge sequence: image boxes with identities, hidden objects included."""
+"""Labels as MOTChallenge sequences: image boxes with identities, hidden objects included."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from sim_perception.autolabel.export.base import (
     HIDDEN,
     LabelExport,
+    LabelledRecording,
     cut,
     place_image,
     visibility_of,
@@ -30,15 +31,17 @@ class MotExport(LabelExport):
     needs_images = True
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
-        """Write the sequence."""
-        folder = out / 'mot' / safe_name(scene)
-        for number, frame in enumerate(frames, 1):
-            place_image(out, frame.name, folder / 'img1' / f'{number:06d}.png')
-        text = ''.join(f'{row}\n' for row in truth_rows(frames, taxonomy))
-        write_atomically(folder / 'gt' / 'gt.txt', text.encode())
-        write_atomically(folder / 'seqinfo.ini', sequence_info(frames, scene).encode())
+        """Write the sequences."""
+        for recording in recordings:
+            frames, folder = recording.frames, out / 'mot' / safe_name(recording.name)
+            for number, frame in enumerate(frames, 1):
+                place_image(out, frame.name, folder / 'img1' / f'{number:06d}.png')
+            text = ''.join(f'{row}\n' for row in truth_rows(frames, taxonomy))
+            write_atomically(folder / 'gt' / 'gt.txt', text.encode())
+            info = sequence_info(frames, recording.name)
+            write_atomically(folder / 'seqinfo.ini', info.encode())
 
 
 def truth_rows(frames: Sequence[LabelledFrame], taxonomy: Taxonomy) -> list[str]:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from sim_perception.autolabel.export.base import (
     IMAGES,
     LabelExport,
+    LabelledRecording,
+    all_frames,
     scan_file,
     scan_points,
     visibility_of,
@@ -47,18 +49,18 @@ class NuscenesExport(LabelExport):
     needs_scans = True
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
         """Write the tables, and the scans as nuScenes has them."""
         scans = {}
-        for frame in frames:
+        for frame in all_frames(recordings):
             path = scan_file(out, frame.name)
             if path is not None:
                 scans[frame.name] = f'samples/{LIDAR_CHANNEL}/{frame.name}.pcd.bin'
                 rows = np.zeros((len(points := scan_points(path)), 5), '<f4')
                 rows[:, :3] = points
                 write_atomically(out / scans[frame.name], rows.tobytes())
-        write_nuscenes(frames, scene, taxonomy, out / 'nuscenes', scans)
+        write_nuscenes(recordings, taxonomy, out / 'nuscenes', scans)
 
 
 def token(*parts: object) -> str:
@@ -67,26 +69,30 @@ def token(*parts: object) -> str:
 
 
 def write_nuscenes(
-    frames: Sequence[LabelledFrame],
-    scene: str,
+    recordings: Sequence[LabelledRecording],
     taxonomy: Taxonomy,
     folder: Path,
     scans: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write the tables of one recording.
+    """Write the tables of some recordings, a scene each.
 
     Boxes are in the frame that stands still, or in the level frame where its pose is not known;
     the level frame is the ego's. Objects without identity are instances of their own.
 
     Args:
-        frames: in the order of time.
-        scene: name of the recording.
+        recordings: labelled ones.
         taxonomy: names the classes.
         folder: for ``category.json`` and so on.
         scans: files of the scans by frame, relative to the data root; in the level frame.
     """
-    for name, rows in tables(frames, scene, taxonomy, scans).items():
-        write_json(folder / f'{name}.json', rows)
+    joined: dict[str, dict[str, dict[str, Any]]] = {}
+    for recording in recordings:
+        own = {f.name: scans[f.name] for f in recording.frames if f.name in scans}
+        for name, rows in tables(recording.frames, recording.name, taxonomy, own).items():
+            # classes and sensors are the same rows in all of them
+            joined.setdefault(name, {}).update({row['token']: row for row in rows})
+    for name, by_token in joined.items():
+        write_json(folder / f'{name}.json', list(by_token.values()))
 
 
 def tables(
@@ -95,7 +101,7 @@ def tables(
     taxonomy: Taxonomy,
     scans: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Rows]:
-    """Return the rows of every table; see ``write_nuscenes``."""
+    """Return the rows of every table of one recording; see ``write_nuscenes``."""
     samples = [token(scene, 'sample', frame.name) for frame in frames]
     annotations = _annotations(frames, scene, samples)
     instances = _instances(annotations, scene, taxonomy)
@@ -114,7 +120,7 @@ def tables(
         'visibility': [
             {'token': str(k), 'level': level, 'description': ''} for k, level in levels
         ],
-        'sensor': _sensors(scene, scans),
+        'sensor': _sensors(scans),
         'calibrated_sensor': [
             *(_calibration(frame, scene) for frame in frames),
             *_lidar_mounting(scene, scans),
@@ -173,19 +179,19 @@ def tables(
     }
 
 
-def _sensors(scene: str, scans: Mapping[str, str]) -> Rows:
-    rows = [{'token': token(scene, 'sensor'), 'channel': CHANNEL, 'modality': 'camera'}]
-    if scans:
-        lidar = {'token': token(scene, 'lidar'), 'channel': LIDAR_CHANNEL, 'modality': 'lidar'}
-        rows.append(lidar)
-    return rows
+def _sensors(scans: Mapping[str, str]) -> Rows:
+    found = [(CHANNEL, 'camera'), *([(LIDAR_CHANNEL, 'lidar')] if scans else [])]
+    return [
+        {'token': token('sensor', channel), 'channel': channel, 'modality': modality}
+        for channel, modality in found
+    ]
 
 
 def _lidar_mounting(scene: str, scans: Mapping[str, str]) -> Rows:
     """Return the LiDAR's pose: scans are in the level frame, which is the ego's."""
     if not scans:
         return []
-    own, sensor = token(scene, 'lidar mounting'), token(scene, 'lidar')
+    own, sensor = token(scene, 'lidar mounting'), token('sensor', LIDAR_CHANNEL)
     placed = _placed(np.eye(4))
     return [{'token': own, 'sensor_token': sensor, **placed, 'camera_intrinsic': []}]
 
@@ -302,7 +308,7 @@ def _instances(annotations: Rows, scene: str, taxonomy: Taxonomy) -> Rows:
 def _calibration(frame: LabelledFrame, scene: str) -> dict[str, Any]:
     return {
         'token': token(scene, 'calibration', frame.name),
-        'sensor_token': token(scene, 'sensor'),
+        'sensor_token': token('sensor', CHANNEL),
         **_placed(invert(np.asarray(frame.camera_T_level))),
         'camera_intrinsic': frame.camera.matrix.tolist(),
     }

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import yaml
 
-from sim_perception.autolabel.export.base import EDGE, LabelExport, cut, place_image
+from sim_perception.autolabel.export.base import (
+    EDGE,
+    LabelExport,
+    LabelledRecording,
+    all_frames,
+    cut,
+    place_image,
+)
 from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.files import write_atomically
 from sim_perception.taxonomy import Taxonomy
@@ -18,18 +25,18 @@ SPLIT = 'train'
 class YoloExport(LabelExport):
     """``yolo/``: ``images/train``, ``labels/train`` and ``data.yaml``.
 
-    A recording is one split: frames of one drive are too alike to train on some and validate on
-    others, so ``val`` names the same images until another recording's folder is put there.
+    All recordings are one split: frames of one drive are too alike to train on some and validate
+    on others, so ``val`` names the same images until the folder of other drives is put there.
     """
 
     needs_images = True
 
     def write_all(
-        self, frames: Sequence[LabelledFrame], scene: str, taxonomy: Taxonomy, out: Path
+        self, recordings: Sequence[LabelledRecording], taxonomy: Taxonomy, out: Path
     ) -> None:
         """Write the data set."""
         folder = out / 'yolo'
-        for frame in frames:
+        for frame in all_frames(recordings):
             place_image(out, frame.name, folder / 'images' / SPLIT / f'{frame.name}.png')
             text = ''.join(f'{line}\n' for line in box_lines(frame))
             write_atomically(folder / 'labels' / SPLIT / f'{frame.name}.txt', text.encode())
