@@ -12,6 +12,7 @@ def generate_launch_description() -> LaunchDescription:
             'auto_labeler',
             (
                 launch_arguments.AUTO_LABELER_ARGUMENTS,
+                launch_arguments.DEVICE,
                 launch_arguments.TRANSPORT,
                 launch_arguments.COMMON_ARGUMENTS,
             ),

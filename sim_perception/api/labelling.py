@@ -37,6 +37,7 @@ class AutoLabeler:
         coordinates: checkpoint folder of the coordinates network of ``mono`` and ``fused``.
         depth: checkpoint folder of depth and classes of ``mono``.
         config: more settings, such as ``LabelConfig(mirrors=True)`` or ``autolabel.config.KITTI``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         threads: CPU threads of PyTorch, one number for the whole process; None keeps it.
 
     Raises:
@@ -53,6 +54,7 @@ class AutoLabeler:
         coordinates: Path | str | None = None,
         depth: Path | str | None = None,
         config: LabelConfig | None = None,
+        device: str = 'auto',
         threads: int | None = None,
     ) -> None:
         self.mode = mode
@@ -62,6 +64,7 @@ class AutoLabeler:
             coordinates=_folder(coordinates, 'surface_coordinates'),
             depth=_folder(depth, 'depth_segmentation'),
             config=config,
+            device=device,
             threads=threads,
             refine=refine,
         )

@@ -13,6 +13,7 @@ from sim_perception.autolabel.modes.mono import MonoConfig, MonoLabeler
 from sim_perception.autolabel.modes.rendered import RenderLabeler, load_render_labeler
 from sim_perception.autolabel.quality.quality import ALL_FEATURES, ConfidenceModel
 from sim_perception.autolabel.tracks.tracks import Sighting
+from sim_perception.inference.backend import choose_device
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngine
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
@@ -39,6 +40,7 @@ def load_labeler(
     coordinates: Path | str = COORDINATES,
     depth: Path | str | None = DEPTH,
     config: LabelConfig | None = None,
+    device: str = 'auto',
     threads: int | None = None,
     refine: str = 'fit',
 ) -> ShapeLabeler:
@@ -50,29 +52,34 @@ def load_labeler(
         coordinates: of the coordinates network; not read for ``lidar``.
         depth: of depth and classes, read for ``mono`` alone; None to do without.
         config: settings.
+        device: what networks run on: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or
+            ``cuda:N``. Fits are made on the CPU, those that render as well.
         threads: of PyTorch, one number for the whole process; None keeps it.
         refine: of ``config.REFINERS``. ``sdflabel`` works in the modes ``lidar`` and ``fused``
             (with coordinates), ``photometric`` in ``mono``.
 
     Raises:
-        ValueError: for an unknown mode or way to fit, or one that the mode does not have.
+        ValueError: for an unknown mode or way to fit, or one that the mode does not have, or a
+            device that is not there.
         CheckpointError: if a checkpoint is unusable or they do not belong together.
     """
     check_way(mode, refine)
+    choose_device(device)  # said in every mode, also where nothing runs on it
     if refine != 'fit' or (mode == 'lidar' and load_checkpoint(shape).name == 'shape_sdf'):
         maps = coordinates if mode == 'fused' else None
         return load_render_labeler(
-            refine, shape, coordinates=maps, depth=depth, config=config, threads=threads
-        )
+            refine, shape, coordinates=maps, depth=depth, config=config, device=device,
+            threads=threads,
+        )  # fmt: skip
     base = ShapeLabeler.load(shape, config)
     if mode == 'lidar':
         return base
-    network = SurfaceCoordinatesEngine.load(coordinates, threads=threads)
+    network = SurfaceCoordinatesEngine.load(coordinates, device=device, threads=threads)
     known = network.calibration.get(mode)
     confidence = ConfidenceModel.from_dict(known) if known else None
     engine = None
     if mode == 'mono' and depth is not None:
-        engine = DepthSegmentationEngine.load(depth, threads=threads)
+        engine = DepthSegmentationEngine.load(depth, device=device, threads=threads)
     kind = MonoLabeler if mode == 'mono' else FusedLabeler
     mono = MonoConfig(sight=BESIDE_POINTS) if mode == 'fused' else None
     try:

@@ -97,6 +97,7 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             coordinates=_folder(p.coordinates_checkpoint, 'surface_coordinates') if image else '',
             depth=_folder(p.depth_checkpoint, 'depth_segmentation') if image else None,
             config=config,
+            device=p.device,
             refine=p.refine,
         )
         labeler.warm_up()

@@ -277,6 +277,7 @@ class AutoLabelerParameters:
         'checkpoint folder of depth and classes for mono; empty is the shipped '
         'models/depth_segmentation',
     )
+    device: str = shared.device()
     image_transport: str = parameter(
         'raw', 'which image topic mono and fused take', choices=shared.TRANSPORTS
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -122,6 +123,41 @@ def test_one_word_for_one_thing() -> None:
     for verb in verbs(get_command(cli.app)):
         names = {name for one in verb.params for name in one.opts}
         assert not names & others, verb.name
+
+
+WITHOUT_NETWORK = {
+    'inspect', 'view', 'sizes', 'simulate', 'average', 'export', 'shape', 'crops', 'convert',
+}  # fmt: skip
+
+
+def test_what_runs_a_network_is_told_on_what_in_the_same_words() -> None:
+    devices = {}
+    for verb in verbs(get_command(cli.app)):
+        for option in verb.params:
+            if '--device' in option.opts:
+                devices.setdefault(option.help, set()).add(verb.name)
+    assert len(devices) == 1
+    everything = {verb.name for verb in verbs(get_command(cli.app))}
+    assert everything - next(iter(devices.values())) == WITHOUT_NETWORK
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
+@pytest.mark.parametrize(
+    'line',
+    [
+        'label nowhere --out OUT',
+        'calibrate --checkpoint models/surface_coordinates --data sim:clean:0',
+        'resimulate nowhere --out OUT.yaml',
+        'curriculum nowhere --checkpoint models/surface_coordinates --crops x --out OUT',
+        'evaluate autolabel --data sim:clean:0 --mode mono',
+        'evaluate surface_coordinates --data nowhere',
+    ],
+)
+def test_a_device_that_is_not_there_is_said_before_work_begins(line: str, tmp_path: Path) -> None:
+    words = line.replace('OUT', str(tmp_path / 'out')).split()
+    result = CliRunner().invoke(cli.app, [*words, '--device', 'cuda'])
+    assert "device 'cuda' asked for, but CUDA is not available" in str(result.exception)
+    assert not list(tmp_path.iterdir())
 
 
 def completed(*words: str) -> list[str]:

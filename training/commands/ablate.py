@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from training.commands.complete import ablations
+from training.commands.options import DeviceOfConfig
 
 
 def ablate(
@@ -24,6 +25,7 @@ def ablate(
     only: Annotated[
         list[str] | None, typer.Option(help='Only this row; may be given repeatedly.')
     ] = None,
+    device: DeviceOfConfig = None,
 ) -> None:
     """Train and score the rows of a comparison, and write its table. Resumable.
 
@@ -33,4 +35,4 @@ def ablate(
     """
     from training.evaluation.ablation import ablate as run
 
-    run(name, out, table, only)
+    run(name, out, table, only, device)

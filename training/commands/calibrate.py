@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Checkpoint
+from training.commands.options import Checkpoint, Device
 
 
 def calibrate(
@@ -18,6 +18,7 @@ def calibrate(
     limit: Annotated[
         int | None, typer.Option(help='At most so many frames of each.', min=1)
     ] = None,
+    device: Device = 'auto',
 ) -> None:
     """Fit what makes a checkpoint's confidence hold, and store it.
 
@@ -29,4 +30,4 @@ def calibrate(
     """
     from training.evaluation.calibrate import calibrate_any as run
 
-    run(checkpoint, data, limit=limit)
+    run(checkpoint, data, limit=limit, device=device)

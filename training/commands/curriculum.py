@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from training.commands.options import Device, Json
+
 
 def curriculum(
     bags: Annotated[
@@ -31,7 +33,8 @@ def curriculum(
     control: Annotated[
         bool, typer.Option('--control', help='Train as long without labels, too, to compare.')
     ] = False,
-    json_file: Annotated[Path | None, typer.Option('--json', help='Write the table here.')] = None,
+    device: Device = 'auto',
+    json_file: Json = None,
 ) -> None:
     """Label recordings of another domain, learn from what is accepted, and again.
 
@@ -56,5 +59,6 @@ def curriculum(
         data=data,
         limit=limit,
         control=control,
+        device=device,
     )
     run(job, json_file=json_file)

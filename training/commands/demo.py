@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sim_perception.viewer.sdk import rerun_sdk
 from training.commands.complete import scenarios
+from training.commands.options import Device
 
 
 def demo(
@@ -21,6 +22,7 @@ def demo(
     ] = 'demo',
     seed: Annotated[int, typer.Option(help='Seed of the scenario.')] = 0,
     seconds: Annotated[float, typer.Option(help='Simulated time to run.', min=1)] = 20.0,
+    device: Device = 'auto',
     opened: Annotated[
         bool, typer.Option('--open', help='Show the recording in the viewer at the end.')
     ] = False,
@@ -37,6 +39,6 @@ def demo(
 
     if opened:
         rerun_sdk()  # said before any work if it is missing
-    run(out, scenario=scenario, seed=seed, seconds=seconds)
+    run(out, scenario=scenario, seed=seed, seconds=seconds, device=device)
     if opened:
         look(View(out / 'bag'), Console())

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from training.commands.convert import FORMATS, split_names
-from training.commands.options import SHAPE_SPACE, Camera, Lidar, Refine, ShapeSpace
+from training.commands.options import SHAPE_SPACE, Camera, Device, Lidar, Refine, ShapeSpace
 
 
 def label(
@@ -75,6 +75,7 @@ def label(
     formats: Annotated[
         str, typer.Option(help=f'Comma-separated: {FORMATS}, pictures.')
     ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
+    device: Device = 'auto',
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
@@ -107,6 +108,7 @@ def label(
         lidar=lidar,
         class_map=class_map,
         traffic=traffic,
+        device=device,
         formats=split_names(formats),
     )
     print_summary(run(job, workers=workers, ray=ray), str(out), Console())

@@ -14,7 +14,11 @@ Limit = Annotated[int | None, typer.Option(help='At most so many, spread evenly.
 FocalRatio = Annotated[
     float | None, typer.Option(help='Focal length / width where it is not known.', min=0.1)
 ]
-Device = Annotated[str, typer.Option(help='auto, cpu or cuda.')]
+_DEVICE = typer.Option(
+    help='What networks run on: cpu, cuda, or auto, which is a GPU where there is one.'
+)
+Device = Annotated[str, _DEVICE]
+DeviceOfConfig = Annotated[str | None, _DEVICE]
 Record = Annotated[
     bool, typer.Option('--record', help="Keep the scores in the checkpoint's card, too.")
 ]

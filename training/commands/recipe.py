@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from training.commands.complete import recipes
+from training.commands.options import DeviceOfConfig
 
 
 def recipe(
@@ -19,6 +20,7 @@ def recipe(
     max_minutes: Annotated[
         float | None, typer.Option(help='Save and stop after this time.', min=0)
     ] = None,
+    device: DeviceOfConfig = None,
 ) -> None:
     """Train the stages of a recipe, one after the other. The same command again goes on.
 
@@ -31,5 +33,5 @@ def recipe(
     """
     from training.tasks.recipe import run_recipe
 
-    found = run_recipe(name, out, max_minutes)
+    found = run_recipe(name, out, max_minutes, device)
     typer.echo(f'checkpoint: {found}' if found else 'not finished; the same command goes on')

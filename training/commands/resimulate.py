@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from training.commands.options import SHAPE_SPACE, Camera, Lidar, SensorsOnly, ShapeSpace, Unsure
+from training.commands.options import (
+    SHAPE_SPACE,
+    Camera,
+    Device,
+    Lidar,
+    SensorsOnly,
+    ShapeSpace,
+    Unsure,
+)
 
 
 def resimulate(
@@ -28,6 +36,7 @@ def resimulate(
     spacing: Annotated[float, typer.Option(help='Way between them, metres.')] = 6.0,
     sensors_only: SensorsOnly = False,
     unsure: Unsure = False,
+    device: Device = 'auto',
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
@@ -53,5 +62,6 @@ def resimulate(
         unsure=unsure,
         camera=camera,
         lidar=lidar,
+        device=device,
     )
     print_summary(run(job), Console())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from training.commands.complete import configs, tasks
+from training.commands.options import DeviceOfConfig
 
 
 def train(
@@ -30,9 +31,7 @@ def train(
     out: Annotated[
         str | None, typer.Option(help="Folder of the run, in place of the config's output.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu or cuda, in place of the config's.")
-    ] = None,
+    device: DeviceOfConfig = None,
     resume: Annotated[
         bool, typer.Option('--resume', help='Go on from the newest state of the output folder.')
     ] = False,

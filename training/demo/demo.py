@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -28,7 +29,14 @@ class DemoError(ValueError):
     """The live pipeline did not run; the message says where to look."""
 
 
-def demo(out: Path, *, scenario: str = 'demo', seed: int = 0, seconds: float = 20.0) -> None:
+def demo(
+    out: Path,
+    *,
+    scenario: str = 'demo',
+    seed: int = 0,
+    seconds: float = 20.0,
+    device: str = 'auto',
+) -> None:
     """Run simulator and nodes live on topics, record them, and leave pictures and figures.
 
     Leaves in ``out``: ``bag/`` (every input and output topic, playable by ``ros2 bag play``),
@@ -40,6 +48,7 @@ def demo(out: Path, *, scenario: str = 'demo', seed: int = 0, seconds: float = 2
         scenario: shipped scenario name or YAML file.
         seed: of the scenario.
         seconds: of simulated time, at real-time speed.
+        device: what the nodes' networks run on.
 
     Raises:
         DemoError: if the pipeline cannot be started or records nothing.
@@ -50,7 +59,8 @@ def demo(out: Path, *, scenario: str = 'demo', seed: int = 0, seconds: float = 2
     for old in (bag, *out.glob('frame_*.png'), *(out / name for name in names)):
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    run_pipeline(bag, out / 'launch.log', scenario, seed, seconds, console)
+    arguments = {'scenario': scenario, 'seed': seed, 'duration': seconds, 'device': device}
+    run_pipeline(bag, out / 'launch.log', arguments, console)
     metrics: dict[str, str | float] = {
         'scenario': scenario,
         'seed': seed,
@@ -79,10 +89,14 @@ def keep_view(bag: Path, file: Path, console: Console) -> None:
         console.print(f'  {line}', soft_wrap=True, highlight=False, markup=False)
 
 
-def run_pipeline(
-    bag: Path, log: Path, scenario: str, seed: int, seconds: float, console: Console
-) -> None:
+def run_pipeline(bag: Path, log: Path, arguments: dict[str, Any], console: Console) -> None:
     """Launch the pipeline, recording into ``bag``, and wait until the scenario is over.
+
+    Args:
+        bag: new.
+        log: gets what the nodes say.
+        arguments: of the launch file; ``duration`` is that of the scenario.
+        console: for the progress.
 
     Raises:
         DemoError: if it does not start, fails or does not end.
@@ -100,14 +114,14 @@ def run_pipeline(
     }
     command = [
         ros2, 'launch', 'sim_perception', 'pipeline.launch.py', 'source:=simulator',
-        f'scenario:={scenario}', f'seed:={seed}', f'duration:={seconds}', f'record:={bag}',
+        f'record:={bag}', *(f'{name}:={value}' for name, value in arguments.items()),
     ]  # fmt: skip
     with log.open('w') as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
         try:
-            _watch(process, bag, seconds, console)
+            _watch(process, bag, arguments['duration'], console)
         finally:
             _stop(process)
     if process.returncode != 0 or not list(bag.glob('*')):

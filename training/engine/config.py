@@ -100,8 +100,8 @@ class TrainConfig(Section):
     """Micro-batches per optimizer step."""
     precision: Literal['auto', '32-true', 'bf16-mixed', '16-mixed'] = 'auto'
     """``auto``: bf16 on GPUs that have it, otherwise single precision."""
-    device: str = 'auto'
-    """``auto``, ``cpu`` or ``cuda``."""
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto'
+    """``auto`` is a GPU where there is one. Which of several is CUDA_VISIBLE_DEVICES' affair."""
     workers: int = Field(default=2, ge=0)
     """Loader processes; the samples do not depend on it."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)

@@ -18,7 +18,7 @@ from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 
 from sim_perception.files import mapping, read_json, write_json
-from sim_perception.inference.backend import has_fast_bfloat16
+from sim_perception.inference.backend import choose_device, has_fast_bfloat16
 from training.engine.config import ConfigError, TrainConfig
 from training.engine.detached import LossOnly
 from training.engine.ema import Ema
@@ -119,7 +119,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     """Return the Fabric: one process, or DDP over the processes that ``torchrun`` started."""
     world_size = int(os.environ.get('WORLD_SIZE', '1'))
     per_node = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
-    on_gpu = torch.cuda.is_available() if config.device == 'auto' else config.device == 'cuda'
+    on_gpu = choose_device(config.device).type == 'cuda'
     precision = config.precision
     if precision == 'auto':
         fast = torch.cuda.is_bf16_supported() if on_gpu else has_fast_bfloat16()

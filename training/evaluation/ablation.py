@@ -88,7 +88,13 @@ def load_ablation(name: str) -> Ablation:
     return load_section(Ablation, name, ABLATION_FOLDER)
 
 
-def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = None) -> None:
+def ablate(
+    name: str,
+    runs: Path,
+    table: Path | None,
+    only: list[str] | None = None,
+    device: str | None = None,
+) -> None:
     """Train and score all rows, then write the table as Markdown and JSON.
 
     What is finished is not done again: trainings resume, scores are kept beside the runs.
@@ -98,6 +104,7 @@ def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = N
         runs: folder for one run folder per row.
         table: Markdown file to write (and the same name with ``.json``), or None to print only.
         only: names of the rows to do; None for all. The table shows all that have scores.
+        device: of trainings, in place of their configs' own, and of evaluations.
 
     Raises:
         ConfigError: for a bad ablation or an unknown row.
@@ -112,9 +119,9 @@ def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = N
     for row in ablation.rows:
         folder = runs / row.name
         if only is None or row.name in only:
-            checkpoint = _train(ablation, row, folder)
+            checkpoint = _train(ablation, row, folder, device)
             for group, spec in ablation.data.items():
-                _evaluate(ablation, checkpoint, spec, folder / f'{group}.json')
+                _evaluate(ablation, checkpoint, spec, folder / f'{group}.json', device)
         results[row.name] = {
             group: read_json(file)
             for group in ablation.data
@@ -128,7 +135,7 @@ def ablate(name: str, runs: Path, table: Path | None, only: list[str] | None = N
         write_json(table.with_suffix('.json'), results)
 
 
-def _train(ablation: Ablation, row: Row, folder: Path) -> Path:
+def _train(ablation: Ablation, row: Row, folder: Path, device: str | None) -> Path:
     """Train a row unless it is finished; return its checkpoint."""
     if row.checkpoint is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,10 +147,12 @@ def _train(ablation: Ablation, row: Row, folder: Path) -> Path:
             changes.append(f'data.bags=[{_simulate(ablation, row.scenario, folder)}]')
         if row.translator is not None:
             bags = load_config(row.config, [*ablation.overrides, *row.overrides]).data['bags']
-            made = _translate(bags, folder.parent / row.translator / 'translator', folder)
+            translator = folder.parent / row.translator / 'translator'
+            made = _translate(bags, translator, folder, device)
             changes.append(f'data.bags=[{made}]')
         task = load_config(row.config).task
-        run_verb('train', task, '--config', row.config, '--resume', *changes)
+        on = _on(device)
+        run_verb('train', task, '--config', row.config, '--resume', *on, *changes)
         finished.touch()
     return folder / 'checkpoint'
 
@@ -162,20 +171,28 @@ def _simulate(ablation: Ablation, change: Mapping[str, Any], folder: Path) -> Pa
     return bags
 
 
-def _translate(patterns: Sequence[str], translator: Path, folder: Path) -> Path:
+def _on(device: str | None) -> list[str]:
+    return [] if device is None else ['--device', device]
+
+
+def _translate(
+    patterns: Sequence[str], translator: Path, folder: Path, device: str | None
+) -> Path:
     """Translate a row's bags; return their folder. What is there is not made again."""
     bags = folder / 'bags'
     for bag in expand(patterns):
         target, unfinished = bags / bag.name, folder / 'unfinished'
         if not target.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
-            translate(bag, translator, unfinished)
+            translate(bag, translator, unfinished, device or 'auto')
             bags.mkdir(parents=True, exist_ok=True)
             unfinished.rename(target)
     return bags
 
 
-def _evaluate(ablation: Ablation, checkpoint: Path, spec: str, file: Path) -> None:
+def _evaluate(
+    ablation: Ablation, checkpoint: Path, spec: str, file: Path, device: str | None
+) -> None:
     """Score a checkpoint unless that is done."""
     kinds = {name: name for name in ('tracking', 'permanence', 'translation')}
     kinds['odometry'] = 'visual_odometry'
@@ -191,7 +208,7 @@ def _evaluate(ablation: Ablation, checkpoint: Path, spec: str, file: Path) -> No
             options += ['--real', ablation.real] if ablation.real else []
         if kind == 'tracking':
             options += ['--source', 'network', '--classes', 'car,truck,pedestrian,cyclist']
-        run_verb('evaluate', kind, *options)
+        run_verb('evaluate', kind, *options, *_on(device))
 
 
 def markdown(ablation: Ablation, results: Mapping[str, Mapping[str, Any]], command: str) -> str:

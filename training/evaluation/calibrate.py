@@ -8,12 +8,15 @@ from pathlib import Path
 from sim_perception.models.checkpoint import load_checkpoint
 
 
-def calibrate_any(checkpoint: Path, data: Sequence[str], *, limit: int | None = None) -> None:
-    """Fit a checkpoint's confidence, whatever it holds.
+def calibrate_any(
+    checkpoint: Path, data: Sequence[str], *, limit: int | None = None, device: str = 'auto'
+) -> None:
+    """Fit a checkpoint's confidence, whatever it holds; see the functions for each.
 
     Raises:
         DatasetError: for unusable data.
         CheckpointError: for an unusable checkpoint.
+        ValueError: for a device that is not there.
     """
     network = load_checkpoint(checkpoint).name
     if network == 'permanence':
@@ -24,8 +27,8 @@ def calibrate_any(checkpoint: Path, data: Sequence[str], *, limit: int | None = 
     if network in ('shape_pca', 'shape_sdf', 'surface_coordinates'):
         from training.evaluation.autolabel.confidence import calibrate_labels
 
-        calibrate_labels(checkpoint, data, limit)
+        calibrate_labels(checkpoint, data, limit, device)
         return
     from training.evaluation.depth_segmentation.calibrate import calibrate
 
-    calibrate(checkpoint, data, limit=limit)
+    calibrate(checkpoint, data, limit=limit, device=device)

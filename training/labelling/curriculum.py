@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim_perception.files import write_json
+from sim_perception.inference.backend import choose_device
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
@@ -60,6 +61,7 @@ class CurriculumJob:
         limit: greatest number of its frames, None for all.
         shape: checkpoint of the shape space.
         control: whether every round is also trained without any label.
+        device: what networks run on, ``auto``, ``cpu`` or ``cuda``.
     """
 
     start: str
@@ -75,6 +77,7 @@ class CurriculumJob:
     limit: int | None = None
     shape: str = 'models/shape_car'
     control: bool = False
+    device: str = 'auto'
 
     def __post_init__(self) -> None:
         if self.mode not in ('mono', 'fused'):
@@ -110,7 +113,9 @@ def curriculum(
 
     Raises:
         DatasetError, BagError, CheckpointError, ConfigError: for unusable inputs.
+        ValueError: for a device that is not there.
     """
+    choose_device(job.device)
     report: dict[str, Any] = {
         'task': 'curriculum',
         'command': command_line(),
@@ -145,7 +150,7 @@ def run_round(job: CurriculumJob, number: int) -> dict[str, Any]:
             LabelJob(
                 bag=str(bag), out=str(out), mode=job.mode, shape=job.shape,
                 camera=sensors.camera, lidar=sensors.lidar,
-                coordinates=str(network), mirrors=True, formats=(),
+                coordinates=str(network), mirrors=True, formats=(), device=job.device,
             )
         )  # fmt: skip
         labelled, accepted = labelled + summary['labels'], accepted + summary['accepted']
@@ -173,6 +178,7 @@ def learn(job: CurriculumJob, number: int, folders: Sequence[str], run: str = 'r
             job.config,
             [
                 f'output={output}',
+                f'device={job.device}',
                 f'steps={job.steps}',
                 f'data.crops={json.dumps(list(folders))}',
                 f'model.init={json.dumps(str(job.checkpoint(number - 1, run)))}',
@@ -191,7 +197,8 @@ def score_network(job: CurriculumJob, folder: Path) -> dict[str, Any]:
         loaded = load_checkpoint(folder, network='surface_coordinates')
         assert isinstance(loaded.net, SurfaceCoordinatesNet)
         preprocess = PreprocessConfig.from_dict(loaded.preprocess)
-        found = score_crops(loaded.net, CropFolder([job.validation]), preprocess, _CROPS_SCORED)
+        net = loaded.net.to(choose_device(job.device))
+        found = score_crops(net, CropFolder([job.validation]), preprocess, _CROPS_SCORED)
         row['crops'] = {key: found[key] for key in CROP_KEYS}
     if job.data:
         scores = evaluate_autolabel(
@@ -200,6 +207,7 @@ def score_network(job: CurriculumJob, folder: Path) -> dict[str, Any]:
             mode='mono',
             coordinates=folder,
             limit=job.limit,
+            device=job.device,
         )
         row['labels'] = {
             key: None if math.isnan(scores[key]) else scores[key] for key in LABEL_KEYS

@@ -68,6 +68,7 @@ class LabelJob:
         camera, lidar: see ``bags.sensors.Sensors``.
         class_map: see ``LabelBag``.
         traffic: see ``LabelConfig``.
+        device: what networks run on, see ``load_labeler``.
         formats: of ``FORMATS``, what to write besides the frames.
     """
 
@@ -88,6 +89,7 @@ class LabelJob:
     lidar: str = ''
     class_map: str = ''
     traffic: str = ''
+    device: str = 'auto'
     formats: tuple[str, ...] = USUAL_FORMATS
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class LabelJob:
     def fingerprint(self) -> str:
         """A hash of all that determines the labels, the networks included."""
         facts = {**asdict(self), 'out': '', 'bag': str(Path(self.bag).resolve())}
+        del facts['device']  # another machine may go on
         # labels made before there was a choice go on
         facts = {k: v for k, v in facts.items() if v or k not in _LATER_OPTIONS}
         if is_box_file(self.detections) and Path(self.detections).is_file():
@@ -140,6 +143,7 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
         points=needs_points(job.mode),
         sensors=Sensors(job.camera, job.lidar),
         class_map=job.class_map,
+        device=job.device,
     )
     if bag.detections == SEGMENTATION:
         config = replace(
@@ -159,6 +163,7 @@ def _labeler(job: LabelJob, config: LabelConfig) -> ShapeLabeler:
         coordinates=job.coordinates,
         depth=job.segmentation,
         config=config,
+        device=job.device,
         threads=1,
         refine=job.refine,
     )

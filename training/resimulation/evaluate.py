@@ -38,6 +38,7 @@ def evaluate_resimulation(
     unsure: bool = False,
     limit: int | None = None,
     sensors: Sensors = ANY,
+    device: str = 'auto',
 ) -> dict[str, Any]:
     """Render a re-simulation at its recording's moments and compare the two.
 
@@ -48,7 +49,7 @@ def evaluate_resimulation(
         checkpoint, use_truth: see ``Recording``.
         unsure: see ``sightings_of_labels``.
         limit: at most so many frames, spread evenly.
-        sensors: see ``Recording``.
+        sensors, device: see ``Recording``.
 
     Returns:
         ``boxes`` compared; ``iou_median`` and ``iou_above_0.7`` of the labels' 3D boxes in the
@@ -63,7 +64,7 @@ def evaluate_resimulation(
         raise ValueError(f'{scenario} replays no drive; make one with the verb resimulate')
     ego = read_drive(Path(simulation.scenario.replay.drive)).ego
     known = simulation.base_T_camera, ego.poses
-    recording = Recording(bag, checkpoint, use_truth, known, sensors)
+    recording = Recording(bag, checkpoint, use_truth, known, sensors, device)
     found = (
         sightings_of_truth(recording)
         if labels is None

@@ -37,6 +37,7 @@ from sim_perception.geometry.transforms import (
     make_transform,
     transform_points,
 )
+from sim_perception.inference.backend import choose_device
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
@@ -87,6 +88,7 @@ class Recording:
         known: ``base_T_camera`` and the (N, 4, 4) poses of the base at the images, where they
             have been told before.
         sensors: which camera and LiDAR of several are meant.
+        device: what the network runs on, see ``choose_device``.
 
     Attributes:
         stamps: (N,) of the frames, nanoseconds.
@@ -97,6 +99,7 @@ class Recording:
     Raises:
         BagError: if there is no readable bag, or it has no calibrated camera.
         DatasetError: if its camera's motion cannot be told.
+        ValueError: for a device that is not there.
     """
 
     def __init__(
@@ -106,8 +109,10 @@ class Recording:
         use_truth: bool = True,
         known: tuple[Array, Array] | None = None,
         sensors: Sensors = ANY,
+        device: str = 'auto',
     ) -> None:
-        self.path, self._checkpoint = path, checkpoint
+        choose_device(device)
+        self.path, self._checkpoint, self._device = path, checkpoint, device
         self.bag = bag = BagReader(path, sensors)
         self.image, self._info = calibrated_camera(bag)
         self._layers = truth_topic(bag, t_.DEPTH), truth_topic(bag, t_.SEMANTIC)
@@ -149,7 +154,7 @@ class Recording:
     @cached_property
     def engine(self) -> DepthSegmentationEngine:
         """The network."""
-        return DepthSegmentationEngine.load(self._checkpoint, threads=1)
+        return DepthSegmentationEngine.load(self._checkpoint, device=self._device, threads=1)
 
     @cached_property
     def cloud_topic(self) -> str | None:

@@ -75,6 +75,7 @@ class ResimulateJob:
         use_truth: take depth and classes from ``/ground_truth`` where the bag has them.
         unsure: see ``sightings_of_labels``.
         camera, lidar: see ``bags.sensors.Sensors``.
+        device: see ``Recording``.
     """
 
     bag: Path
@@ -88,6 +89,7 @@ class ResimulateJob:
     unsure: bool = False
     camera: str = ''
     lidar: str = ''
+    device: str = 'auto'
 
     def __post_init__(self) -> None:
         if self.out.suffix not in ('.yaml', '.yml'):
@@ -113,7 +115,9 @@ def resimulate(job: ResimulateJob, console: Console | None = None) -> dict[str, 
     console = console or Console(stderr=True)
     console.print(f'reading {job.bag}')
     sensors = Sensors(job.camera, job.lidar)
-    recording = Recording(job.bag, job.segmentation, job.use_truth, sensors=sensors)
+    recording = Recording(
+        job.bag, job.segmentation, job.use_truth, sensors=sensors, device=job.device
+    )
     model = load_checkpoint(job.shape, network='shape_pca').net
     assert isinstance(model, ShapePca)
     found = gather_sightings(job, recording)

@@ -61,13 +61,16 @@ def load_recipe(name: str) -> Recipe:
     return recipe
 
 
-def run_recipe(name: str, runs: Path, max_minutes: float | None = None) -> Path | None:
+def run_recipe(
+    name: str, runs: Path, max_minutes: float | None = None, device: str | None = None
+) -> Path | None:
     """Train the stages that are not finished; the same command again goes on where it stopped.
 
     Args:
         name: shipped recipe or YAML file.
         runs: folder for one run folder per stage.
         max_minutes: stop, resumable, after this time.
+        device: in place of the configs' own.
 
     Returns:
         The last stage's best checkpoint, or None if the time was over before.
@@ -85,6 +88,7 @@ def run_recipe(name: str, runs: Path, max_minutes: float | None = None) -> Path 
         if before is not None and not any(c.startswith('model.init=') for c in changes):
             changes.append(f'model.init={before}')
         changes += [f'output={folder}', f'checkpoint.every_minutes={SAVE_MINUTES}']
+        changes += [] if device is None else [f'device={device}']
         steps = load_config(stage.config, changes).steps
         if newest_step(folder) < steps:
             left = None if end is None else (end - time.monotonic()) / 60

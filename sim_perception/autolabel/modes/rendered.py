@@ -170,6 +170,7 @@ def load_render_labeler(
     coordinates: Path | str | None = None,
     depth: Path | str | None = None,
     config: LabelConfig | None = None,
+    device: str = 'auto',
     threads: int | None = None,
 ) -> RenderLabeler:
     """Read what a way to fit needs.
@@ -180,6 +181,7 @@ def load_render_labeler(
         coordinates: of the coordinates network, which ``sdflabel`` may look at.
         depth: of depth and classes, which ``photometric`` needs.
         config: settings.
+        device: see ``load_labeler``.
         threads: of PyTorch; None keeps it.
 
     Raises:
@@ -192,10 +194,10 @@ def load_render_labeler(
     calibration = loaded.calibration
     network = None
     if coordinates is not None and refine == 'sdflabel':
-        network = SurfaceCoordinatesEngine.load(coordinates, threads=threads)
+        network = SurfaceCoordinatesEngine.load(coordinates, device=device, threads=threads)
     engine = None
     if depth is not None and refine == 'photometric':
-        engine = DepthSegmentationEngine.load(depth, threads=threads)
+        engine = DepthSegmentationEngine.load(depth, device=device, threads=threads)
     return RenderLabeler(
         refine, loaded.net, loaded.taxonomy.id_of(loaded.net.config.category), config,
         ConfidenceModel.from_dict(calibration) if calibration else None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Camera, Json, Lidar, Limit, Pictures, Refine
+from training.commands.options import Camera, Device, Json, Lidar, Limit, Pictures, Refine
 
 
 def autolabel(
@@ -34,6 +34,7 @@ def autolabel(
         typer.Option(help='Coordinates network of mono and fused; default: the shipped one.'),
     ] = None,
     refine: Refine = 'fit',
+    device: Device = 'auto',
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
@@ -59,6 +60,7 @@ def autolabel(
         box_noise=box_noise,
         coordinates=coordinates or COORDINATES,
         refine=refine,
+        device=device,
         track=frames_of(data),
     )
     report(scores, json_file=json_file)

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Camera, Checkpoint, Json, Lidar, Limit, SensorsOnly, Unsure
+from training.commands.options import (
+    Camera,
+    Checkpoint,
+    Device,
+    Json,
+    Lidar,
+    Limit,
+    SensorsOnly,
+    Unsure,
+)
 
 
 def resimulation(
@@ -21,6 +30,7 @@ def resimulation(
     limit: Limit = None,
     sensors_only: SensorsOnly = False,
     unsure: Unsure = False,
+    device: Device = 'auto',
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:
@@ -43,5 +53,6 @@ def resimulation(
         unsure=unsure,
         limit=limit,
         sensors=Sensors(camera, lidar),
+        device=device,
     )
     report(scores, json_file=json_file)

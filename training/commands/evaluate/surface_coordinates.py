@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Checkpoint, Json, Limit, Record
+from training.commands.options import Checkpoint, Device, Json, Limit, Record
 
 
 def surface_coordinates(
@@ -15,6 +15,7 @@ def surface_coordinates(
     checkpoint: Checkpoint = Path('models/surface_coordinates'),
     json_file: Json = None,
     limit: Limit = None,
+    device: Device = 'auto',
     record: Record = False,
 ) -> None:
     """Score masks, object coordinates, size, distance and heading on crops with truth.
@@ -25,5 +26,5 @@ def surface_coordinates(
     from training.evaluation.report import report
     from training.evaluation.surface_coordinates.evaluate import evaluate_surface_coordinates
 
-    scores = evaluate_surface_coordinates(checkpoint, data, limit=limit or 1000)
+    scores = evaluate_surface_coordinates(checkpoint, data, limit=limit or 1000, device=device)
     report(scores, json_file=json_file, keep_in=checkpoint if record else None)

@@ -99,6 +99,7 @@ class LabelBag:
         min_visibility: detections that say they are less visible are left out.
         points: whether frames need a scan; without, their clouds are empty.
         sensors: which camera and LiDAR of several are meant.
+        device: what the network that finds boxes runs on.
 
     Attributes:
         reader: of the bag.
@@ -123,6 +124,7 @@ class LabelBag:
         points: bool = True,
         sensors: Sensors = ANY,
         class_map: str = '',
+        device: str = 'auto',
     ) -> None:
         self.reader = self._bag = bag = BagReader(path, sensors)
         self._name = safe_name(path.name)
@@ -133,7 +135,7 @@ class LabelBag:
         self._points = choose_lidar(bag) if points else None
         truth = truth_topic(bag, t_.OBJECTS_2D)
         self.detections = detections or (truth if bag.count(truth) else NETWORK)
-        self._checkpoint, self._detector = checkpoint, detector
+        self._checkpoint, self._detector, self._device = checkpoint, detector, device
         self._category = category
         self._engine: DepthSegmentationEngine | None = None
         self._finder: PermanenceEngine | None = None
@@ -311,7 +313,7 @@ class LabelBag:
     def _found(self, frame: Frame) -> Array:
         """Return the (M, 4) boxes that the network finds in a frame, the surest first."""
         if self._finder is None:
-            self._finder = PermanenceEngine.load(self._detector, threads=1)
+            self._finder = PermanenceEngine.load(self._detector, device=self._device, threads=1)
             if self._category not in self._finder.things:
                 raise DatasetError(f'{self._detector} does not find {self._category!r}')
         self._finder.reset()
@@ -328,5 +330,7 @@ class LabelBag:
         if self._engine is None:
             if self._checkpoint is None:
                 raise DatasetError('boxes from segmentation need a depth_segmentation checkpoint')
-            self._engine = DepthSegmentationEngine.load(self._checkpoint, threads=1)
+            self._engine = DepthSegmentationEngine.load(
+                self._checkpoint, device=self._device, threads=1
+            )
         return self._engine

@@ -14,19 +14,22 @@ from sim_perception.types import Frame
 from training.datasets.objects.label_scenes import LabelScene
 
 
-def cloud_source(points: str, checkpoint: str) -> Callable[[LabelScene], LidarFrame]:
+def cloud_source(
+    points: str, checkpoint: str, device: str = 'auto'
+) -> Callable[[LabelScene], LidarFrame]:
     """Return what gives the points that a detector shall see of a frame.
 
     Args:
         points: ``lidar`` or ``depth``.
         checkpoint: of depth.
+        device: of that network, see ``choose_device``.
 
     Raises:
         CheckpointError: for an unusable checkpoint.
     """
     if points == 'lidar':
         return lambda scene: scene.frame
-    engine = DepthSegmentationEngine.load(Path(checkpoint), threads=1)
+    engine = DepthSegmentationEngine.load(Path(checkpoint), device=device, threads=1)
 
     def predicted(scene: LabelScene) -> LidarFrame:
         camera = scene.frame.camera

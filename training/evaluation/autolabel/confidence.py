@@ -72,7 +72,7 @@ def fit_confidence(
 
 
 def calibrate_labels(
-    checkpoint: Path, specs: Sequence[str], limit: int | None = None
+    checkpoint: Path, specs: Sequence[str], limit: int | None = None, device: str = 'auto'
 ) -> dict[str, Any]:
     """Fit the confidence of labels on data with truth, and store it in a checkpoint.
 
@@ -84,6 +84,7 @@ def calibrate_labels(
             from images.
         specs: see ``datasets.scenes.KINDS``; not the data that labels are scored on.
         limit: at most so many frames of each.
+        device: see ``load_labeler``.
 
     Returns:
         What was fitted, as stored.
@@ -98,7 +99,9 @@ def calibrate_labels(
     mode, shape = ('mono', CHECKPOINT) if images else ('lidar', checkpoint)
     rows: list[Compared] = []
     for spec in specs:
-        labeler = load_labeler(mode, shape, config=config_of(spec), threads=1, **networks)
+        labeler = load_labeler(
+            mode, shape, config=config_of(spec), device=device, threads=1, **networks
+        )
         scenes = list(open_scenes(spec, limit)[0])
         for noise in (0.0, 0.05):
             rows += label_scenes(labeler, scenes, Population(), box_noise=noise)

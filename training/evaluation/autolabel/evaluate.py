@@ -109,6 +109,7 @@ def evaluate_autolabel(
     coordinates: Path | str = COORDINATES,
     depth: Path | str | None = DEPTH,
     refine: str = 'fit',
+    device: str = 'auto',
 ) -> dict[str, Any]:
     """Label data with truth and score the labels; see ``scores`` and ``Precisions``.
 
@@ -126,10 +127,12 @@ def evaluate_autolabel(
         track: wraps the frames in a progress display.
         coordinates, depth: checkpoints of the modes that look at images.
         refine: of ``autolabel.config.REFINERS``.
+        device: see ``load_labeler``.
 
     Raises:
         DatasetError: for unusable data, an unknown mode or way to fit.
         CheckpointError: for an unusable checkpoint.
+        ValueError: for a device that is not there.
     """
     try:
         check_way(mode, refine)
@@ -138,8 +141,8 @@ def evaluate_autolabel(
     scenes, count = open_scenes(spec, limit)
     config = config or config_of(spec)
     labeler = load_labeler(
-        mode, checkpoint, coordinates=coordinates, depth=depth, config=config, threads=1,
-        refine=refine,
+        mode, checkpoint, coordinates=coordinates, depth=depth, config=config, device=device,
+        threads=1, refine=refine,
     )  # fmt: skip
     labeler.warm_up()
     start = time.perf_counter()

@@ -19,16 +19,17 @@ POINTS = ('trained', 'lidar', 'depth')
 DEPTH_CHECKPOINT = 'models/depth_segmentation'
 
 
-def source_of(engine: Detector3dEngine, points: str = 'trained') -> Source:
+def source_of(engine: Detector3dEngine, points: str = 'trained', device: str = 'auto') -> Source:
     """Return what gives the points that a detector sees of a frame.
 
     Args:
         engine: the detector.
         points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
+        device: of the network that predicts depth.
     """
     settings = engine.metrics.get('training', {}).get('config', {}).get('data', {})
     seen = settings.get('points', 'lidar') if points == 'trained' else points
-    return cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT))
+    return cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT), device)
 
 
 def evaluate_detector3d(
@@ -57,7 +58,7 @@ def evaluate_detector3d(
     if points not in POINTS:
         raise DatasetError(f'unknown --points {points!r}; choose one of {", ".join(POINTS)}')
     engine = Detector3dEngine.load(checkpoint, device=device, threshold=THRESHOLD)
-    source = source_of(engine, points)
+    source = source_of(engine, points, device)
     scenes, count = open_scenes(data, limit)
     scores = score_scenes(engine, frames_of(data)(scenes, count), source, blind=blind)
     require_truth(any(math.isfinite(v) for k, v in scores.items() if 'ap_' in k), data)

@@ -33,12 +33,12 @@ def score_crops(
     ``distance``: median relative error; ``latent``: mean absolute error.
 
     Args:
-        net: in evaluation mode.
+        net: in evaluation mode, on any device.
         crops: with truth.
         preprocess: of the network.
         limit: greatest number of crops, spread evenly.
     """
-    rows = []
+    rows, device = [], next(net.parameters()).device
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(limit, len(crops))).astype(int))
     for start in range(0, len(chosen), _BATCH):
         views = []
@@ -46,7 +46,7 @@ def score_crops(
             crop = crops[int(index)]
             views.append(view_of(crop, window_of(crop, net.config), net.config))
         image = normalize(np.stack([view[0] for view in views]), preprocess)
-        output = net(image)
+        output = SurfaceCoordinatesOutput(*(part.cpu() for part in net(image.to(device))))
         rows += [_row(output, k, truth) for k, (_, truth) in enumerate(views)]
     table = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     mean = ('mask_iou', 'amodal_iou', 'angle_15', 'angle_15_of_3', 'size', 'latent')

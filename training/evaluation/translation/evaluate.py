@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from sim_perception.inference.backend import choose_device
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.preprocess import preprocess
 from sim_perception.models.checkpoint import load_checkpoint
@@ -39,12 +40,15 @@ class Judge:
 
     def __init__(self, checkpoint: Path, device: str = 'auto') -> None:
         self.engine = DepthSegmentationEngine.load(checkpoint, device=device)
-        self._net = cast(DepthSegmentationNet, load_checkpoint(checkpoint).net).eval()
+        net = cast(DepthSegmentationNet, load_checkpoint(checkpoint).net).eval()
+        self._device = choose_device(device)
+        self._net = net.to(self._device)
 
     @torch.inference_mode()
     def features(self, frame: Frame) -> Tensor:
         """Return the (1, C, h, w) coarsest features of a frame."""
-        return self._net.encoder(preprocess([frame], self.engine.preprocess).image)[-1]
+        image = preprocess([frame], self.engine.preprocess).image.to(self._device)
+        return self._net.encoder(image)[-1].cpu()
 
 
 def evaluate_translator(
