@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 SHARE := $(VENV)/share
 PYVER := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := requirements/lock-py$(PYVER).txt
+PYTHONS := 3.10 3.11 3.12 3.13
+TEST_EXTRAS := sim,train,label,ros,export,docs,view,test
 # Exact versions where they were tested together, the ranges of setup.py elsewhere.
 PIP_INSTALL := $(BIN)/pip install --quiet $(if $(wildcard $(LOCK)),--constraint $(LOCK))
 PACKAGE_FILES := setup.py $(wildcard scripts/*) $(wildcard $(LOCK))
 ROS2_PIP_FILES := $(shell find ros2_pip sim_perception/bags/msg -name '*.py' -o -name '*.toml' \
 	-o -name '*.msg' -o -name '*.txt' -o -name '*.cmake')
 
-.PHONY: help setup view test test-fast lint demo docs colcon lock clean
+.PHONY: help setup view test test-fast lint demo docs colcon lock lock-others clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,7 +48,7 @@ view: $(VENV)/.runtime ## Add the viewer, rerun (a download of 220 MB)
 	$(PIP_INSTALL) --editable '.[view]'
 
 $(VENV)/.test: $(VENV)/.runtime requirements/readers.txt
-	$(PIP_INSTALL) --editable '.[sim,train,label,ros,export,docs,view,test]'
+	$(PIP_INSTALL) --editable '.[$(TEST_EXTRAS)]'
 	@# its declared opencv-python would overwrite opencv-python-headless
 	$(PIP_INSTALL) --no-deps trackeval==1.3.0
 	@# so would what these ask for; requirements/readers.txt says what
@@ -75,6 +77,12 @@ docs: $(VENV)/.test ## Build the documentation site in build/docs; warnings are 
 
 lock: $(VENV)/.test ## Write the exact versions in .venv to requirements/
 	$(BIN)/python requirements/lock.py > $(LOCK)
+
+lock-others: $(VENV)/.test ## Resolve them for the other Pythons, as near as can be (needs uv)
+	for version in $(filter-out $(PYVER),$(PYTHONS)); do \
+		$(BIN)/python requirements/lock.py $$version $(TEST_EXTRAS) \
+			> requirements/lock-py$$version.new && \
+		mv requirements/lock-py$$version.new requirements/lock-py$$version.txt || exit 1; done
 
 clean: ## Remove .venv and build outputs
 	rm -rf $(VENV) build install log demo_output
