@@ -34,6 +34,8 @@ def sizes(
         sim-perception sizes training_narrow --population european --population american
         sim-perception sizes training_narrow --kitti my_labels
     """
+    from rich.progress import track
+
     from training.inspection.sizes import (
         content_markdown,
         kitti_sizes,
@@ -44,9 +46,11 @@ def sizes(
         with_tables,
     )
 
-    seeds = range(seed, seed + count)
+    seeds, shown = range(seed, seed + count), Console(stderr=True)
     measured = {
-        ', '.join(filter(None, (scenario, name))): scenario_sizes(scenario, seeds, name)
+        ', '.join(filter(None, (scenario, name))): scenario_sizes(
+            scenario, track(seeds, f'scenes {name}', console=shown), name
+        )
         for name in population or ['']
     }
     if kitti is not None:

@@ -22,7 +22,7 @@ def calibrate_any(
     if network == 'permanence':
         from training.evaluation.permanence.calibrate import calibrate_scores
 
-        calibrate_scores(checkpoint, data, limit=limit)
+        calibrate_scores(checkpoint, data, limit=limit, device=device)
         return
     if network in ('shape_pca', 'shape_sdf', 'surface_coordinates'):
         from training.evaluation.autolabel.confidence import calibrate_labels

@@ -18,7 +18,7 @@ from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
 from training.datasets.sample import require_truth
-from training.evaluation.report import record_of
+from training.evaluation.report import frames_of, record_of
 from training.resimulation.recording import Recording, Shot
 from training.resimulation.sightings import Sighting, sightings_of_labels, sightings_of_truth
 
@@ -75,7 +75,7 @@ def evaluate_resimulation(
         numbers = np.unique(np.linspace(0, len(numbers) - 1, limit).astype(int))
     overlaps: list[tuple[str, float]] = []
     errors: list[tuple[Array, Array, Array]] = []
-    for number in numbers.tolist():
+    for number in frames_of(str(bag))(numbers.tolist(), len(numbers)):
         shot = recording.shot(number)
         here = [item for item in found if item.frame == number]
         seconds = float(recording.seconds[number])

@@ -22,6 +22,7 @@ from training.evaluation.autolabel.evaluate import (
     config_of,
     label_scenes,
 )
+from training.evaluation.report import frames_of
 
 F64 = npt.NDArray[np.float64]
 
@@ -102,9 +103,11 @@ def calibrate_labels(
         labeler = load_labeler(
             mode, shape, config=config_of(spec), device=device, threads=1, **networks
         )
-        scenes = list(open_scenes(spec, limit)[0])
+        scenes, count = open_scenes(spec, limit)
+        seen = list(frames_of(spec)(scenes, count))
         for noise in (0.0, 0.05):
-            rows += label_scenes(labeler, scenes, Population(), box_noise=noise)
+            shown = frames_of(f'{spec}, boxes off by {noise:.0%}')(seen, count)
+            rows += label_scenes(labeler, shown, Population(), box_noise=noise)
     values = asdict(fit_confidence(rows))
     fitted: dict[str, Any] = {
         key: list(v) if isinstance(v, tuple) else v for key, v in values.items()

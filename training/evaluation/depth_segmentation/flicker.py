@@ -14,7 +14,7 @@ from sim_perception.types import Frame
 from training.datasets.clips import Clip
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.sources import SourceConfig, open_clips
-from training.evaluation.report import record_of
+from training.evaluation.report import frames_of, record_of
 from training.evaluation.specs import MAX_DEPTH, evenly
 
 Image = npt.NDArray[np.uint8]
@@ -48,7 +48,8 @@ def evaluate_flicker(
     clips = open_clips(source)
     engine = DepthSegmentationEngine.load(checkpoint, device=device)
     rows = []
-    for index in evenly(len(clips), limit):
+    chosen = evenly(len(clips), limit)
+    for index in frames_of(source.spec)(chosen, len(chosen)):
         found = clip_flicker(engine, clips[index])
         if found is not None:
             rows.append(found)

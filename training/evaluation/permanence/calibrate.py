@@ -32,7 +32,7 @@ _TINY = 1e-6
 
 
 def calibrate_scores(
-    checkpoint: Path, specs: Sequence[str], *, limit: int | None = None
+    checkpoint: Path, specs: Sequence[str], *, limit: int | None = None, device: str = 'auto'
 ) -> ScoreCalibration:
     """Fit the scores of a permanence network to single frames, and store it in the checkpoint.
 
@@ -44,12 +44,15 @@ def calibrate_scores(
         checkpoint: its folder.
         specs: ``kitti_object:DIR`` or ``sim:SCENARIO[:SEEDS]``.
         limit: greatest number of frames of each, spread evenly.
+        device: see ``PermanenceEngine``.
 
     Raises:
         CheckpointError: if the checkpoint is damaged.
         DatasetError: for unusable data, or no class that could be fitted.
     """
-    engine = PermanenceEngine.load(checkpoint, threshold=THRESHOLD, calibration=ScoreCalibration())
+    engine = PermanenceEngine.load(
+        checkpoint, device=device, threshold=THRESHOLD, calibration=ScoreCalibration()
+    )
     scores: dict[str, list[F64]] = {name: [] for name in engine.things}
     rights: dict[str, list[Bools]] = {name: [] for name in engine.things}
     for spec in specs:

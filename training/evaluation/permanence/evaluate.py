@@ -57,7 +57,8 @@ def evaluate_permanence(
     if not data.startswith('bag:'):
         return _on_frames(checkpoint, data, limit, device)
     engine = PermanenceEngine.load(checkpoint, device=device)
-    scores = score_bags(engine, [data.removeprefix('bag:')], RuleConfig(), limit)
+    bags = [data.removeprefix('bag:')]
+    scores = score_bags(engine, bags, RuleConfig(), limit, track=frames_of(data))
     require_truth(scores['seen'] + scores['hidden'] > 0, data)
     frames = int(scores.pop('frames'))
     return record_of('permanence', data, scores, frames=frames, checkpoint=str(checkpoint))

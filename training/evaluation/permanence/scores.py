@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from training.datasets.bags.track_clips import read_objects
 from training.datasets.bags.track_targets import RuleConfig, State, Targets, clip_targets
 from training.datasets.views.views import View
 
+Track = Callable[[Iterable[int], int], Iterable[int]]
 #: A detection finds an object of its class if its depth is right within this factor, and its
 #: centre within this share of the image box's longer side.
 DEPTH_FACTOR, REACH = 1.25, 0.5
@@ -28,6 +29,7 @@ def score_bags(
     patterns: Sequence[str | Path],
     rules: RuleConfig,
     limit: int | None = None,
+    track: Track | None = None,
 ) -> dict[str, float]:
     """Stream bags through an engine and compare with the truth.
 
@@ -36,6 +38,7 @@ def score_bags(
         patterns: bag folders, folders of bags or patterns, perhaps with ``,camera=NAME``.
         rules: who counts; hidden objects count at their true place if they were seen before.
         limit: greatest number of bags, None for all.
+        track: wraps the frames of each bag in a progress display.
 
     Returns:
         ``recall_seen`` and ``recall_hidden``: shares of object-frames that were found;
@@ -58,11 +61,12 @@ def score_bags(
             classes = np.array([engine.taxonomy.id_of(things[k]) for k in table.thing])
             topic, _ = image_with_truth(bag)
             frames += len(table.stamps)
-            for t, stamp in enumerate(table.stamps):
-                number = bag.nearest(topic, int(stamp))
+            stamps = table.stamps.tolist()
+            for t, stamp in enumerate(track(stamps, len(stamps)) if track else stamps):
+                number = bag.nearest(topic, stamp)
                 assert number is not None
                 image = bag.frame(topic, number).image
-                detections = engine.update(Frame(int(stamp), image, table.camera, 'camera'))
+                detections = engine.update(Frame(stamp, image, table.camera, 'camera'))
                 matched, extra = match(detections, targets, classes, t, table.camera)
                 for state in total:
                     here = targets.state[t] == state

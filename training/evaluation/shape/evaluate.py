@@ -13,7 +13,7 @@ from rich.table import Table
 from sim_perception.models.checkpoint import CARD, load_checkpoint, update_checkpoint
 from sim_perception.visualization import write_picture
 from training.datasets.objects.shapes import draw_cars
-from training.evaluation.report import record_of
+from training.evaluation.report import frames_of, record_of
 from training.evaluation.shape.scores import (
     F_SCORE_DISTANCE,
     FINE_DISTANCE,
@@ -49,7 +49,8 @@ def evaluate_shape(
         DatasetError, CheckpointError: for unusable data or checkpoints.
     """
     cars, shapes = draw_cars(*parse_cars(data, limit)), {}
-    for folder in checkpoints or SHIPPED:
+    folders = checkpoints or SHIPPED
+    for folder in frames_of(data)(folders, len(folders)):
         model = load_shape(folder)
         shapes[str(folder)] = score_shapes(model, cars)
         if pictures is not None:

@@ -10,7 +10,7 @@ from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesNet
 from training.datasets.objects.crops import CropFolder
-from training.evaluation.report import record_of
+from training.evaluation.report import frames_of, record_of
 from training.evaluation.surface_coordinates.scores import score_crops
 
 
@@ -33,5 +33,6 @@ def evaluate_surface_coordinates(
     loaded = load_checkpoint(checkpoint, network='surface_coordinates')
     net = cast(SurfaceCoordinatesNet, loaded.net).to(choose_device(device))
     crops = CropFolder([folder])
-    scores = score_crops(net, crops, PreprocessConfig.from_dict(loaded.preprocess), limit)
+    preprocess = PreprocessConfig.from_dict(loaded.preprocess)
+    scores = score_crops(net, crops, preprocess, limit, track=frames_of(str(folder)))
     return record_of('surface_coordinates', f'crops:{folder}', scores)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,13 +18,19 @@ from training.datasets.objects.crop_views import view_of, window_of
 from training.datasets.objects.crops import CropFolder
 from training.engine.task import Batch
 
+Track = Callable[[Iterable[int], int], Iterable[int]]
+
 _BATCH = 16
 _RIGHT_ANGLE = np.deg2rad(15.0)
 
 
 @torch.inference_mode()
 def score_crops(
-    net: SurfaceCoordinatesNet, crops: CropFolder, preprocess: PreprocessConfig, limit: int
+    net: SurfaceCoordinatesNet,
+    crops: CropFolder,
+    preprocess: PreprocessConfig,
+    limit: int,
+    track: Track | None = None,
 ) -> dict[str, float]:
     """Return how well a network reads crops.
 
@@ -37,10 +45,12 @@ def score_crops(
         crops: with truth.
         preprocess: of the network.
         limit: greatest number of crops, spread evenly.
+        track: wraps the batches in a progress display.
     """
     rows, device = [], next(net.parameters()).device
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(limit, len(crops))).astype(int))
-    for start in range(0, len(chosen), _BATCH):
+    starts = range(0, len(chosen), _BATCH)
+    for start in track(starts, len(starts)) if track else starts:
         views = []
         for index in chosen[start : start + _BATCH]:
             crop = crops[int(index)]
