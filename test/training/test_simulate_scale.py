@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from training.engine.jobs import in_cluster
 from training.simulation.bags import MANIFEST, LocalBags, RemoteBags, open_bags
 from training.simulation.plans import BagPlan, plan_bags
 from training.simulation.simulate import SimulateError, run
@@ -164,6 +169,60 @@ def test_a_ray_cluster_makes_the_same_bags(tmp_path: Path, scenario: str) -> Non
     ]
     assert manifests[0] == manifests[1]
     assert run(far, 1, quiet(), ray='local', bags=bags).skipped == 2
+
+
+class TaskError(Exception):
+    """As Ray's: what a task raised, with the traceback of another machine."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f'Traceback of another machine\n{cause}')
+        self.cause = cause
+
+
+def elsewhere(work: Callable[[Any], Any]) -> Any:
+    """Return what does a task in another folder, as a cluster that was started there."""
+
+    def remote(part: Any) -> Callable[[], Any]:
+        def result() -> Any:
+            here = os.getcwd()
+            os.chdir('/')
+            try:
+                return work(part)
+            except Exception as error:
+                raise TaskError(error) from error
+            finally:
+                os.chdir(here)
+
+        return result
+
+    return SimpleNamespace(remote=remote)
+
+
+def test_work_on_a_cluster_is_done_in_this_folder_and_fails_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Ray: a stand-in for the six of its functions that are called."""
+    ray, exceptions = ModuleType('ray'), ModuleType('ray.exceptions')
+    ray.__spec__ = ModuleSpec('ray', None)
+    addresses: list[str] = []
+    functions = {
+        'is_initialized': lambda: False,
+        'init': lambda address, **_: addresses.append(address),
+        'remote': elsewhere,
+        'wait': lambda running, num_returns: (running[:num_returns], running[num_returns:]),
+        'get': lambda done: done(),
+        'shutdown': lambda: addresses.append('ended'),
+    }
+    vars(ray).update(functions, exceptions=exceptions)
+    vars(exceptions).update(RayTaskError=TaskError)
+    monkeypatch.setitem(sys.modules, 'ray', ray)
+    monkeypatch.setitem(sys.modules, 'ray.exceptions', exceptions)
+    monkeypatch.chdir(tmp_path)
+    made = dict(in_cluster(os.path.abspath, ['labels', 'bags'], 'local'))
+    assert made == {name: str(tmp_path / name) for name in ('labels', 'bags')}
+    with pytest.raises(FileNotFoundError, match=r"^\[Errno 2\] [^\n]*: 'nowhere'$"):
+        list(in_cluster(os.listdir, ['nowhere'], 'auto'))
+    assert addresses == ['local', 'ended', 'auto', 'ended']
 
 
 def test_what_fails_on_a_cluster_does_not_stop_the_others(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -87,7 +88,7 @@ def in_processes(
             yield running[future], future.result()
 
 
-@contextmanager
+@contextlib.contextmanager
 def in_pool(
     work: Callable[[Part], Done],
     parts: Sequence[Part],
@@ -121,7 +122,7 @@ def in_pool(
             raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def _deaf() -> Iterator[None]:
     """Ignore Ctrl-C; only the main thread may."""
     if threading.current_thread() is not threading.main_thread():
@@ -139,24 +140,32 @@ def in_cluster(
 ) -> Iterator[tuple[Part, Done]]:
     """Do parts on a Ray cluster, in any order; yield each with what it gave.
 
+    Relative paths mean the same there as here, where the machines share this folder.
+
     Args:
-        work: a function of a module, or a partial of one.
+        work: a function of a module, or a partial of one; what it raises is raised here.
         parts: plain values.
-        address: of the cluster, or ``local`` for one on this machine.
+        address: of the cluster, ``auto`` for the one that runs here, or ``local`` for one that is
+            started on this machine and ends with this.
 
     Raises:
         ImportError: if Ray is not installed.
+        ConnectionError: if there is no such cluster.
     """
     require('--ray', 'ray')
     import ray
+    from ray.exceptions import RayTaskError
 
-    started = not ray.is_initialized()
+    started, folder = not ray.is_initialized(), os.getcwd()
     if started:
-        ray.init(address=None if address == 'local' else address, log_to_driver=False)
+        ray.init(address=address, log_to_driver=False)
     try:
 
         @ray.remote
         def task(part: Part) -> Done:
+            # a cluster that was started elsewhere works there
+            with contextlib.suppress(OSError):
+                os.chdir(folder)
             return work(part)
 
         running = {task.remote(part): part for part in parts}
@@ -164,6 +173,8 @@ def in_cluster(
             finished, _ = ray.wait(list(running), num_returns=1)
             for done in finished:
                 yield running.pop(done), ray.get(done)
+    except RayTaskError as error:
+        raise error.cause from None
     finally:
         if started:
             ray.shutdown()
