@@ -290,8 +290,8 @@ class LabelBag:
                 boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
             return boxes, ('',) * len(boxes), regions
         if self.detections == NETWORK:
-            boxes = self._found(frame)
-            return boxes, ('',) * len(boxes), None
+            detected = self._found(frame)
+            return detected, ('',) * len(detected), None
         assert raw.camera is not None
         if self._drawn is not None:
             drawn = self._drawn.by_number.get(int(self._rows[number, 0]), ())
