@@ -176,9 +176,9 @@ class GudaTask(DepthSegmentationTask):
             weighted |= self.clips.simulated(log_depth, batch['virtual_clip'])
         if 'real_clip' in predictions:
             log_depth = predictions['real_clip'].log_depth
-            terms, drawn = self.clips.real(log_depth, batch['real_clip'])
-            weighted |= terms
-            outputs |= drawn
+            of_clips, to_draw = self.clips.real(log_depth, batch['real_clip'])
+            weighted |= of_clips
+            outputs |= to_draw
         if real is not None:
             labels, weight = real
             logits = predictions['real_image'].resized(*labels.shape[-2:]).logits.float()
