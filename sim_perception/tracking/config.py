@@ -244,10 +244,10 @@ def network_config(taxonomy: Taxonomy | None = None, **changes: Any) -> TrackerC
         'reunite_gate': 25.0,
         # its scores of objects that are there are often low: weak ones keep tracks and find them
         # again, but start none
-        'high_score': 0.3,
+        'high_score': 0.25,
         'low_score_reach': 2.0,
-        'spawn_score': 0.4,
-        'report_score': 0.4,
+        'spawn_score': 0.3,
+        'report_score': 0.3,
         'hidden_score': 0.1,
         'confirm_hits': 3,
         'tentative_life': 0.5,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,13 @@ from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, inver
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.types import Box3D, ShapeLabel
 from training.datasets.kitti.object import object_scenes, read_scene
-from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_box, points_in_box
+from training.datasets.objects.label_scenes import (
+    LabelScene,
+    TrueObject,
+    cut_box,
+    points_in_box,
+    simulated_scene,
+)
 from training.datasets.sample import DatasetError
 from training.datasets.scenes import open_scenes
 from training.engine.command import command_line
@@ -251,6 +258,12 @@ def test_kitti_folder_comes_back_as_written(tmp_path: Path) -> None:
     assert iou_upright(thing.box3d, placed)[1] == pytest.approx(1, abs=1e-5)
     assert (thing.kind, thing.points, thing.truncated, thing.occluded) == ('car', 2, 0.1, 0.4)
     assert thing.box2d == (20, 30, 90, 70)
+
+
+def test_streets_without_lidar_say_so() -> None:
+    blind = SimpleNamespace(lidar_spec=None)
+    with pytest.raises(DatasetError, match='city_3_00: the scenario has no LiDAR'):
+        simulated_scene(blind, 0.0, ('car',), 'city_3_00')  # type: ignore[arg-type]
 
 
 def test_broken_kitti_folders_say_what_is_wrong(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.simulator.simulation import LidarScan, Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D
+from training.datasets.sample import DatasetError
 from training.datasets.simulated.rendered import scenarios_of
 
 F64 = npt.NDArray[np.float64]
@@ -111,7 +112,7 @@ def simulated_scenes(scenario: str, seeds: str, frames: int) -> Iterator[LabelSc
     """Yield frames spread over scenarios under several seeds; the LiDAR looks ahead at their time.
 
     Raises:
-        DatasetError: for an unknown scenario or malformed seeds.
+        DatasetError: for an unknown scenario, one without LiDAR, or malformed seeds.
     """
     names = load_taxonomy().names
     for one in scenarios_of(scenario, seeds):
@@ -130,12 +131,15 @@ def simulated_scene(
     """Return one frame of a simulation.
 
     Raises:
-        ValueError: if the scenario has no LiDAR.
+        DatasetError: if the scenario has no LiDAR.
     """
+    if simulation.lidar_spec is None:
+        raise DatasetError(
+            f'{name}: the scenario has no LiDAR; use one that has, such as target or occlusion'
+        )
     state, camera = simulation.state(time), simulation.camera
     sample = simulation.camera_frame(time, layers=frozenset({'rgb'}))
     assert sample.rgb is not None
-    assert simulation.lidar_spec is not None
     scan = simulation.lidar_scan(time - 0.5 / simulation.lidar_spec.rate_hz)
     points = still_cloud(simulation, scan, time)
     truth = simulation.object_truth(state, sample)
