@@ -197,6 +197,7 @@ class NetworkInput:
             device=parameters.device,
             precision=parameters.precision,
             threads=parameters.threads or None,
+            threshold=parameters.min_score,
         )
         self._engine.warm_up(WARM_UP_CAMERA)
         self.taxonomy = self._engine.taxonomy

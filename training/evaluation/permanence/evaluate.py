@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sim_perception.inference.permanence import PermanenceEngine
+from sim_perception.tracking.config import network_config
 from training.datasets.bags.track_targets import RuleConfig
 from training.datasets.sample import require_truth
 from training.datasets.scenes import open_scenes
@@ -36,9 +37,10 @@ def evaluate_permanence(
 
     Args:
         checkpoint: its folder.
-        data: ``bag:DIR``, also a folder of bags or a pattern, with the truth about all objects;
-            or single frames, ``kitti_object:DIR`` or ``sim:SCENARIO[:SEEDS]``; or images without
-            truth, ``video:FILE`` or ``images:DIR``.
+        data: ``bag:DIR``, also a folder of bags or a pattern, with the truth about all objects,
+            where the scores count that the tracker looks at; or single frames,
+            ``kitti_object:DIR`` or ``sim:SCENARIO[:SEEDS]``; or images without truth,
+            ``video:FILE`` or ``images:DIR``.
         focal_ratio: focal length / image width of images whose camera is not known.
         limit: greatest number of images, spread evenly; of bags the greatest number of bags.
         device: see ``PermanenceEngine``.
@@ -56,7 +58,8 @@ def evaluate_permanence(
         return _on_unlabelled(checkpoint, source, limit, device)
     if not data.startswith('bag:'):
         return _on_frames(checkpoint, data, limit, device)
-    engine = PermanenceEngine.load(checkpoint, device=device)
+    least = network_config().min_score
+    engine = PermanenceEngine.load(checkpoint, device=device, threshold=least)
     bags = [data.removeprefix('bag:')]
     scores = score_bags(engine, bags, RuleConfig(), limit, track=frames_of(data))
     require_truth(scores['seen'] + scores['hidden'] > 0, data)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.geometry.transforms import from_euler, invert
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from sim_perception.tracking.config import network_config
 from sim_perception.tracking.tracker import TrackedFrame
 from sim_perception.types import Box3D, Camera, Detection
 from training.datasets.bags.tracking_truth import Recording, TrueFrame, TrueObjects
@@ -134,14 +135,16 @@ def watch(
 
 
 def network(checkpoint: Path, device: str = 'auto') -> tuple[Detector, Taxonomy]:
-    """Return the detector that a permanence checkpoint is, and its classes.
+    """Return the detector that a permanence checkpoint is, from the tracker's least score on, and
+    its classes.
 
     Raises:
         CheckpointError: for an unusable checkpoint.
     """
     from sim_perception.inference.permanence import PermanenceEngine
 
-    engine = PermanenceEngine.load(checkpoint, device=device)
+    least = network_config().min_score
+    engine = PermanenceEngine.load(checkpoint, device=device, threshold=least)
     return (lambda now: engine.update(now.frame)), engine.taxonomy
 
 
