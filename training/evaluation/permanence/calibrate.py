@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from sim_perception.inference.calibration import ScoreCalibration
 from sim_perception.inference.permanence import PermanenceEngine
@@ -72,7 +73,7 @@ def calibrate_scores(
         told[name] = {'right': int(right.sum()), 'wrong': int((~right).sum())}
         Console().print(
             f'{name}: {right.sum()} of {len(right)} detections are right; a score of .50 becomes '
-            f'{_sigmoid(bias[name]):.2f}'
+            f'{expit(bias[name]):.2f}'
         )
     if not told:
         raise DatasetError(
@@ -91,14 +92,13 @@ def fit_scores(score: F64, right: Bools) -> tuple[float, float]:
 
     Few detections are pulled towards scale 1 and bias 0.
     """
-    clipped = np.clip(score, _TINY, 1 - _TINY)
-    logit = np.log(clipped / (1 - clipped))
+    raw = logit(np.clip(score, _TINY, 1 - _TINY))
 
     def loss(parameters: F64) -> tuple[float, F64]:
         log_scale, bias = parameters
-        scaled = np.exp(log_scale) * logit
+        scaled = np.exp(log_scale) * raw
         predicted = scaled + bias
-        error = _sigmoid(predicted) - right
+        error = expit(predicted) - right
         cost = np.logaddexp(0, predicted).sum() - predicted[right].sum()
         pull = _RIDGE * np.array([log_scale, bias])
         gradient = np.array([error @ scaled, error.sum()]) + pull
@@ -106,7 +106,3 @@ def fit_scores(score: F64, right: Bools) -> tuple[float, float]:
 
     log_scale, bias = minimize(loss, np.zeros(2), jac=True, method='L-BFGS-B').x
     return float(np.exp(log_scale)), float(bias)
-
-
-def _sigmoid(value: F64 | float) -> F64:
-    return np.asarray(1 / (1 + np.exp(-np.asarray(value))))

@@ -10,7 +10,7 @@ from sim_perception.tracking.config import network_config
 from training.datasets.bags.track_targets import RuleConfig
 from training.datasets.sample import require_truth
 from training.datasets.scenes import open_scenes
-from training.datasets.sources import SourceConfig, open_images
+from training.datasets.sources import KINDS, SourceConfig, open_images
 from training.evaluation.permanence.frames import (
     SCORES,
     THRESHOLD,
@@ -20,9 +20,6 @@ from training.evaluation.permanence.frames import (
 from training.evaluation.permanence.scores import score_bags
 from training.evaluation.report import frames_of, record_of
 from training.evaluation.specs import evenly
-
-#: Kinds of data that have images and no truth about objects.
-UNLABELLED = ('video', 'images', 'camvid', 'kitti_stereo')
 
 
 def evaluate_permanence(
@@ -53,10 +50,11 @@ def evaluate_permanence(
         DatasetError: for other data, or no bag.
         CheckpointError: for an unusable checkpoint.
     """
-    if data.partition(':')[0] in UNLABELLED:
+    kind = data.partition(':')[0]
+    if kind != 'bag' and kind in KINDS:
         source = SourceConfig(spec=data, focal_ratio=focal_ratio)
         return _on_unlabelled(checkpoint, source, limit, device)
-    if not data.startswith('bag:'):
+    if kind != 'bag':
         return _on_frames(checkpoint, data, limit, device)
     least = network_config().min_score
     engine = PermanenceEngine.load(checkpoint, device=device, threshold=least)
