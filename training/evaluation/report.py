@@ -25,6 +25,10 @@ _BY_DATA_ALONE = ('depth_segmentation', 'surface_coordinates')
 _NOT_KEPT = ('checkpoint', 'data')
 
 
+#: What shows progress over things, of which there are so many, while it yields them.
+Track = Callable[[Iterable[T], int], Iterable[T]]
+
+
 def record_of(task: str, data: str, scores: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
     """Return the record of an evaluation: scores, what they are of, and the command.
 

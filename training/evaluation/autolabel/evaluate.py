@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,12 @@ from training.evaluation.autolabel.compare import (
 )
 from training.evaluation.autolabel.tracks import TrackCollector
 from training.evaluation.detector3d.scores import Precisions
-from training.evaluation.report import record_of
+from training.evaluation.report import Track, record_of
 from training.pictures.shapes import draw_labels
 
 F64 = npt.NDArray[np.float64]
 
 CHECKPOINT = Path('models/shape_car')
-Track = Callable[[Iterable[LabelScene], int], Iterable[LabelScene]]
 
 
 def label_scenes(
@@ -105,7 +104,7 @@ def evaluate_autolabel(
     limit: int | None = None,
     box_noise: float = 0.0,
     config: LabelConfig | None = None,
-    track: Track | None = None,
+    track: Track[LabelScene] | None = None,
     coordinates: Path | str = COORDINATES,
     depth: Path | str | None = DEPTH,
     refine: str = 'fit',

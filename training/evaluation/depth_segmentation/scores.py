@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,10 @@ from sim_perception.types import DepthSegmentation, Frame
 from sim_perception.visualization import caption, color_depth, color_labels, write_picture
 from training.datasets.sample import IGNORE, DatasetError, Sample
 from training.evaluation.depth_segmentation.confidence import ConfidenceScores
+from training.evaluation.report import Track
 from training.evaluation.specs import MAX_DEPTH, EvaluationData
 from training.metrics import ConfusionMatrix, DepthMetrics, best_constant, grid_median_prior
 from training.pictures.images import blend, color_sparse_depth
-
-Track = Callable[[Iterable[Sample], int], Iterator[Sample]]
 
 
 def evaluate_engine(
@@ -28,7 +27,7 @@ def evaluate_engine(
     data: EvaluationData,
     *,
     pictures: Path | None = None,
-    track: Track | None = None,
+    track: Track[Sample] | None = None,
     prior: EvaluationData | None = None,
 ) -> dict[str, float]:
     """Return the scores that the data has truth for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ from training.datasets.bags.open_bags import expand_each, image_with_truth
 from training.datasets.bags.track_clips import read_objects
 from training.datasets.bags.track_targets import RuleConfig, State, Targets, clip_targets
 from training.datasets.views.views import View
+from training.evaluation.report import Track
 
-Track = Callable[[Iterable[int], int], Iterable[int]]
 #: A detection finds an object of its class if its depth is right within this factor, and its
 #: centre within this share of the image box's longer side.
 DEPTH_FACTOR, REACH = 1.25, 0.5
@@ -29,7 +29,7 @@ def score_bags(
     patterns: Sequence[str | Path],
     rules: RuleConfig,
     limit: int | None = None,
-    track: Track | None = None,
+    track: Track[int] | None = None,
 ) -> dict[str, float]:
     """Stream bags through an engine and compare with the truth.
 

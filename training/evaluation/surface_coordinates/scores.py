@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,8 +15,7 @@ from sim_perception.models.surface_coordinates import (
 from training.datasets.objects.crop_views import view_of, window_of
 from training.datasets.objects.crops import CropFolder
 from training.engine.task import Batch
-
-Track = Callable[[Iterable[int], int], Iterable[int]]
+from training.evaluation.report import Track
 
 _BATCH = 16
 _RIGHT_ANGLE = np.deg2rad(15.0)
@@ -30,7 +27,7 @@ def score_crops(
     crops: CropFolder,
     preprocess: PreprocessConfig,
     limit: int,
-    track: Track | None = None,
+    track: Track[int] | None = None,
 ) -> dict[str, float]:
     """Return how well a network reads crops.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sim_perception.tracking.tables import Rows, sigmoid, track_boxes
 from sim_perception.tracking.tracker import Tracker
 from training.datasets.bags.tracking_truth import TrueFrame, open_recordings
 from training.datasets.sample import DatasetError, require_truth
-from training.evaluation.report import record_of
+from training.evaluation.report import Track, record_of
 from training.evaluation.tracking.clips import (
     Clip,
     ClipFrame,
@@ -35,7 +35,6 @@ from training.evaluation.tracking.video import write_pictures, write_video
 
 Array = npt.NDArray[np.float64]
 SOURCES = ('network', 'oracle')
-Progress = Callable[[Iterable[TrueFrame], int], Iterable[TrueFrame]]
 ClipRunner = Callable[[Clip], ClipTracks]
 
 
@@ -60,7 +59,11 @@ def open_detector(
 
 
 def watch_all(
-    data: str, detect: Detector, *, keep_images: bool = False, track: Progress | None = None
+    data: str,
+    detect: Detector,
+    *,
+    keep_images: bool = False,
+    track: Track[TrueFrame] | None = None,
 ) -> list[Clip]:
     """Run a detector over all recordings of a SPEC; see ``datasets.tracking_truth``."""
     recordings = open_recordings(data)
@@ -195,7 +198,7 @@ def evaluate_images(
     device: str = 'auto',
     video: Path | None = None,
     pictures: Path | None = None,
-    track: Progress | None = None,
+    track: Track[TrueFrame] | None = None,
 ) -> dict[str, Any]:
     """Detect, track and score on recordings with images.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,13 +16,12 @@ from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.types import Frame
 from training.datasets.sample import DatasetError
-from training.evaluation.report import frames_of, record_of
+from training.evaluation.report import Track, frames_of, record_of
 from training.evaluation.specs import MAX_DEPTH, EvaluationData, open_spec
 from training.metrics import ConfusionMatrix, DepthMetrics
 from training.metrics.domain_gap import DomainGap
 from training.simulation.translate import Translator
 
-Track = Callable[[Iterable[Any], int], Iterator[Any]]
 DOMAINS = ('simulated', 'made')
 
 
@@ -56,7 +54,7 @@ def evaluate_translator(
     judge: Judge,
     data: EvaluationData,
     real: EvaluationData | None = None,
-    track: Track | None = None,
+    track: Track[Any] | None = None,
 ) -> dict[str, float]:
     """Return what a judge that never saw translations finds in them.
 

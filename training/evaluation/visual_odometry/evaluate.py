@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,12 +20,11 @@ from training.datasets.kitti.stereo import KittiStereo
 from training.datasets.sample import DatasetError, LabelSpace, Sample, Samples
 from training.datasets.simulated.rendered import scenarios_of
 from training.datasets.spec import DEFAULT_SEEDS, Kinds, Spec
-from training.evaluation.report import frames_of, record_of
+from training.evaluation.report import Track, frames_of, record_of
 from training.evaluation.specs import evenly
 
 F64 = npt.NDArray[np.float64]
 Pair = tuple[int, int]
-Track = Callable[[Iterable[Pair], int], Iterable[Pair]]
 
 #: How motion is told: by tracked points and the road, by the network's head, or by both.
 METHODS = ('geometric', 'learned', 'fused')
@@ -216,7 +214,7 @@ def evaluate_odometry(
     method: str = METHODS[0],
     camera_height: float | None = None,
     limit: int | None = None,
-    track: Track | None = None,
+    track: Track[Pair] | None = None,
 ) -> dict[str, float]:
     """Return the errors of the camera's motion between consecutive frames.
 
