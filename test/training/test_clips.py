@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from forks import one_thread
 from simulated_bags import simulate_bag
 from torch.utils.data import DataLoader
 
@@ -437,10 +438,6 @@ def test_undistorted_samples_are_what_a_pinhole_sees() -> None:
     assert undistorted(flat) is flat
 
 
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(1)
-
-
 def _identity(clip: Clip) -> Clip:
     return clip
 
@@ -459,7 +456,7 @@ def test_clips_travel_to_spawned_workers(simulated: Path, tmp_path: Path) -> Non
         batch_size=None,
         num_workers=1,
         multiprocessing_context='spawn',
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
         collate_fn=_identity,
     )
     for mine, theirs in zip(here, loader, strict=True):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from torch.utils.data import DataLoader
+from forks import load_by_forks
 
 from sim_perception.bags import messages as m
 from sim_perception.bags import topics as t_
@@ -29,10 +30,6 @@ from training.datasets.stereo_images import StereoImages, open_stereo
 
 DATA = Path(__file__).parents[2] / '../shared/data'
 real_data = pytest.mark.skipif(not DATA.exists(), reason='../shared/data is absent')
-
-
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(1)
 
 
 # Image folders ------------------------------------------------------------------------------
@@ -235,8 +232,8 @@ def test_lidar_becomes_sparse_depth(tmp_path: Path) -> None:
     # Both points lie on the optical axis; the nearer one wins.
     assert (rows.tolist(), columns.tolist()) == ([15], [20])
     assert sample.depth[15, 20] == pytest.approx(10)
-    loader = DataLoader(data, batch_size=None, num_workers=1, worker_init_fn=_one_thread)
-    for theirs, mine in zip(loader, data, strict=True):
+    forked = load_by_forks(partial(CameraLidarBag, tmp_path / 'bag'), opened=[2], workers=1)
+    for theirs, mine in zip(forked, data, strict=True):
         np.testing.assert_array_equal(theirs.depth, mine.depth)
 
 
@@ -289,8 +286,8 @@ def test_video_by_index(video: Path) -> None:
         data[10]
     thinned = VideoFile(video, stride=4)
     assert [sample.index for sample in thinned] == [0, 4, 8]
-    loader = DataLoader(data, batch_size=None, num_workers=2, worker_init_fn=_one_thread)
-    assert [round(s.image.mean() / 20) for s in loader] == list(range(10))
+    forked = load_by_forks(partial(VideoFile, video), opened=[4])
+    assert [round(s.image.mean() / 20) for s in forked] == list(range(10))
 
 
 def test_no_video(tmp_path: Path) -> None:
@@ -300,19 +297,14 @@ def test_no_video(tmp_path: Path) -> None:
             VideoFile(tmp_path / name)
 
 
-def test_forked_workers_do_not_wait_for_threads_of_their_parent(video: Path) -> None:
-    image = np.zeros((2000, 2000, 3), np.uint8)
-    before = cv2.getNumThreads()
+def _video_after_threads(video: Path) -> VideoFile:
     cv2.setNumThreads(3)
-    cv2.GaussianBlur(image, (0, 0), 2)  # starts OpenCV's threads here
-    data = VideoFile(video)
-    loader = DataLoader(
-        data, batch_size=None, num_workers=1, multiprocessing_context='fork',
-        worker_init_fn=_one_thread, timeout=60,
-    )  # fmt: skip
-    assert len(list(loader)) == 10
-    assert cv2.getNumThreads() == 3
-    cv2.setNumThreads(before)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 2)  # starts OpenCV's threads
+    return VideoFile(video)
+
+
+def test_forked_workers_do_not_wait_for_threads_of_their_parent(video: Path) -> None:
+    assert len(load_by_forks(partial(_video_after_threads, video), workers=1)) == 10
 
 
 # Real data ----------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import yaml
+from forks import load_by_forks, one_thread
 from simulated_bags import simulate_bag
 from torch.utils.data import DataLoader
 
@@ -40,10 +41,6 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
         simulate_bag(path, SCENARIO, seed, layers=layers, image_format=image_format)
     (folder / 'bags' / '.growing.partial').mkdir()
     return folder / 'bags'
-
-
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(1)
 
 
 def assert_same(a: Sample, b: Sample) -> None:
@@ -81,16 +78,17 @@ def test_samples_are_the_simulation(bags: Path) -> None:
 def test_loader_workers_open_their_own_readers(bags: Path) -> None:
     data = SimulatedBags([bags])
     here = [data[i] for i in range(6)]  # readers are open before the workers start
-    for method in ('fork', 'spawn'):
-        loader = DataLoader(
-            data,
-            batch_size=None,
-            num_workers=2,
-            multiprocessing_context=method,
-            worker_init_fn=_one_thread,
-        )
-        for mine, theirs in zip(here, loader, strict=True):
-            assert_same(mine, theirs)
+    spawned = DataLoader(
+        data,
+        batch_size=None,
+        num_workers=2,
+        multiprocessing_context='spawn',
+        worker_init_fn=one_thread,
+    )
+    forked = load_by_forks(partial(SimulatedBags, [bags]), opened=range(6))
+    for mine, one, other in zip(here, spawned, forked, strict=True):
+        assert_same(mine, one)
+        assert_same(mine, other)
 
 
 def test_data_set_is_small_when_sent_to_a_process(bags: Path) -> None:

@@ -1,5 +1,6 @@
 """Real images as samples of the permanence network: what is believed, and what is left open."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.tasks.permatrack.real_images import (
     drift,
     real_maps,
 )
+from training.tasks.permatrack.seen_boxes import read_seen_boxes
 
 THINGS = ('car', 'truck', 'pedestrian', 'cyclist')
 SIZE = (320, 96)
@@ -88,13 +90,13 @@ def teachers():
     return made
 
 
-def ask(teachers, monkeypatch, detections, classes):
+def ask(teachers, monkeypatch, detections, classes, seen=None, sure=16.0):
     """Return what is agreed where pixels' classes are (name, first column, last column)."""
     taxonomy = teachers.taxonomy
     logits = torch.full((1, len(taxonomy.names), 24, 80), 0.0)
     logits[:, taxonomy.id_of('road')] = 8.0
     for name, first, last in classes:
-        logits[:, taxonomy.id_of(name), :, first:last] = 16.0
+        logits[:, taxonomy.id_of(name), :, first:last] = sure
     inputs = SimpleNamespace(image=None, focal=None)
     monkeypatch.setattr(
         'training.tasks.permatrack.real_images.preprocess', lambda frames, settings: inputs
@@ -102,7 +104,7 @@ def ask(teachers, monkeypatch, detections, classes):
     teachers._classes = lambda image, focal: SimpleNamespace(logits=logits)
     found = [Detection(taxonomy.id_of(kind), 0.5, box2d=box) for kind, box in detections]
     teachers._objects = SimpleNamespace(reset=lambda: None, update=lambda frame: found)
-    return teachers.look(IMAGE, CAMERA)
+    return teachers.look(IMAGE, CAMERA, seen)
 
 
 def test_an_object_needs_both_teachers(teachers, monkeypatch):
@@ -126,3 +128,70 @@ def test_one_object_counts_once(teachers, monkeypatch):
             ('car', (150.0, 10.0, 220.0, 90.0))]  # fmt: skip
     told = ask(teachers, monkeypatch, seen, [('car', 20, 60)])
     np.testing.assert_allclose(told.box, [seen[0][1], seen[2][1]])
+
+
+def test_a_box_within_another_of_its_kind_is_a_part_of_it(teachers, monkeypatch):
+    seen = [('car', (80.0, 10.0, 160.0, 90.0)), ('car', (90.0, 20.0, 120.0, 50.0))]
+    assert len(ask(teachers, monkeypatch, seen, [('car', 20, 60)]).box) == 1
+
+
+def test_another_detector_proposes_what_classes_confirm(teachers, monkeypatch):
+    pedestrian, car = (teachers.taxonomy.id_of(name) for name in ('pedestrian', 'car'))
+    walker, ghost = (80.0, 10.0, 119.0, 90.0), (200.0, 10.0, 239.0, 90.0)
+    seen = [
+        Detection(pedestrian, 0.35, box2d=walker),
+        Detection(pedestrian, 0.9, box2d=ghost),
+        Detection(car, 0.35, box2d=walker),
+    ]
+    told = ask(teachers, monkeypatch, [], [('pedestrian', 20, 30)], seen)
+    assert told.thing.tolist() == [2]
+    np.testing.assert_allclose(told.box, [walker])
+    own = ask(teachers, monkeypatch, [('pedestrian', walker)], [('pedestrian', 20, 30)], seen)
+    assert len(own.box) == 1, 'seen by both, there once'
+
+
+def test_where_another_detector_sees_nothing_a_faint_class_is_no_doubt(teachers, monkeypatch):
+    pedestrian = teachers.taxonomy.id_of('pedestrian')
+    faint = [('pedestrian', 20, 30), ('pedestrian', 50, 60)]  # as probable as the road
+    weak = [Detection(pedestrian, 0.1, box2d=(80.0, 10.0, 119.0, 90.0))]
+    told = ask(teachers, monkeypatch, [], faint, weak, sure=7.8)
+    assert told.doubt[2, 12, 25], 'even a weak box leaves it open'
+    assert not told.doubt[2, :, 45:].any()
+    assert ask(teachers, monkeypatch, [], faint, sure=7.8).doubt[2, :, 50:60].all()
+    certain = ask(teachers, monkeypatch, [], faint, weak)
+    assert certain.doubt[2, :, 50:60].all(), 'classes that are sure leave it open as well'
+
+
+def test_boxes_of_a_file_by_the_names_of_images(tmp_path):
+    def row(number, image, category, x, y, w, h, score):
+        return {'id': number, 'image_id': image, 'category_id': category, 'bbox': [x, y, w, h],
+                'score': score}  # fmt: skip
+
+    names = ('person', 'bicycle', 'car', 'bus', 'kite', 'truck')
+    path = tmp_path / 'seen.json'
+    path.write_text(
+        json.dumps(
+            {
+                'images': [
+                    {'id': 4, 'file_name': 'a/000001.jpg'},
+                    {'id': 7, 'file_name': 'b.png'},
+                ],
+                'categories': [{'id': k, 'name': name} for k, name in enumerate(names)],
+                'annotations': [
+                    row(0, 4, 0, 10, 10, 20, 50, 0.4),
+                    row(1, 4, 1, 8, 35, 24, 40, 0.2),
+                    row(2, 4, 0, 100, 10, 20, 50, 0.9),
+                    row(3, 4, 4, 50, 0, 9, 9, 0.9),
+                    row(4, 4, 3, 200, 0, 90, 90, 0.3),
+                ],
+            }
+        )
+    )
+    taxonomy = load_taxonomy()
+    seen = read_seen_boxes(path, taxonomy)
+    assert set(seen) == {'000001', 'b'}
+    assert seen['b'] == ()
+    found = [(taxonomy.names[each.class_id], each.score) for each in seen['000001']]
+    assert found == [('pedestrian', 0.9), ('cyclist', 0.4), ('truck', 0.3)]
+    # edges of pixels in the file, middles here; the rider and the bicycle together
+    assert seen['000001'][1].box2d == (7.5, 9.5, 31.5, 74.5)

@@ -1,4 +1,4 @@
-"""Image boxes that people drew: CVAT XML (images and video), Datumaro JSON, COCO JSON."""
+"""Image boxes of people or of detectors: CVAT XML (images and video), Datumaro JSON, COCO JSON."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class DrawnBox:
         label: class name, as in the file.
         box: x1 y1 x2 y2; pixels, with their middles on integers.
         id: the same for an object's life, or ''.
+        score: of a detector's box, 0 to 1; 1 where the file has none.
     """
 
     label: str
     box: Corners
     id: str = ''
+    score: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def _coco(values: Mapping[str, Any]) -> Iterator[DrawnImage]:
         x, y, w, h = row['bbox']
         box = _corners(x, y, x + w, y + h, what)
         own = row.get('track_id', (row.get('attributes') or {}).get('track_id', ''))
-        boxes[row['image_id']].append(DrawnBox(names[row['category_id']], box, str(own)))
+        score = float(row.get('score', 1.0))
+        boxes[row['image_id']].append(DrawnBox(names[row['category_id']], box, str(own), score))
     for number, row in enumerate(values['images']):
         size = (int(row['width']), int(row['height'])) if row.get('width') else None
         stamp = row.get('stamp')

@@ -14,12 +14,12 @@ from sim_perception.taxonomy import Taxonomy
 from training.datasets.bags.track_clips import ClipObjects, TrackClips
 from training.datasets.bags.track_targets import RuleConfig, State, Targets, clip_targets
 from training.datasets.sample import DatasetError
-from training.datasets.sources import SourceConfig
 from training.datasets.views.appearance import AppearanceConfig, random_appearance
 from training.datasets.views.views import GeometryConfig, View, draw_view
 from training.engine.config import Section
 from training.tasks.permatrack.maps import clip_maps
 from training.tasks.permatrack.real_images import (
+    ObservedConfig,
     RealImages,
     TeacherConfig,
     Teachers,
@@ -37,7 +37,7 @@ class TrackDataConfig(Section):
     """Bags whose labels know visible objects only: nothing is said there about hidden ones."""
     visible_only_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the clips that come from them, where there are both kinds."""
-    real_images: list[SourceConfig] = Field(default_factory=list)
+    real_images: list[ObservedConfig] = Field(default_factory=list)
     """Real images without labels, of which two teachers tell what is there and what is not."""
     real_share: float = Field(default=0.3, ge=0, le=1)
     """Share of the clips that are made of them: views that wander over one image..."""

@@ -1,13 +1,14 @@
 """Real images without labels as training samples: what two teachers agree on, or neither sees.
 
-The permanence network of an earlier round proposes objects, a depth and segmentation network says
-of what class their pixels are. Where both agree there is an object; where classes show nothing of
-the kind there is none; all else is left open. Only the heatmaps are taught: no real image says how
-far, how large or where hidden an object is.
+The permanence network of an earlier round proposes objects, or another detector does by a file of
+its boxes; a depth and segmentation network says of what class their pixels are. Where both agree
+there is an object; where classes show nothing of the kind there is none; all else is left open.
+Only the heatmaps are taught: no real image says how far, how large or where hidden an object is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -24,13 +25,14 @@ from sim_perception.inference.preprocess import preprocess
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.models.permanence import OUTPUT_STRIDE
 from sim_perception.taxonomy import Taxonomy
-from sim_perception.types import Camera, Frame
+from sim_perception.types import Camera, Detection, Frame
 from training.datasets.bags.track_clips import viewed_boxes
 from training.datasets.sample import DatasetError
 from training.datasets.sources import SourceConfig, open_images
 from training.datasets.views.views import View
 from training.engine.config import Section
 from training.tasks.permatrack.maps import MIN_SPREAD, SPREAD, no_centres, splat
+from training.tasks.permatrack.seen_boxes import read_seen_boxes
 
 Array = npt.NDArray[np.floating]
 
@@ -38,8 +40,10 @@ Array = npt.NDArray[np.floating]
 GROUPS = (('pedestrian', 'cyclist'), ('car', 'truck'))
 #: Cells of the class maps by which a doubt spreads.
 _SPREAD_DOUBT = 2
-#: Boxes of one kind that overlap more are of one object.
+#: Boxes of one kind that overlap more are of one object...
 _SAME = 0.5
+#: ...and so is one of which more lies in another.
+_PART = 0.7
 
 
 class TeacherConfig(Section):
@@ -57,6 +61,23 @@ class TeacherConfig(Section):
     """...and least mean probability of its kind in the middle of its box, for an object."""
     doubt: float = Field(default=0.2, ge=0, le=1)
     """Where a kind is more probable than this, nothing says that there is none."""
+    seen_score: dict[str, float] = Field(
+        default_factory=lambda: {'car': 0.45, 'truck': 0.5, 'pedestrian': 0.3, 'cyclist': 0.3}
+    )
+    """Of images whose boxes another detector's file tells: least score of a proposal of it, by
+    class..."""
+    seen_agreement: float = Field(default=0.4, ge=0, le=1)
+    """...its ``agreement``..."""
+    unseen_doubt: float = Field(default=0.5, ge=0, le=1)
+    """...and ``doubt`` where the file has no box of the kind at all, of whatever score."""
+
+
+class ObservedConfig(SourceConfig):
+    """Real images, perhaps with what another detector sees in them."""
+
+    boxes: str = ''
+    """File of that detector's boxes (COCO JSON, ``score`` with each), low scores too. Its images
+    are known by their names; what it does not name is taught as without a file."""
 
 
 @dataclass(frozen=True)
@@ -91,28 +112,52 @@ class Teachers:
         self._group = {name: group for group in GROUPS for name in group}
 
     @torch.no_grad()
-    def look(self, image: npt.NDArray[np.uint8], camera: Camera) -> Agreed:
-        """Return what both say of an image."""
+    def look(
+        self,
+        image: npt.NDArray[np.uint8],
+        camera: Camera,
+        seen: Sequence[Detection] | None = None,
+    ) -> Agreed:
+        """Return what both say of an image.
+
+        Args:
+            image: (H, W, 3).
+            camera: of the image.
+            seen: what another detector found in it, low scores too, the best first.
+        """
         frame = Frame(0, image, camera)
         inputs = preprocess([frame], self._settings)
         logits = self._classes(inputs.image, inputs.focal).logits.float()
         probability = logits.softmax(1)[0].numpy()
         kinds = [self._group.get(name, (name,)) for name in self.things]
         told = np.stack([self._kind(probability, kind) for kind in kinds])
+        proposals = [(each, self.config.agreement) for each in self._propose(frame)]
+        limit = np.full(told.shape, self.config.doubt, np.float32)
+        if seen is not None:
+            least = self.config.seen_score
+            good = [e for e in seen if e.score >= least.get(self.taxonomy.names[e.class_id], 1.0)]
+            proposals = [(each, self.config.seen_agreement) for each in good] + proposals
+            limit = self._limit(seen, told.shape, image.shape)
         window = np.ones((2 * _SPREAD_DOUBT + 1,) * 2, np.uint8)
         doubt = np.stack(
-            [cv2.dilate((m > self.config.doubt).astype(np.uint8), window) for m in told]
+            [
+                cv2.dilate((m > most).astype(np.uint8), window)
+                for m, most in zip(told, limit, strict=True)
+            ]
         )
-        self._objects.reset()
         thing: list[int] = []
         box: list[tuple[float, float, float, float]] = []
-        for found in self._objects.update(frame):
-            k = self.things.index(self.taxonomy.names[found.class_id])
+        for found, agreement in proposals:
+            name = self.taxonomy.names[found.class_id]
+            if name not in self.things:
+                continue
+            k = self.things.index(name)
             assert found.box2d is not None
             x, y = _middle(found.box2d, told.shape[1:], image.shape)
             known = [b for j, b in zip(thing, box, strict=True) if self.things[j] in kinds[k]]
-            double = known and iou_2d(np.array([found.box2d]), np.array(known)).max() > _SAME
-            if double or told[k, y, x].mean() < self.config.agreement:
+            if (known and _same(np.array(found.box2d), np.array(known))) or told[
+                k, y, x
+            ].mean() < agreement:
                 continue
             own = [float(self._kind(probability, (name,))[y, x].mean()) for name in kinds[k]]
             thing.append(self.things.index(kinds[k][int(np.argmax(own))]))
@@ -120,6 +165,23 @@ class Teachers:
         return Agreed(
             np.array(thing, np.int64), np.array(box, np.float64).reshape(-1, 4), doubt.astype(bool)
         )
+
+    def _propose(self, frame: Frame) -> list[Detection]:
+        self._objects.reset()
+        return self._objects.update(frame)
+
+    def _limit(
+        self, seen: Sequence[Detection], shape: tuple[int, ...], image: tuple[int, ...]
+    ) -> Array:
+        """Return the (things, h, w) probability from which there is doubt."""
+        limit = np.full(shape, self.config.unseen_doubt, np.float32)
+        for each in seen:
+            assert each.box2d is not None
+            kind = self._group.get(self.taxonomy.names[each.class_id], ())
+            x, y = _cells(each.box2d, shape[1:], image, 0.0)
+            for k in (self.things.index(name) for name in kind if name in self.things):
+                limit[k, y, x] = self.config.doubt
+        return limit
 
     def _kind(self, probability: Array, names: tuple[str, ...]) -> Array:
         return np.asarray(probability[[self.taxonomy.id_of(name) for name in names]].sum(0))
@@ -133,9 +195,13 @@ class RealImages:
         teachers: who are asked.
     """
 
-    def __init__(self, sources: list[SourceConfig], teachers: Teachers) -> None:
+    def __init__(self, sources: list[ObservedConfig], teachers: Teachers) -> None:
         self.teachers = teachers
         self._images = [open_images(source) for source in sources]
+        self._seen = [
+            read_seen_boxes(source.boxes, teachers.taxonomy) if source.boxes else {}
+            for source in sources
+        ]
         weights = np.array([source.weight for source in sources], float)
         self._chance = weights / weights.sum()
         self._agreed: dict[tuple[int, int], Agreed] = {}
@@ -153,7 +219,8 @@ class RealImages:
         if camera is None:
             raise DatasetError(f'{sample.name}: the camera is unknown; give its focal_ratio')
         if (source, index) not in self._agreed:
-            self._agreed[source, index] = self.teachers.look(sample.image, camera)
+            seen = self._seen[source].get(sample.name)
+            self._agreed[source, index] = self.teachers.look(sample.image, camera, seen)
         return sample.image, camera, self._agreed[source, index]
 
 
@@ -206,15 +273,33 @@ def drift(view: View, frames: int, reach: float, rng: np.random.Generator) -> li
     return [replace(view, corner=(int(x), int(y))) for x, y in corners]
 
 
+def _same(box: Array, known: Array) -> bool:
+    """Return whether a box is one of the known ones again, or a part of it."""
+    sides = np.minimum(box[2:], known[:, 2:]) - np.maximum(box[:2], known[:, :2])
+    within = sides.clip(0.0).prod(1) / (box[2:] - box[:2]).prod()
+    return bool(iou_2d(box[None], known).max() > _SAME or within.max() > _PART)
+
+
 def _middle(
     box: tuple[float, float, float, float], shape: tuple[int, ...], image: tuple[int, ...]
 ) -> tuple[slice, slice]:
     """Return columns and rows of the middle half of an image box on a coarse map."""
+    return _cells(box, shape, image, 0.25)
+
+
+def _cells(
+    box: tuple[float, float, float, float],
+    shape: tuple[int, ...],
+    image: tuple[int, ...],
+    margin: float,
+) -> tuple[slice, slice]:
+    """Return columns and rows of an image box, less a share at each side, on a coarse map."""
     x1, y1, x2, y2 = box
     sx, sy = shape[1] / image[1], shape[0] / image[0]
     spans = []
     for low, high, scale, end in ((x1, x2, sx, shape[1]), (y1, y2, sy, shape[0])):
-        first, last = (low + (high - low) / 4) * scale, (high - (high - low) / 4) * scale
+        cut = (high - low) * margin
+        first, last = (low + cut) * scale, (high - cut) * scale
         begin = int(np.clip(first, 0, end - 1))
         spans.append(slice(begin, max(begin + 1, min(int(np.ceil(last)), end))))
     return spans[0], spans[1]
