@@ -76,6 +76,9 @@ def test_specs_take_a_camera(bag: Path, camera: str, width: int) -> None:
     scored = next(iter(open_spec(spec)))
     assert scored.depth is not None
     assert scored.depth.shape[1] == width
+    later = open_spec(f'{spec}#1-2')
+    assert later.indices == (1, 2)
+    assert next(iter(later)).image.shape[1] == width
     source = open_source(spec)
     assert isinstance(source.samples, SimulatedBags)
     assert source.samples[0].image.shape[1] == width

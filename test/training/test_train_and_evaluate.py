@@ -202,6 +202,9 @@ def test_commands_refuse_bad_input_in_one_message(monkeypatch, capsys, tmp_path)
     assert 'key=value' in refused('train', 'depth_segmentation', 'steps')
     message = refused('train', 'depth_segmentation', f'data.bags=["{tmp_path}"]')
     assert 'no bag at' in message
+    late = ('train', 'depth_segmentation', f'output={tmp_path / "late"}')
+    message = refused(*late, 'validation.data={road: "bag:nowhere"}')
+    assert 'there is no bag at nowhere' in message
     evaluation = ('evaluate', 'depth_segmentation', '--checkpoint', str(tmp_path), '--data')
     assert 'MANIFEST' in refused(*evaluation, 'sim:clean:0')
     assert 'none of' in refused(*evaluation, 'what')

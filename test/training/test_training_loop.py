@@ -28,6 +28,7 @@ from toy_task import (
     toy_config,
 )
 
+from training.datasets.sample import DatasetError
 from training.engine.config import ConfigError, ScheduleConfig
 from training.engine.ema import Ema
 from training.engine.loop import fit
@@ -162,6 +163,18 @@ def test_a_best_score_that_does_not_exist_is_an_error(tmp_path):
     task.scores = iter([0.5])
     with pytest.raises(ConfigError, match="no score 'near/eror'; there are near/error, near/hits"):
         fit(toy_config(tmp_path / 'run', validation=validation), task)
+
+
+def test_unusable_validation_data_end_a_run_before_its_first_step(tmp_path):
+    class Picky(ToyTask):
+        def check_validation(self, data):
+            raise DatasetError(f'there is no {data["far"]}')
+
+    validation = {'every_steps': 5, 'data': {'far': 'bag:away'}}
+    with pytest.raises(DatasetError, match='there is no bag:away'):
+        fit(toy_config(tmp_path / 'run', validation=validation), Picky())
+    assert not list_states(tmp_path / 'run')
+    fit(toy_config(tmp_path / 'short', validation=validation, steps=4), Picky())
 
 
 def test_the_average_is_its_formula():

@@ -66,6 +66,8 @@ def fit(
             f'{config.output} already holds a run: use --resume, or another output=FOLDER'
         )
     fabric = make_fabric(config)
+    if config.steps >= config.validation.every_steps:
+        task.check_validation(config.validation.data)
     data = task.training_data()
     run = _Run.begin(config, task, fabric, len(data), command)
     batches = Timed(_batches(config, data, fabric, run.step))

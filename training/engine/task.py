@@ -67,6 +67,9 @@ class Task(nn.Module, ABC):
         """Return numbers about a batch that are too costly for every step, by name."""
         return {}
 
+    def check_validation(self, data: dict[str, str]) -> None:
+        """Raise what ``validate`` would of absent or unusable data, before a run begins."""
+
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on evaluation SPECs by name; keys are ``name/score``."""
         return {}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sim_perception.bags import topics
 from sim_perception.bags.reader import BagReader
-from sim_perception.bags.sensors import split_sensors, truth_topic
+from sim_perception.bags.sensors import truth_topic
 from sim_perception.geometry.cameras import crop_camera
 from training.datasets.bags.lidar import CameraLidarBag
 from training.datasets.clips import Timeline
@@ -145,12 +145,16 @@ def _rendered(spec: Spec) -> EvaluationData:
 
 def _bag(spec: Spec) -> EvaluationData:
     """Return a bag's samples; depth from LiDAR is scored in the Garg crop."""
-    path, sensors = split_sensors(spec.rest)
+    path, sensors = spec.path, spec.sensors
     with BagReader(path, sensors) as bag:
         simulated = bag.count(truth_topic(bag, topics.DEPTH)) > 0
-    if simulated:
-        return _all_of(SimulatedBags([path], sensors=sensors))
-    return _all_of(CameraLidarBag(Path(path), sensors), True)
+    samples = (
+        SimulatedBags([path], sensors=sensors)
+        if simulated
+        else CameraLidarBag(Path(path), sensors)
+    )
+    chosen = Timeline.unknown(len(samples)).numbered(spec.frames)
+    return EvaluationData(samples, tuple(chosen.tolist()), garg=not simulated)
 
 
 def _camvid(spec: Spec) -> EvaluationData:
@@ -174,7 +178,10 @@ def _kitti_object(spec: Spec) -> EvaluationData:
 
 KINDS = Kinds({
     'sim': ('sim:SCENARIO[:SEEDS] (rendered on the fly, e.g. sim:target:0-3)', _rendered),
-    'bag': ('bag:DIR (depth truth from /ground_truth/depth, else LiDAR in the Garg crop)', _bag),
+    'bag': (
+        'bag:DIR[#FRAMES] (depth truth from /ground_truth/depth, else LiDAR in the Garg crop)',
+        _bag,
+    ),
     'camvid': ('camvid:DIR/SPLIT (labels in DIR/SPLITannot)', _camvid),
     'kitti_stereo': (
         'kitti_stereo:DIR[#FRAMES] (depth truth from stereo matching; #28-39: only those frames '

@@ -197,6 +197,15 @@ class DepthSegmentationTask(NetworkTask):
             net, self.taxonomy, self.preprocess, device=device, precision='float32'
         )
 
+    def check_validation(self, data: dict[str, str]) -> None:
+        """Open what ``validate`` scores.
+
+        Raises:
+            DatasetError, BagError: if it is unusable.
+        """
+        for spec in data.values():
+            open_spec(spec, 1)
+
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights; keys are ``name/score``."""
         scores = {}

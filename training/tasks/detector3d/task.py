@@ -95,6 +95,15 @@ class Detector3dTask(NetworkTask):
             self.model, self.taxonomy, self.preprocess, device=device, threshold=threshold
         )
 
+    def check_validation(self, data: dict[str, str]) -> None:
+        """Open what ``validate`` scores.
+
+        Raises:
+            DatasetError, BagError: if it is unusable.
+        """
+        for spec in data.values():
+            open_scenes(spec, 1)
+
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on evaluation SPECs by name; keys are ``name/score``.
 

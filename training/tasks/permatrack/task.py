@@ -22,6 +22,7 @@ from sim_perception.inference.permanence import PermanenceEngine
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.permanence import PermanenceNet, PermanenceOutput
 from sim_perception.taxonomy import Taxonomy, load_taxonomy
+from training.datasets.bags.open_bags import expand
 from training.engine.config import ConfigError, Section, TrainConfig, validated
 from training.engine.task import Batch, NetworkTask, build_net, preprocess_of
 from training.evaluation.permanence.scores import score_bags
@@ -169,6 +170,15 @@ class PermaTrackTask(NetworkTask):
         device = str(next(self.model.parameters()).device)
         net = copy.deepcopy(self.model)
         return PermanenceEngine(net, self.taxonomy, self.preprocess, device=device)
+
+    def check_validation(self, data: dict[str, str]) -> None:
+        """Find what ``validate`` scores.
+
+        Raises:
+            DatasetError, BagError: if there are no bags.
+        """
+        for pattern in data.values():
+            expand([pattern])
 
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on bags; keys are ``name/score``.

@@ -88,6 +88,15 @@ class SurfaceCoordinatesTask(NetworkTask):
         """Draw crops with the true and the found masks and coordinates."""
         return {'crops': crop_picture(batch, SurfaceCoordinatesOutput(**outputs))}
 
+    def check_validation(self, data: dict[str, str]) -> None:
+        """Open what ``validate`` scores.
+
+        Raises:
+            DatasetError: if it is unusable.
+        """
+        for folder in data.values():
+            CropFolder([folder])
+
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on folders of crops; keys are ``name/score``.
 
