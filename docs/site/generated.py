@@ -35,11 +35,24 @@ def pages() -> dict[str, str | bytes]:
 def command_line() -> str:
     """Return the page of all verbs and options, as Typer writes it."""
     command = [sys.executable, '-m', 'typer', 'training.commands.cli', 'utils', 'docs']
-    title = ['--name', 'python -m training', '--title', 'Command line']
+    title = ['--name', 'sim-perception', '--title', 'Command line']
     done = subprocess.run([*command, *title], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f'no page of the command line: {done.stderr}')
-    return re.sub(r'^(#+ )`python -m training ([^`]+)`', r'\1\2', done.stdout, flags=re.MULTILINE)
+    page = re.sub(r'^(#+ )`sim-perception ([^`]+)`', r'\1\2', done.stdout, flags=re.MULTILINE)
+    return _whole_sentences(page)
+
+
+def _whole_sentences(page: str) -> str:
+    """Give lists of verbs the first line of each verb's section; Typer cuts it off."""
+    said = dict(re.findall(r'^##+ (.+)\n\n(.+)$', page, flags=re.MULTILINE))
+    lines, above = [], ''
+    for line in page.splitlines():
+        if heading := re.fullmatch(r'##+ (.+)', line):
+            above = f'{heading[1]} '
+        verb = re.fullmatch(r'\* `([^`]+)`: .*\.\.\.', line)
+        lines.append(f'* `{verb[1]}`: {said[above + verb[1]]}' if verb else line)
+    return '\n'.join(lines) + '\n'
 
 
 def scenario_fields() -> str:

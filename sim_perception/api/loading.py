@@ -56,22 +56,18 @@ def load(name: str | Path, **options: Any) -> Any: ...
 def load(name: str | Path, **options: Any) -> Any:
     """Return something to call: a network, the tracker or the labeler. No ROS is needed.
 
-    ========================  =========================================================
-    name                      call
-    ========================  =========================================================
-    ``depth_segmentation``    ``out = net(image, camera)``: ``out.depth`` in metres,
-                              ``out.segmentation``, ``out.names``
-    ``permanence``            ``detections = net(image, camera, stamp)``: objects of a
-                              video, hidden ones too
-    ``detector3d``            ``detections = net(points, image, camera)``: cars as 3D
-                              boxes
-    ``surface_coordinates``   ``crops = net(image, camera, boxes)``: masks, headings and
-                              sizes of cars
-    ``tracker``               ``tracks = tracker(detections, stamp)``: identities that
-                              last through occlusions
-    ``auto_labeler``          ``labels = labeler(points, image, camera, boxes)``: cars
-                              as 9D boxes with meshes
-    ========================  =========================================================
+    - ``depth_segmentation``: ``out = net(image, camera)`` has ``out.depth`` in metres,
+      ``out.segmentation`` and ``out.names``.
+    - ``permanence``: ``detections = net(image, camera, stamp)``, objects of a video, hidden ones
+      too.
+    - ``detector3d``: ``detections = net(points, image, camera)``, cars, trucks, pedestrians and
+      cyclists as 3D boxes.
+    - ``surface_coordinates``: ``crops = net(image, camera, boxes)``, masks, headings and sizes of
+      cars.
+    - ``tracker``: ``tracks = tracker(detections, stamp)``, identities that last through
+      occlusions.
+    - ``auto_labeler``: ``labels = labeler(points, image, camera, boxes)``, cars as 9D boxes with
+      meshes.
 
     Images are (H, W, 3) uint8 RGB, lengths metres, stamps nanoseconds. ``camera`` is a
     ``sim_perception.Camera`` or the (3, 3) matrix of a pinhole. ``help()`` of what is returned

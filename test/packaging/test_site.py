@@ -54,6 +54,12 @@ def test_pages_that_are_generated_say_what_the_code_says(site: Path) -> None:
     commands = text_of(site / 'cli.html')
     for word in ('--image-format', '--max-minutes', '--detections', 'evaluate tracking'):
         assert word in commands
+    assert 'simulate: Simulate scenarios into bags: images, ' in commands, 'not cut off'
+    assert '$ sim-perception simulate [OPTIONS]' in commands
+    for page in site.rglob('*.html'):
+        assert '=====' not in text_of(page), f'{page.name}: a table that Markdown does not know'
+    for card in (site / 'models').glob('*.html'):
+        assert f'<h1 id="{card.stem}">{card.stem}' in card.read_text()
     fields = text_of(site / 'scenario_fields.html')
     assert 'fog_density [0.0005, 0.003] 0 to 0.1, or a range' in fields
     assert 'returns single single, dual' in fields

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.text import Text
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -61,6 +62,13 @@ def verbs(group: Any) -> Iterator[Verb]:
     """Yield all verbs, those of groups too."""
     for command in group.commands.values():
         yield from verbs(command) if hasattr(command, 'commands') else (command,)
+
+
+def test_help_shows_every_word() -> None:
+    """Rich takes ``[word]`` for a style and leaves it out."""
+    for verb in verbs(get_command(cli.app)):
+        for text in (verb.help, *(getattr(param, 'help', '') for param in verb.params)):
+            assert Text.from_markup(text or '').plain == (text or ''), f'{verb.name}: {text}'
 
 
 def test_verbs_stand_in_panels() -> None:

@@ -23,7 +23,8 @@ def depth_segmentation(
     data: Annotated[
         str,
         typer.Option(
-            help='sim:SCENARIO[:SEEDS], bag:DIR, camvid:DIR/SPLIT or kitti_stereo:DIR[#FRAMES].'
+            help='sim:SCENARIO[:SEEDS], camvid:DIR/SPLIT, bag:DIR, kitti_stereo:DIR or '
+            'kitti_object:DIR; #0-9 behind the last three takes only those frames.'
         ),
     ],
     checkpoint: Checkpoint,

@@ -10,7 +10,12 @@ from training.commands.options import Checkpoint, Device, Json, Limit, Record
 
 
 def visual_odometry(
-    data: Annotated[str, typer.Option(help='sim:SCENARIO[:SEEDS] or kitti_stereo:DIR[#FRAMES].')],
+    data: Annotated[
+        str,
+        typer.Option(
+            help='sim:SCENARIO[:SEEDS] or kitti_stereo:DIR; #0-9 behind it takes only those frames.'
+        ),
+    ],
     checkpoint: Checkpoint,
     method: Annotated[
         str,
