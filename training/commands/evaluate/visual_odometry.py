@@ -13,7 +13,7 @@ def visual_odometry(
     data: Annotated[
         str,
         typer.Option(
-            help='sim:SCENARIO[:SEEDS] or kitti_stereo:DIR; #0-9 behind it takes only those frames.'
+            help='sim:SCENARIO[:SEEDS] or kitti_stereo:DIR; #0-9 behind it takes those frames.'
         ),
     ],
     checkpoint: Checkpoint,
