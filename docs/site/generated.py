@@ -136,7 +136,7 @@ def shipped_scenarios() -> str:
     parts = ['# Scenarios that are shipped', 'What each [field](scenario_fields.md) means.']
     for name in scenario_names():
         text = share_path('config', 'scenarios').joinpath(f'{name}.yaml').read_text()
-        head, rest = re.fullmatch(r'((?:#.*\n)*)(.*)', text, re.DOTALL).groups()  # type: ignore[union-attr]
+        head, rest = re.fullmatch(r'((?:#[^\n]*\n)*)(.*)', text, re.DOTALL).groups()  # type: ignore[union-attr]
         said = ' '.join(line.lstrip('# ') for line in head.splitlines())
         parts.append(f'## {name}\n\n{said}\n\n```yaml\n{rest.strip()}\n```')
     return '\n\n'.join(parts) + '\n'

@@ -58,6 +58,7 @@ def test_pages_that_are_generated_say_what_the_code_says(site: Path) -> None:
     assert '$ sim-perception simulate [OPTIONS]' in commands
     for page in site.rglob('*.html'):
         assert '=====' not in text_of(page), f'{page.name}: a table that Markdown does not know'
+        assert not re.search(r'<code>\s*</code>', page.read_text()), f'{page.name}: empty code'
     for card in (site / 'models').glob('*.html'):
         assert f'<h1 id="{card.stem}">{card.stem}' in card.read_text()
     fields = text_of(site / 'scenario_fields.html')
