@@ -43,9 +43,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Turn links between files of the repository into links between pages."""
     uri = page.file.src_uri
-    if uri.startswith(
-        'models/'
-    ):  # cards are called by their kind of network, pages by their folder
+    if uri.startswith('models/'):
+        # a card is called by its kind of network, a page by its folder
         markdown = re.sub(r'^# .*', f'# {Path(uri).stem}', markdown, count=1)
     home = ROOT / _HOMES.get(uri, f'docs/{uri}')
 

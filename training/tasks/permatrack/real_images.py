@@ -155,9 +155,9 @@ class Teachers:
             assert found.box2d is not None
             x, y = _middle(found.box2d, told.shape[1:], image.shape)
             known = [b for j, b in zip(thing, box, strict=True) if self.things[j] in kinds[k]]
-            if (known and _same(np.array(found.box2d), np.array(known))) or told[
-                k, y, x
-            ].mean() < agreement:
+            if told[k, y, x].mean() < agreement:
+                continue
+            if known and _same(np.array(found.box2d), np.array(known)):
                 continue
             own = [float(self._kind(probability, (name,))[y, x].mean()) for name in kinds[k]]
             thing.append(self.things.index(kinds[k][int(np.argmax(own))]))
