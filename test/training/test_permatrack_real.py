@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from sim_perception.models.permanence import BOX_UNIT, OUTPUT_STRIDE, PermanenceOutput
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Detection
 from training.datasets.views.views import View
+from training.engine.config import load_config
+from training.tasks.permatrack.maps import COLUMNS
 from training.tasks.permatrack.real_images import (
     Agreed,
     TeacherConfig,
@@ -18,6 +21,7 @@ from training.tasks.permatrack.real_images import (
     real_maps,
 )
 from training.tasks.permatrack.seen_boxes import read_seen_boxes
+from training.tasks.permatrack.task import PermaTrackTask
 
 THINGS = ('car', 'truck', 'pedestrian', 'cyclist')
 SIZE = (320, 96)
@@ -32,7 +36,8 @@ def agreed(*objects, doubt=()):
     for thing, first, last in doubt:
         maps[thing, :, first:last] = True
     boxes = np.array([box for _, box in objects], float).reshape(-1, 4)
-    return Agreed(np.array([thing for thing, _ in objects], np.int64), boxes, maps)
+    whole = boxes[:, 0] > 0
+    return Agreed(np.array([thing for thing, _ in objects], np.int64), boxes, whole, maps)
 
 
 def test_what_is_agreed_is_there_what_is_doubted_is_open_and_all_else_is_not():
@@ -48,9 +53,42 @@ def test_what_is_agreed_is_there_what_is_doubted_is_open_and_all_else_is_not():
     np.testing.assert_array_equal(weight[2] == 0, doubted)
     assert (weight[0, :, 60:70] == 0).all()
     assert (weight[[1, 3]] == 1).all()
-    # of distance, size or hidden things a real image says nothing
-    assert not maps['weight'].any()
     assert not maps['hidden'].any()
+
+
+def test_boxes_of_whole_objects_are_taught_and_neither_distance_nor_size():
+    shifted = View(SIZE, (640, 192), (160, 40), SIZE)
+    believed = agreed((2, (100, 20, 121, 80)), (0, (0, 30, 60, 70)))
+    maps = real_maps(believed, [WHOLE, shifted], 4)
+    assert maps['weight'].sum() == 2  # the car goes on outside of the image
+    for t, (centre, half) in enumerate([((110.5, 50), (10.5, 30)), ((61.5, 60.5), (21, 60))]):
+        row, column = divmod(int(maps['place'][t]) - t * 24 * 80, 80)
+        values = maps['values'][t].numpy()
+        at = (np.array([column, row]) + values[COLUMNS['offset']] + 0.5) * OUTPUT_STRIDE - 0.5
+        np.testing.assert_allclose(at, centre, atol=1e-4)
+        np.testing.assert_allclose(np.exp(values[COLUMNS['box']]) * BOX_UNIT, half * 2, rtol=1e-5)
+        for name in ('displacement', 'visibility', 'log_depth', 'log_size', 'heading'):
+            assert np.isnan(values[COLUMNS[name]]).all()
+
+
+def test_unknown_values_have_no_loss_and_no_gradient():
+    maps = real_maps(agreed((2, (100, 20, 121, 80))), [WHOLE], 4)
+    batch = {name: value[None] for name, value in maps.items()}
+    heads = {'heat': 4, 'offset': 2, 'box': 4, 'displacement': 2, 'visibility': 1}
+    heads |= {'log_depth': 1, 'log_size': 3, 'heading': 2}
+    output = PermanenceOutput(**{
+        name: torch.zeros(1, channels, 24, 80, requires_grad=True)
+        for name, channels in heads.items()
+    })  # fmt: skip
+    task = PermaTrackTask(load_config('permatrack', ['model={pretrained: false}']))
+    terms = task.terms(output, batch)
+    sum(terms.values()).backward()
+    learns = {name for name, value in terms.items() if value > 0}
+    assert learns == {'heat', 'offset', 'box'}
+    for name, value in output._asdict().items():
+        gradient = value.grad if value.grad is not None else torch.zeros(1)
+        assert gradient.isfinite().all()
+        assert bool(gradient.any()) == (name in learns)
 
 
 def test_views_show_the_object_where_it_is_in_them():

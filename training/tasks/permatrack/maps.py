@@ -49,8 +49,9 @@ def clip_maps(
     Returns:
         ``heat`` and ``heat_weight`` (T, things, h, w); for K = ``MAX_CENTRES`` centres, the rest
         padded with weight 0: ``place`` (K,) flat index into (T, h, w), ``values`` (K, WIDTH) by
-        ``COLUMNS``, ``weight`` (K,), ``displacement_weight`` (K,), ``hidden`` (K,) bool; with the
-        rule ``random_walk`` those of ``clip_walks``, too.
+        ``COLUMNS``, not a number where nothing is known, ``weight`` (K,),
+        ``displacement_weight`` (K,), ``hidden`` (K,) bool; with the rule ``random_walk`` those of
+        ``clip_walks``, too.
     """
     frames = len(table.stamps)
     width, height = size[0] // OUTPUT_STRIDE, size[1] // OUTPUT_STRIDE
@@ -83,7 +84,7 @@ def clip_maps(
     if rules.hidden == 'random_walk':
         walks = clip_walks(table, targets, size, rules)
     return (
-        _padded(found)
+        padded(found)
         | walks
         | {
             'heat': torch.from_numpy(heat),
@@ -92,9 +93,20 @@ def clip_maps(
     )
 
 
-def no_centres() -> dict[str, Any]:
-    """Return the tensors of ``clip_maps`` beside its heatmaps, for a clip without centres."""
-    return _padded({})
+def image_values(position: Array, cell: Array, centre: Array, box: Array) -> Array:
+    """Return the ``values`` of a centre that an image alone tells: where exactly, and its box.
+
+    Args:
+        position: (2,) of the centre, cells.
+        cell: (2,) in which it is.
+        centre: (2,) in pixels.
+        box: (4,) x1 y1 x2 y2, pixels.
+    """
+    values = np.full(WIDTH, np.nan)
+    values[COLUMNS['offset']] = position - cell
+    reach = np.concatenate([centre - box[:2], box[2:] - centre])
+    values[COLUMNS['box']] = np.log(np.maximum(reach, 0.5) / BOX_UNIT)
+    return values
 
 
 def clip_walks(
@@ -178,11 +190,10 @@ def _values(
     table: ObjectTable, targets: Targets, position: Array, cells: Array, t: int, n: int
 ) -> tuple[Array, float]:
     """Return what the heads shall say at a centre, and the weight of its displacement."""
-    values = np.zeros(WIDTH)
-    values[COLUMNS['offset']] = position[t, n] - cells[t, n]
-    box, centre = targets.box[t, n], targets.places.centre[t, n]
-    reach = np.concatenate([centre - box[:2], box[2:] - centre])
-    values[COLUMNS['box']] = np.log(np.maximum(reach, 0.5) / BOX_UNIT)
+    values = image_values(
+        position[t, n], cells[t, n], targets.places.centre[t, n], targets.box[t, n]
+    )
+    values[COLUMNS['displacement']] = 0.0
     values[COLUMNS['visibility']] = table.visibility[t, n]
     values[COLUMNS['log_depth']] = np.log(targets.places.depth[t, n])
     values[COLUMNS['log_size']] = np.log(np.maximum(table.size[n], 0.05))
@@ -197,8 +208,13 @@ def _values(
     return values, 1.0 + 5.0 * float(t - 1 - lost[-1]) if back and len(lost) else 1.0
 
 
-def _padded(found: dict[int, tuple[Array, float, float, bool]]) -> dict[str, Any]:
-    """Return the centres as tensors of one length."""
+def padded(found: dict[int, tuple[Array, float, float, bool]]) -> dict[str, Any]:
+    """Return centres as the tensors of ``clip_maps`` beside its heatmaps, of one length.
+
+    Args:
+        found: of each centre by its place: values, weight, that of its displacement relative to
+            it, and whether it is hidden.
+    """
     count = min(len(found), MAX_CENTRES)
     place = np.zeros(MAX_CENTRES, np.int64)
     values = np.zeros((MAX_CENTRES, WIDTH), np.float32)

@@ -3,7 +3,7 @@
 The permanence network of an earlier round proposes objects, or another detector does by a file of
 its boxes; a depth and segmentation network says of what class their pixels are. Where both agree
 there is an object; where classes show nothing of the kind there is none; all else is left open.
-Only the heatmaps are taught: no real image says how far, how large or where hidden an object is.
+Centres and image boxes are taught: no image says how far, how large or where hidden an object is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from training.datasets.sample import DatasetError
 from training.datasets.sources import SourceConfig, open_images
 from training.datasets.views.views import View
 from training.engine.config import Section
-from training.tasks.permatrack.maps import MIN_SPREAD, SPREAD, no_centres, splat
+from training.tasks.permatrack.maps import MIN_SPREAD, SPREAD, image_values, padded, splat
 from training.tasks.permatrack.seen_boxes import read_seen_boxes
 
 Array = npt.NDArray[np.floating]
@@ -44,6 +44,8 @@ _SPREAD_DOUBT = 2
 _SAME = 0.5
 #: ...and so is one of which more lies in another.
 _PART = 0.7
+#: A box that is as near to an image's edge is perhaps of a part of an object, pixels.
+_EDGE = 3.0
 
 
 class TeacherConfig(Section):
@@ -87,11 +89,13 @@ class Agreed:
     Attributes:
         thing: (K,) places in the list of things.
         box: (K, 4) x1, y1, x2, y2 in its pixels.
+        whole: (K,) whether the box is away from the image's edges, so of the whole object.
         doubt: (things, h, w) coarse maps of where an object of the class may be or not.
     """
 
     thing: npt.NDArray[np.int64]
     box: Array
+    whole: npt.NDArray[np.bool_]
     doubt: npt.NDArray[np.bool_]
 
 
@@ -162,9 +166,10 @@ class Teachers:
             own = [float(self._kind(probability, (name,))[y, x].mean()) for name in kinds[k]]
             thing.append(self.things.index(kinds[k][int(np.argmax(own))]))
             box.append(found.box2d)
-        return Agreed(
-            np.array(thing, np.int64), np.array(box, np.float64).reshape(-1, 4), doubt.astype(bool)
-        )
+        boxes = np.array(box, np.float64).reshape(-1, 4)
+        room = np.concatenate([boxes[:, :2], np.array(image.shape[1::-1]) - 1 - boxes[:, 2:]], 1)
+        whole = room.min(1) > _EDGE
+        return Agreed(np.array(thing, np.int64), boxes, whole, doubt.astype(bool))
 
     def _propose(self, frame: Frame) -> list[Detection]:
         self._objects.reset()
@@ -235,6 +240,7 @@ def real_maps(agreed: Agreed, views: list[View], things: int) -> dict[str, Any]:
     width, height = (side // OUTPUT_STRIDE for side in views[0].size)
     heat = np.zeros((len(views), things, height, width), np.float32)
     weight = np.ones_like(heat)
+    found: dict[int, tuple[Array, float, float, bool]] = {}
     for t, view in enumerate(views):
         for k in range(things):
             open_ = cv2.resize(
@@ -242,14 +248,20 @@ def real_maps(agreed: Agreed, views: list[View], things: int) -> dict[str, Any]:
             )
             there = cv2.resize(view.nearest(open_), (width, height), interpolation=cv2.INTER_AREA)
             weight[t, k][there > 0] = 0.0
-        for k, box in zip(agreed.thing, viewed_boxes(agreed.box, view), strict=True):
-            middle = ((box[:2] + box[2:]) / 2 + 0.5) / OUTPUT_STRIDE - 0.5
-            column, row = (int(v) for v in middle.round())
-            if 0 <= column < width and 0 <= row < height:
-                spread = np.maximum(SPREAD * (box[2:] - box[:2]) / OUTPUT_STRIDE, MIN_SPREAD)
-                splat(heat[t, k], column, row, spread)
-                weight[t, k, row, column] = 1.0
-    return no_centres() | {
+        seen = zip(agreed.thing, viewed_boxes(agreed.box, view), agreed.whole, strict=True)
+        for k, box, whole in seen:
+            middle = (box[:2] + box[2:]) / 2
+            position = (middle + 0.5) / OUTPUT_STRIDE - 0.5
+            column, row = (int(v) for v in position.round())
+            if not (0 <= column < width and 0 <= row < height):
+                continue
+            spread = np.maximum(SPREAD * (box[2:] - box[:2]) / OUTPUT_STRIDE, MIN_SPREAD)
+            splat(heat[t, k], column, row, spread)
+            weight[t, k, row, column] = 1.0
+            if whole:
+                values = image_values(position, position.round(), middle, box)
+                found[(t * height + row) * width + column] = values, 1.0, 0.0, False
+    return padded(found) | {
         'heat': torch.from_numpy(heat),
         'heat_weight': torch.from_numpy(weight),
     }

@@ -147,10 +147,11 @@ class PermaTrackTask(NetworkTask):
         heat, weight = batch['heat'].flatten(0, 1), batch['heat_weight'].flatten(0, 1)
         # One centre an image at least: a batch of empty streets must not count a hundredfold.
         terms = {'heat': centre_focal(output.heat, heat, weight, least=len(heat))}
-        counts = batch['weight']
         for name, columns in COLUMNS.items():
             found = at_centres(getattr(output, name), batch['place'])
             wanted = batch['values'][..., columns]
+            counts = batch['weight'] * wanted.isfinite().all(-1)
+            wanted = wanted.nan_to_num()
             if name == 'visibility':
                 terms[name] = visibility_focal(found[..., 0], wanted[..., 0], counts)
             elif name == 'displacement':
