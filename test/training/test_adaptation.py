@@ -29,7 +29,7 @@ from training.datasets.sample import IGNORE, DatasetError, Sample
 from training.datasets.sources import SourceConfig
 from training.engine.config import ConfigError, load_config
 from training.engine.state import list_states, load_state
-from training.evaluation.ablation import load_ablation, markdown
+from training.evaluation.ablation import Ablation, load_ablation, markdown
 from training.tasks import build_task
 from training.tasks.guda.data import StereoHints, WeightedChoice
 from training.tasks.guda.focal_lengths import FocalLengths
@@ -519,7 +519,7 @@ def test_configs_build_on_each_other(tmp_path):
         load_config(tmp_path / 'b.yaml')
 
 
-@pytest.mark.parametrize('name', ['guda', 'simulator'])
+@pytest.mark.parametrize('name', ['guda', 'guda_seeds', 'simulator'])
 def test_every_row_of_the_shipped_ablations_can_be_configured(name):
     ablation = load_ablation(name)
     for row in ablation.rows:
@@ -539,9 +539,28 @@ def test_tables_show_the_rows_that_have_scores():
     )
     assert '| source_only | 0.500 |' in table
     assert '| normals |' not in table
-    known = 'known: guda, permatrack, simulator, spigan'
+    known = 'known: guda, guda_seeds, permatrack, simulator, spigan'
     with pytest.raises(ConfigError, match=f"unknown ablation 'nothing'; {known}"):
         load_ablation('nothing')
+
+
+def test_rows_of_several_seeds_have_means_and_deviations():
+    row = {'name': 'depth', 'config': 'guda', 'overrides': ['steps=1']}
+    start = {'name': 'start', 'checkpoint': 'somewhere'}
+    ablation = Ablation.model_validate(
+        {'title': 'T', 'seeds': [3, 5], 'scores': {'real': ['miou']}, 'rows': [start, row]}
+    )
+    assert ablation.runs(ablation.rows[0]) == [('start', [])]
+    assert ablation.runs(ablation.rows[1]) == [
+        ('depth/seed_3', ['steps=1', 'seed=3']), ('depth/seed_5', ['steps=1', 'seed=5'])
+    ]  # fmt: skip
+    scores = {'start': 0.5, 'depth/seed_3': 0.4, 'depth/seed_5': 0.6}
+    table = markdown(ablation, {k: {'real': {'miou': v}} for k, v in scores.items()}, 'ablate')
+    assert '| start | 0.500 |' in table
+    assert '| depth | 0.500 ± 0.141 |' in table
+    assert '| depth | 0.400 |' in markdown(
+        ablation, {'depth/seed_3': {'real': {'miou': 0.4}}}, 'ablate'
+    )
 
 
 def turning_clip(focal: float) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Annotated, Any
 
 import yaml
@@ -61,6 +62,8 @@ class Ablation(Section):
     about: str = ''
     overrides: list[str] = Field(default_factory=list)
     """Changes for all rows, before the row's own."""
+    seeds: list[int] = Field(default_factory=list)
+    """Every row is trained with each of them, and the table has means and deviations."""
     scenario: str | None = None
     """Shipped scenario (its file's name) that rows with a ``scenario`` change."""
     simulate: list[str] = Field(default_factory=list)
@@ -77,6 +80,14 @@ class Ablation(Section):
     scores: dict[str, list[str]] = Field(default_factory=dict)
     """Column group -> keys of the scores to show."""
     rows: list[Row] = Field(min_length=1)
+
+    def runs(self, row: Row) -> list[tuple[str, list[str]]]:
+        """Return the folder within the runs' and the changes of each training of a row."""
+        if row.checkpoint is not None or not self.seeds:
+            return [(row.name, row.overrides)]
+        return [
+            (f'{row.name}/seed_{seed}', [*row.overrides, f'seed={seed}']) for seed in self.seeds
+        ]
 
 
 def load_ablation(name: str) -> Ablation:
@@ -101,7 +112,7 @@ def ablate(
 
     Args:
         name: shipped ablation or YAML file.
-        runs: folder for one run folder per row.
+        runs: folder for one run folder per row, or per row and seed.
         table: Markdown file to write (and the same name with ``.json``), or None to print only.
         only: names of the rows to do; None for all. The table shows all that have scores.
         device: of trainings, in place of their configs' own, and of evaluations.
@@ -117,16 +128,18 @@ def ablate(
         raise ConfigError(f'unknown rows {sorted(unknown)}; {name} has {", ".join(known)}')
     results: dict[str, dict[str, Any]] = {}
     for row in ablation.rows:
-        folder = runs / row.name
-        if only is None or row.name in only:
-            checkpoint = _train(ablation, row, folder, device)
-            for group, spec in ablation.data.items():
-                _evaluate(ablation, checkpoint, spec, folder / f'{group}.json', device)
-        results[row.name] = {
-            group: read_json(file)
-            for group in ablation.data
-            if (file := folder / f'{group}.json').exists()
-        }
+        for run, changes in ablation.runs(row):
+            folder = runs / run
+            if only is None or row.name in only:
+                this = row.model_copy(update={'overrides': changes})
+                checkpoint = _train(ablation, this, folder, device)
+                for group, spec in ablation.data.items():
+                    _evaluate(ablation, checkpoint, spec, folder / f'{group}.json', device)
+            results[run] = {
+                group: read_json(file)
+                for group in ablation.data
+                if (file := folder / f'{group}.json').exists()
+            }
     text = markdown(ablation, results, f'python -m training ablate {name}')
     Console().print(text, markup=False, highlight=False)
     if table is not None:
@@ -212,7 +225,13 @@ def _evaluate(
 
 
 def markdown(ablation: Ablation, results: Mapping[str, Mapping[str, Any]], command: str) -> str:
-    """Return the table, one line per row that has scores."""
+    """Return the table, one line per row that has scores.
+
+    Args:
+        ablation: what was compared.
+        results: scores by the run's folder and column group.
+        command: that made them.
+    """
     columns = [(group, key) for group, keys in ablation.scores.items() for key in keys]
     lines = [
         f'# {ablation.title}',
@@ -223,10 +242,19 @@ def markdown(ablation: Ablation, results: Mapping[str, Mapping[str, Any]], comma
         '| row | ' + ' | '.join(f'{group} {key}' for group, key in columns) + ' |',
         '|---' * (len(columns) + 1) + '|',
     ]
-    for name, groups in results.items():
-        if groups:
-            values = (groups.get(group, {}).get(key) for group, key in columns)
-            cells = ['' if value is None else f'{value:.3f}' for value in values]
-            lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    for row in ablation.rows:
+        runs = [groups for run, _ in ablation.runs(row) if (groups := results.get(run))]
+        if runs:
+            cells = [_cell([r.get(group, {}).get(key) for r in runs]) for group, key in columns]
+            lines.append(f'| {row.name} | ' + ' | '.join(cells) + ' |')
     lines += ['', *(f'`{group}` is `{spec}`.  ' for group, spec in ablation.data.items()), '']
     return '\n'.join(lines)
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    """Return a score, or the mean and sample deviation of several runs."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ''
+    spread = f' ± {stdev(known):.3f}' if len(known) > 1 else ''
+    return f'{fmean(known):.3f}{spread}'
