@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from sim_perception.files import read_json
 from training.commands import cli
+from training.engine.command import VerbError
 from training.engine.config import ConfigError, load_config
 from training.engine.state import list_states
 from training.tasks import recipe
@@ -60,7 +61,7 @@ def test_a_recipe_goes_on_through_deaths_and_time_limits(file, tmp_path, monkeyp
         calls.append(arguments)
         invoke(*arguments, *(['--max-minutes', '0'] if len(calls) == 1 else []))
         if len(calls) == 1:
-            raise RuntimeError('killed')
+            raise VerbError('killed')
 
     monkeypatch.setattr(recipe, 'run_verb', dies_once)
     runs = tmp_path / 'runs'
@@ -85,10 +86,10 @@ def test_a_stage_that_never_gets_on_is_given_up(file, tmp_path, monkeypatch):
 
     def dies(*arguments: str) -> None:
         calls.append(arguments)
-        raise RuntimeError('killed')
+        raise VerbError('killed')
 
     monkeypatch.setattr(recipe, 'run_verb', dies)
-    with pytest.raises(RuntimeError, match='killed'):
+    with pytest.raises(VerbError, match='killed'):
         run_recipe(file, tmp_path / 'runs')
     assert len(calls) == recipe.TRIES
 

@@ -242,3 +242,13 @@ def test_evaluation_reads_the_real_data(checkpoint, spec, key):
     if not Path('../shared/data').is_dir():
         pytest.skip('the development data ../shared/data is absent')
     assert evaluate(checkpoint, spec, limit=2)[key] >= 0
+
+
+def test_a_failed_row_of_a_table_names_its_command(monkeypatch, capsys, tmp_path):
+    table = tmp_path / 'table.yaml'
+    row = '{name: a, config: smoke, overrides: ["data.bags=[nowhere]"]}'
+    table.write_text(f'title: Nothing\nrows: [{row}]\n')
+    said = error_of(monkeypatch, capsys, 'ablate', str(table), '--out', str(tmp_path / 'runs'))
+    assert 'failed:' in said
+    assert 'training train depth_segmentation --config smoke' in said
+    assert 'foresaw' not in said

@@ -35,6 +35,7 @@ from training.commands.train import train
 from training.commands.translate import translate
 from training.commands.verb import Resumable, Training, Verb, Verbs
 from training.commands.view import view
+from training.engine.command import VerbError
 
 PROGRAM = 'sim-perception'
 _MODULE = 'python -m training'
@@ -49,7 +50,7 @@ app = typer.Typer(
 
 _FORESEEN = (
     ValueError, OSError, ImportError, FloatingPointError, MemoryError,
-    sqlite3.Error,
+    sqlite3.Error, VerbError,
 )  # fmt: skip
 
 for panel, kind, verbs in (

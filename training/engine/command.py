@@ -13,6 +13,10 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
 
+class VerbError(RuntimeError):
+    """A verb failed in its own process; what it printed says why."""
+
+
 def command_line() -> str:
     """Return the command as a person would type it."""
     program = Path(sys.argv[0]).parent.name
@@ -25,7 +29,7 @@ def run_verb(*arguments: str) -> None:
     """Run a verb of ``python -m training`` in its own process, so that every run begins alike.
 
     Raises:
-        RuntimeError: if it fails; what it printed says why.
+        VerbError: if it fails.
         KeyboardInterrupt: after Ctrl-C, which the verb has had, too, once it has ended.
     """
     command = [sys.executable, '-m', 'training', *arguments]
@@ -38,4 +42,4 @@ def run_verb(*arguments: str) -> None:
     if status in (INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
     if status != 0:
-        raise RuntimeError(f'failed: {shlex.join(command)}')
+        raise VerbError(f'failed: {shlex.join(command)}')

@@ -119,7 +119,7 @@ def ablate(
 
     Raises:
         ConfigError: for a bad ablation or an unknown row.
-        RuntimeError: if a training or an evaluation fails; its output says why.
+        VerbError: if a training or an evaluation fails; its output says why.
     """
     ablation = load_ablation(name)
     known = [row.name for row in ablation.rows]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from training.engine.command import run_verb
+from training.engine.command import VerbError, run_verb
 from training.engine.config import (
     CONFIG_FOLDER,
     ConfigError,
@@ -77,7 +77,7 @@ def run_recipe(
 
     Raises:
         ConfigError: for a bad recipe or config.
-        RuntimeError: if a stage fails again and again without getting on.
+        VerbError: if a stage fails again and again without getting on.
     """
     recipe = load_recipe(name)
     end = None if max_minutes is None else time.monotonic() + 60 * max_minutes
@@ -117,7 +117,7 @@ def _train(stage: Stage, folder: Path, changes: list[str], minutes: float | None
         try:
             run_verb('train', task, '--config', stage.config, '--resume', *limit, *changes)
             return
-        except RuntimeError as error:
+        except VerbError as error:
             tries = 1 if newest_step(folder) > reached else tries + 1
             reached = newest_step(folder)
             if tries >= TRIES:
