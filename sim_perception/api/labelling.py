@@ -20,7 +20,7 @@ from sim_perception.types import Camera, ShapeLabel
 
 
 class AutoLabeler:
-    """Cars as 9D boxes with shape: ``labels = labeler(points, image, camera, boxes)``.
+    """Objects of one class as 9D boxes with shape: ``labels = labeler(points, image, camera, boxes)``.
 
     Not thread-safe: one per thread. The first call takes seconds, the very first half a minute:
     loops are compiled.
@@ -30,7 +30,8 @@ class AutoLabeler:
         engine: what does the work: tracks with one shape, contours, budgets of time.
 
     Args:
-        shape: checkpoint folder of the shape space; None is the shipped ``shape_car``.
+        shape: checkpoint folder of the shape space, whose class is labelled; None is the shipped
+            ``shape_car``. Other classes have mode ``lidar`` only.
         mode: ``lidar``, boxes and points; ``mono``, boxes and the image alone; ``fused``, all.
         refine: how shapes are fitted: ``fit``; ``sdflabel`` (``lidar``, ``fused``) and
             ``photometric`` (``mono``) render and take seconds per car.
@@ -87,7 +88,7 @@ class AutoLabeler:
             image: (H, W, 3) uint8 RGB; may be None in mode ``lidar``.
             camera: its calibration: a ``Camera``, a file (camera_info YAML, or of kalibr
                 ``camchain.yaml#cam0``) or the (3, 3) matrix of a pinhole.
-            boxes: (M, 4) x1 y1 x2 y2 of cars, pixels of the image.
+            boxes: (M, 4) x1 y1 x2 y2 of the objects, pixels of the image.
             camera_T_points: (4, 4), maps the points to the optical frame (x right, y down, z
                 forward), such as KITTI's ``Tr_velo_to_cam``; None if they are in it.
             level_T_camera: (4, 4) pose of the optical frame in a frame with z up, in which labels

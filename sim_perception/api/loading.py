@@ -49,7 +49,15 @@ def load(name: Literal['surface_coordinates'], **options: Any) -> SurfaceCoordin
 def load(name: Literal['tracker'], **options: Any) -> ObjectTracker: ...
 @overload
 def load(
-    name: Literal['auto_labeler', 'shape_car', 'shape_car_sdf'], **options: Any
+    name: Literal[
+        'auto_labeler',
+        'shape_car',
+        'shape_car_sdf',
+        'shape_truck',
+        'shape_pedestrian',
+        'shape_cyclist',
+    ],
+    **options: Any,
 ) -> AutoLabeler: ...
 @overload
 def load(name: str | Path, **options: Any) -> Any: ...
@@ -67,7 +75,7 @@ def load(name: str | Path, **options: Any) -> Any:
     - ``tracker``: ``tracks = tracker(detections, stamp)``, identities that last through
       occlusions.
     - ``auto_labeler``: ``labels = labeler(points, image, camera, boxes)``, cars as 9D boxes with
-      meshes.
+      meshes; ``shape_truck``, ``shape_pedestrian`` and ``shape_cyclist`` are those of others.
 
     Images are (H, W, 3) uint8 RGB, lengths metres, stamps nanoseconds. ``camera`` is a
     ``sim_perception.Camera`` or the (3, 3) matrix of a pinhole. ``help()`` of what is returned

@@ -276,7 +276,8 @@ class AutoLabelerNode(WorkerNode[AutoLabelerParameters]):
             if not frames:
                 raise ValueError('nothing is labelled yet')
             folder = folder / f'labels_{frames[-1].stamp}'
-            export_frames(frames, folder, self._taxonomy, self._labeler.shapes)
+            shapes = {self._labeler.class_id: self._labeler.shapes}
+            export_frames(frames, folder, self._taxonomy, shapes)
         except (OSError, ValueError, ImportError) as error:
             response.success, response.message = False, describe_error(error)
             self.report(f'cannot export: {response.message}')

@@ -36,6 +36,7 @@ __all__ = [
     'fleet',
     'grid_faces',
     'person',
+    'vehicles',
     'vertex_normals',
     'wheel_places',
 ]  # fmt: skip
@@ -49,15 +50,21 @@ def contents() -> tuple[Kinds, ...]:
 @cache
 def fleet() -> tuple[Model, ...]:
     """Return the vehicles of three clean scenes: some of every family."""
-    return tuple(m for seed in range(3) for m in build_fleet(load_scenario('clean', seed=seed)))
+    return tuple(model for seed in range(3) for model in vehicles('clean', seed))
 
 
-def person(category: str, seed: int) -> Mesh:
+def vehicles(scenario: str, seed: int) -> list[Model]:
+    """Return the vehicles of a scene of a shipped scenario."""
+    return build_fleet(load_scenario(scenario, seed=seed))
+
+
+def person(category: str, seed: int, speed: float = 0.0) -> Mesh:
     """Return a person or a rider with all limbs as one mesh, on the ground and looking along x.
 
     Args:
         category: 'pedestrian' or 'cyclist'.
-        seed: chooses among people.
+        seed: chooses among people, and the moment of their step.
+        speed: in m/s, by which they stride out.
     """
     scenario = load_scenario('clean', seed=seed % 7)
     assembly = Assembly()
@@ -68,8 +75,11 @@ def person(category: str, seed: int) -> Mesh:
     else:
         population.add_rider(rng, 0)
     line = np.array([[0.0, 0, 0], [5.0, 0, 0]])
-    still = Motion(0.0, 1.0, np.full((2, 1), 0.2), np.zeros((2, 1)), np.zeros((2, 1)))
-    state = Poser(assembly, Paths([line]), np.zeros(1, np.int64), still).state(0.0)
+    place = rng.uniform(0.2, 1.8) if speed > 0 else 0.2
+    motion = Motion(
+        0.0, 1.0, np.full((2, 1), place), np.full((2, 1), float(speed)), np.zeros((2, 1))
+    )
+    state = Poser(assembly, Paths([line]), np.zeros(1, np.int64), motion).state(0.0)
     builder = MeshBuilder()
     for part, pose in zip(assembly.parts, state.world_T_instance, strict=True):
         builder.add_mesh(assembly.meshes[part.mesh], pose)

@@ -319,7 +319,7 @@ def test_a_format_is_a_class_and_a_line(tmp_path, monkeypatch):
     for name in EXPORTS.keys() - {'names', 'bag'}:
         monkeypatch.delitem(EXPORTS, name)
     frames = made_frames()
-    export_frames(frames, tmp_path / 'drive', TAXONOMY, model=None)
+    export_frames(frames, tmp_path / 'drive', TAXONOMY, shapes={})
     written = (tmp_path / 'drive' / 'names.txt').read_text()
     assert written == ' '.join(['drive', *(frame.name for frame in frames)])
     for frame in frames:

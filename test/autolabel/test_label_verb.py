@@ -104,7 +104,7 @@ def test_converted_labels_are_those_that_label_writes(labelled, tmp_path):
     out, summary = labelled
     formats = ('coco', 'kitti', 'nuscenes', 'mot', 'yolo', 'datumaro', 'mcap')
     made = tmp_path / 'again'
-    job = Conversion((out,), made, formats, shape=CHECKPOINT)
+    job = Conversion((out,), made, formats, shape=str(CHECKPOINT))
     (street,) = convert(job, quiet())
     assert street.name == 'street'
     assert len(street.frames) == FRAMES
@@ -153,7 +153,8 @@ def test_another_way_to_fit_is_taken_where_the_mode_has_it(bag, tmp_path):
         job_of(bag, tmp_path, refine='photometric')
     usual, other = job_of(bag, tmp_path), job_of(bag, tmp_path, refine='sdflabel')
     assert usual.fingerprint != other.fingerprint
-    _, labeler = open_job(other)
+    _, labelers = open_job(other)
+    (labeler,) = labelers.by_class.values()
     assert isinstance(labeler._refiner, SdfLabelRefiner)
 
 

@@ -96,11 +96,11 @@ VIDEO = """<annotations><version>1.1</version><meta><task>
 def test_tracks_of_a_video_lie_on_lines_between_what_was_drawn(tmp_path: Path) -> None:
     path = tmp_path / 'annotations.xml'
     path.write_text(VIDEO)
-    found = drawn_boxes(path, CAMERA, 'car', TAXONOMY, 'Vehicle=car, bird=')
+    found = drawn_boxes(path, CAMERA, ['car'], TAXONOMY, 'Vehicle=car, bird=')
     assert found.by_number == {
-        0: (DrawnBox('Vehicle', (10, 20, 30, 40), '4'),),
-        1: (DrawnBox('Vehicle', (20, 20, 40, 42), '4'),),
-        2: (DrawnBox('Vehicle', (30, 20, 50, 44), '4'),),
+        0: (DrawnBox('car', (10, 20, 30, 40), '4'),),
+        1: (DrawnBox('car', (20, 20, 40, 42), '4'),),
+        2: (DrawnBox('car', (30, 20, 50, 44), '4'),),
     }
     images = {image.number: image for image in read_box_file(path)}
     assert len(images[1].boxes) == 2
@@ -126,7 +126,7 @@ def coco(
 def read(tmp_path: Path, values: Any, class_map: str = '') -> Any:
     path = tmp_path / 'boxes.json'
     path.write_text(values if isinstance(values, str) else json.dumps(values))
-    return drawn_boxes(path, CAMERA, 'car', TAXONOMY, class_map)
+    return drawn_boxes(path, CAMERA, ['car'], TAXONOMY, class_map)
 
 
 @pytest.mark.parametrize(

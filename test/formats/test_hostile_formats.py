@@ -64,7 +64,7 @@ def test_boxes_with_a_wrong_value(good: Any, tmp_path: Path) -> None:
     for values in spoiled(good):
         path.write_text(json.dumps(values))
         try:
-            found = drawn_boxes(path, CAMERA, 'car', TAXONOMY)
+            found = drawn_boxes(path, CAMERA, ['car'], TAXONOMY)
         except DatasetError as error:
             refused += 'boxes.json' in str(error) or pytest.fail(str(error))
         else:
@@ -99,7 +99,7 @@ def test_texts_cut_anywhere(tmp_path: Path) -> None:
             read_link_pose(f'{robot}#camera_link')
         video.write_text(VIDEO[: int(share * len(VIDEO))])
         with pytest.raises(DatasetError, match=r'v\.xml'):
-            drawn_boxes(video, CAMERA, 'car', TAXONOMY, 'Vehicle=car,bird=')
+            drawn_boxes(video, CAMERA, ['car'], TAXONOMY, 'Vehicle=car,bird=')
         chain.write_text(text[: int(share * len(text))])
         with pytest.raises(FileError, match=r'c\.yaml'):
             read_camera(f'{chain}#cam1')

@@ -20,7 +20,7 @@ def run(data: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 MODELS = Path(__file__).parents[2] / 'models'
-SHAPES = {'shape_car', 'shape_car_sdf'}
+SHAPES = {path.name for path in MODELS.glob('shape_*')}
 
 
 @pytest.mark.parametrize('name', sorted({path.name for path in MODELS.iterdir()} - SHAPES))

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim_perception.autolabel.classes import load_shape
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.shape import ShapeConfig, Surface, decode_mesh
 from sim_perception.models.shape_sdf import ShapeSdf
+from training.datasets.objects.draws import draw_cars
 from training.datasets.objects.shapes import (
-    CarSample,
+    ShapeSample,
     Solid,
     car_sample,
     distance_samples,
-    draw_cars,
     sample_surface,
 )
 from training.datasets.sample import DatasetError
@@ -24,7 +25,6 @@ from training.engine.config import ConfigError, TrainConfig
 from training.engine.loop import fit
 from training.evaluation.shape.evaluate import evaluate_shape, keep_scores
 from training.evaluation.shape.scores import (
-    load_shape,
     nearest_member,
     parse_cars,
     reconstruction,
@@ -44,7 +44,7 @@ def box_surface(length: float, width: float, height: float) -> Surface:
 
 def test_distance_to_a_box_stretched_to_another_box() -> None:
     size = np.array([4.0, 1.6, 1.4])
-    solid = Solid(CarSample('box', box_surface(*size), size))
+    solid = Solid(ShapeSample('box', box_surface(*size), size))
     mean = np.array([4.4, 1.8, 1.6])
     rng = np.random.default_rng(0)
     points = rng.uniform(-1, 1, (500, 3)) * (mean / 2 + 0.5)
@@ -120,7 +120,7 @@ def test_reconstruction_scores_a_shift() -> None:
 def test_measured_distances_are_those_of_the_stretched_body() -> None:
     size, config = np.array([4.0, 1.6, 1.4]), ShapeConfig('box', (4.4, 1.8, 1.6))
     points, distances = distance_samples(
-        CarSample('box', box_surface(*size), size), config, 1000, seed=3
+        ShapeSample('box', box_surface(*size), size), config, 1000, seed=3
     )
     q = np.abs(points) - np.array(config.mean_size) / 2
     exact = np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(1), 0)
@@ -135,7 +135,7 @@ def test_nearest_member_is_the_one_that_a_car_was_made_from() -> None:
     exact = np.linalg.norm(np.maximum(q, 0), axis=-1) + np.minimum(q.max(-1), 0)
     grids = np.stack([exact - shrink for shrink in (-0.3, -0.2, -0.1, 0.0)])
     model, _ = fit_pca(config, grids, np.full((4, 3), config.mean_size), np.zeros(4, int))
-    car = CarSample('box', box_surface(*config.mean_size), np.array(config.mean_size))
+    car = ShapeSample('box', box_surface(*config.mean_size), np.array(config.mean_size))
     latent = nearest_member(model, car)
     spread = 1 / np.std([0.3, 0.2, 0.1, 0.0])
     assert abs(latent[0]) == pytest.approx(0.15 * spread, abs=0.1)

@@ -188,7 +188,7 @@ def test_what_nodes_say_before_there_is_anything_to_see_is_left_out(tmp_path: Pa
 def test_labels_are_boxes_and_meshes_in_their_place(tmp_path: Path) -> None:
     pytest.importorskip('rerun', reason='the viewer is not installed: make view')
     pytest.importorskip('skimage', reason='the extra autolabel is not installed')
-    from training.evaluation.shape.scores import load_shape
+    from sim_perception.autolabel.classes import load_shape
 
     bag = drives.record_drive(tmp_path / 'bag')
     labels = tmp_path / 'labels'

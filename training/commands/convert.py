@@ -36,9 +36,11 @@ def convert(
         ),
     ] = 0.1,
     shape: Annotated[
-        Path | None,
-        typer.Option(help="Of labels: their shape space, where it isn't where `label` found it."),
-    ] = None,
+        str,
+        typer.Option(
+            help="Of labels: their shape spaces, where they aren't where `label` found them."
+        ),
+    ] = '',
     camera: Camera = '',
     lidar: Lidar = '',
 ) -> None:

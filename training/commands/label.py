@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from training.commands.convert import FORMATS, split_names
-from training.commands.options import SHAPE_SPACE, Camera, Device, Lidar, Refine, ShapeSpace
+from training.commands.options import SHAPE_SPACE, Camera, Device, Lidar, Refine
 
 
 def label(
@@ -39,7 +39,13 @@ def label(
         str | None,
         typer.Option(help="Address of a Ray cluster that shares the folders, or 'local'."),
     ] = None,
-    shape: ShapeSpace = SHAPE_SPACE,
+    shape: Annotated[
+        str,
+        typer.Option(
+            help='Checkpoints of shape spaces, comma-separated, one for each class to label; '
+            'several with --mode lidar.'
+        ),
+    ] = str(SHAPE_SPACE),
     segmentation: Annotated[
         Path, typer.Option(help='Checkpoint of depth and classes, for segmentation and mono.')
     ] = Path('models/depth_segmentation'),
@@ -81,10 +87,14 @@ def label(
 ) -> None:
     """Label the cars of a recording in 3D: boxes, shapes, masks. Resumable, also after kill -9.
 
+    Trucks, pedestrians and cyclists have shape spaces as well: models/shape_truck and so on.
+
     Examples:
         sim-perception label my_drive --out labels --detections /my_detector/boxes
         sim-perception label my_drive --out labels --mode fused --formats kitti,meshes \
             --workers 4
+        sim-perception label my_drive --out labels \
+            --shape models/shape_car,models/shape_pedestrian,models/shape_cyclist
     """
     from training.labelling.frames import LabelJob
     from training.labelling.label import label as run
@@ -96,7 +106,7 @@ def label(
         mode=mode,
         refine=refine,
         detections=detections,
-        shape=str(shape),
+        shape=shape,
         segmentation=str(segmentation),
         detector=str(detector),
         coordinates=str(coordinates),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from rich.console import Console
 
+from sim_perception.autolabel.classes import load_shapes
 from sim_perception.autolabel.export import (
     EXPORTS,
     IMAGES,
@@ -25,8 +26,6 @@ from sim_perception.autolabel.records import LabelledFrame, read_frames
 from sim_perception.bags.layout import bags_at
 from sim_perception.bags.sensors import ANY, Sensors
 from sim_perception.files import mapping, natural_key, read_json, safe_name, write_atomically
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
-from sim_perception.models.shape import ShapeModel
 from sim_perception.suggestions import unknown
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.sample import DatasetError
@@ -37,7 +36,6 @@ from training.labelling.truth import TruthBag
 T = TypeVar('T')
 
 SHAPE_SPACE = 'models/shape_car'
-_SHAPE_NETWORKS = ('shape_pca', 'shape_sdf')
 _OF_BAGS = tuple(name for name, export in EXPORTS.items() if not export.needs_surfaces)
 
 
@@ -53,7 +51,8 @@ class Conversion:
         classes: names of classes; empty is all.
         sensors: which camera and LiDAR of several are meant.
         min_visibility: of bags: objects of which less is seen are left out (MOT keeps them).
-        shape: checkpoint of the labels' shape space; None is the one that labels name.
+        shape: checkpoints of the labels' shape spaces, comma-separated; empty for those that the
+            labels name.
     """
 
     sources: tuple[Path, ...]
@@ -62,7 +61,7 @@ class Conversion:
     classes: tuple[str, ...] = ()
     sensors: Sensors = ANY
     min_visibility: float = 0.1
-    shape: Path | None = None
+    shape: str = ''
 
     def __post_init__(self) -> None:
         if not self.formats:
@@ -169,7 +168,9 @@ def _of_labels(
     frames = [_chosen(frame, job.classes) for frame in read_frames(source / 'frames')]
     if not frames:
         raise DatasetError(f'{source}/frames has no labelled frame; was the run finished?')
-    model = _shapes(job, _facts(source)) if needs_shapes(job.formats) else None
+    shapes = None
+    if needs_shapes(job.formats):
+        shapes = load_shapes(job.shape or _facts(source).get('shape', SHAPE_SPACE))
     frames.sort(key=lambda frame: frame.stamp)
     taxonomy = load_taxonomy()
     for frame in _with_bar(frames, name, console):
@@ -183,7 +184,7 @@ def _of_labels(
             )
         scan = scan_file(source, frame.name)
         points = None if scan is None else scan_points(scan)
-        export_frame(job.formats, frame, taxonomy, job.out, model=model, points=points)
+        export_frame(job.formats, frame, taxonomy, job.out, shapes=shapes, points=points)
     return frames
 
 
@@ -191,18 +192,6 @@ def _facts(folder: Path) -> dict[str, str]:
     """Return what ``label`` noted of how the labels were made."""
     path = folder / 'dataset.json'
     return mapping(read_json(path), path) if path.exists() else {}
-
-
-def _shapes(job: Conversion, facts: dict[str, str]) -> ShapeModel:
-    """Return the shape space of the labels."""
-    path = job.shape or Path(facts.get('shape', SHAPE_SPACE))
-    loaded = load_checkpoint(path)
-    if loaded.name not in _SHAPE_NETWORKS:
-        raise CheckpointError(
-            f'{path} holds a {loaded.name!r} network, which is no shape space; give the one that '
-            'the labels were made with as --shape'
-        )
-    return cast(ShapeModel, loaded.net)
 
 
 def _chosen(frame: LabelledFrame, classes: Sequence[str]) -> LabelledFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sim_perception.autolabel.classes import ClassLabelers
 from sim_perception.autolabel.config import LabelConfig, check_way
 from sim_perception.autolabel.export import EXPORTS, IMAGES, export_frame
 from sim_perception.autolabel.labeler import (
     COORDINATES,
-    ShapeLabeler,
     load_labeler,
     needs_points,
     write_evidence,
@@ -56,7 +56,7 @@ class LabelJob:
         mode: what the labels rest on, of ``autolabel.config.MODES``.
         refine: how shapes are fitted, of ``autolabel.config.REFINERS``.
         detections: see ``LabelBag``.
-        shape: checkpoint of the shape space.
+        shape: checkpoints of the shape spaces, comma-separated, one for each class to label.
         segmentation: checkpoint of the source ``segmentation`` of image boxes, which predicts
             depth for ``mono``, too.
         detector: checkpoint of the source ``network`` of image boxes.
@@ -107,14 +107,14 @@ class LabelJob:
         facts = {k: v for k, v in facts.items() if v or k not in _LATER_OPTIONS}
         if is_box_file(self.detections) and Path(self.detections).is_file():
             facts['detections'] = hashlib.sha256(read_bytes(self.detections)).hexdigest()
-        networks = ['shape', 'segmentation', 'coordinates']
+        networks = ['segmentation', 'coordinates']
         if self.detections in ('', NETWORK):
             networks.append('detector')
         else:
             del facts['detector']
         for name in networks:
-            manifest = Path(getattr(self, name)) / MANIFEST
-            facts[name] = manifest.read_text() if manifest.is_file() else ''
+            facts[name] = _manifest(getattr(self, name))
+        facts['shape'] = ''.join(_manifest(folder) for folder in self.shape.split(','))
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -128,13 +128,13 @@ class LabelJob:
 
 
 @lru_cache(maxsize=1)
-def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
-    """Return the recording and the engine, kept for the next part of the same job."""
+def open_job(job: LabelJob) -> tuple[LabelBag, ClassLabelers]:
+    """Return the recording and the engines, kept for the next part of the same job."""
     config = LabelConfig(mirrors=job.mirrors, traffic=job.traffic)
-    labeler = _labeler(job, config)
+    labelers = _labelers(job, config)
     bag = LabelBag(
         Path(job.bag),
-        labeler.model.config.category,
+        labelers.categories,
         detections=job.detections,
         checkpoint=Path(job.segmentation),
         detector=Path(job.detector),
@@ -152,21 +152,31 @@ def open_job(job: LabelJob) -> tuple[LabelBag, ShapeLabeler]:
             edge_sigma_share=_REGION_EDGE_SHARE,
             contour_sigma=_REGION_CONTOUR_SIGMA,
         )
-        labeler = _labeler(job, config)
-    return bag, labeler
+        labelers = _labelers(job, config)
+    return bag, labelers
 
 
-def _labeler(job: LabelJob, config: LabelConfig) -> ShapeLabeler:
-    return load_labeler(
-        job.mode,
-        job.shape,
-        coordinates=job.coordinates,
-        depth=job.segmentation,
-        config=config,
-        device=job.device,
-        threads=1,
-        refine=job.refine,
+def _labelers(job: LabelJob, config: LabelConfig) -> ClassLabelers:
+    return ClassLabelers(
+        [
+            load_labeler(
+                job.mode,
+                shape,
+                coordinates=job.coordinates,
+                depth=job.segmentation,
+                config=config,
+                device=job.device,
+                threads=1,
+                refine=job.refine,
+            )
+            for shape in job.shape.split(',')
+        ]
     )
+
+
+def _manifest(folder: str) -> str:
+    path = Path(folder) / MANIFEST
+    return path.read_text() if path.is_file() else ''
 
 
 def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
@@ -175,17 +185,16 @@ def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
     Frames that are finished are left as they are.
     """
     cv2.setNumThreads(1)
-    bag, labeler = open_job(job)
+    bag, labelers = open_job(job)
     accepted = 0
     for number in numbers:
         if job.record(bag.name(number)).exists():
             continue
         item = bag[number]
         masks = item.masks if job.mode == 'lidar' else None  # other modes make their own
-        if masks is not None:
-            labels = labeler.label_masked(item.frame, item.boxes, masks)
-        else:
-            labels = labeler.label(item.frame, item.boxes, image=item.image)
+        labels = labelers.label(
+            item.frame, item.boxes, item.class_ids, image=item.image, masks=masks
+        )
         named = [replace(label, id=own) for label, own in zip(labels, item.ids, strict=True)]
         frame = LabelledFrame(
             name=item.name,
@@ -199,9 +208,9 @@ def label_part(job: LabelJob, numbers: Sequence[int]) -> int:
             world_frame=item.world_frame,
         )
         if job.shares_shapes:
-            measured = labeler.evidence(item.frame, frame.labels)
+            measured = labelers.evidence(item.frame, frame.labels)
             write_evidence(evidence_file(job, frame.name), measured)
-        write_files(job, item, frame, labeler.shapes)
+        write_files(job, item, frame, labelers.shapes)
         accepted += len(frame.accepted)
     return accepted
 
@@ -211,7 +220,9 @@ def evidence_file(job: LabelJob, name: str) -> Path:
     return Path(job.out) / 'evidence' / f'{name}.npz'
 
 
-def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: ShapeModel) -> None:
+def write_files(
+    job: LabelJob, item: ToLabel, frame: LabelledFrame, shapes: Mapping[int, ShapeModel]
+) -> None:
     """Write all files of a frame, its labels last: they say that the frame is finished.
 
     Raises:
@@ -220,9 +231,9 @@ def write_files(job: LabelJob, item: ToLabel, frame: LabelledFrame, model: Shape
     out = Path(job.out)
     write_atomically(out / IMAGES / f'{frame.name}.png', encoded_image(item.image, '.png'))
     formats = [name for name in job.formats if name in EXPORTS]
-    export_frame(formats, frame, load_taxonomy(), out, model=model, points=item.frame.points)
+    export_frame(formats, frame, load_taxonomy(), out, shapes=shapes, points=item.frame.points)
     if PICTURES in job.formats:
-        picture = draw_labels(item.image, item.frame, frame.labels, model)
+        picture = draw_labels(item.image, item.frame, frame.labels, shapes)
         write_atomically(out / PICTURES / f'{frame.name}.jpg', encoded_image(picture, '.jpg'))
     write_frame(frame, job.record(frame.name))
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sim_perception.autolabel.classes import ClassLabelers
 from sim_perception.autolabel.labeler import (
     Evidence,
-    ShapeLabeler,
     Sighting,
     read_evidence,
 )
@@ -49,7 +49,7 @@ def label_tracks(job: LabelJob, names: Sequence[str]) -> int:
         RecordError: if labels or evidence cannot be read.
         OSError: for a full disk and the like; the next run starts this pass afresh.
     """
-    _, labeler = open_job(job)
+    _, labelers = open_job(job)
     frames = [read_frame(job.record(name)) for name in names]
     shutil.rmtree(Path(job.out) / 'tracked', ignore_errors=True)
     tracks = group(frames)
@@ -57,7 +57,7 @@ def label_tracks(job: LabelJob, names: Sequence[str]) -> int:
     rows = []
     evidence = [read_evidence(evidence_file(job, frame.name)) for frame in frames]
     for identity, places in sorted(tracks.items()):
-        made = fit_group(labeler, frames, places, evidence)
+        made = fit_group(labelers, frames, places, evidence)
         if made is None:
             continue
         renewed |= made[0]
@@ -71,7 +71,7 @@ def label_tracks(job: LabelJob, names: Sequence[str]) -> int:
 
 
 def fit_group(
-    labeler: ShapeLabeler,
+    labelers: ClassLabelers,
     frames: Sequence[LabelledFrame],
     places: Sequence[Place],
     evidence: Sequence[Sequence[Evidence | None]],
@@ -95,7 +95,7 @@ def fit_group(
         kept.append((number, k))
     if len(sightings) < _LEAST_SIGHTINGS:
         return None
-    labels = labeler.label_track(sightings)
+    labels = labelers.label_track(sightings)
     fresh = {
         place: label
         for place, label, one in zip(kept, labels, sightings, strict=True)
@@ -163,7 +163,7 @@ def _row(label: ShapeLabel) -> npt.NDArray[np.float64]:
 
 def finish_part(job: LabelJob, numbers: Sequence[int]) -> int:
     """Write the files of frames whose labels changed; return how many of them are accepted."""
-    bag, labeler = open_job(job)
+    bag, labelers = open_job(job)
     accepted = 0
     for number in numbers:
         path = _tracked(job, bag.name(number))
@@ -171,7 +171,7 @@ def finish_part(job: LabelJob, numbers: Sequence[int]) -> int:
             continue
         frame = read_frame(path)
         if path.read_bytes() != job.record(frame.name).read_bytes():
-            write_files(job, bag.item(number, boxes=False), frame, labeler.shapes)
+            write_files(job, bag.item(number, boxes=False), frame, labelers.shapes)
         accepted += len(frame.accepted)
     return accepted
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -94,14 +94,19 @@ def draw_paths(
     )
 
 
-def pairs_of_families() -> tuple[tuple[int, int], ...]:
+def pairs_of_families(category: str) -> tuple[tuple[int, int], ...]:
     """Return numbers of the simulator's families that look least alike, by pairs."""
+    if category != 'car':
+        return ((0, 0),)
     names = (('sedan', 'hatchback'), ('hatchback', 'van'), ('suv', 'pickup'), ('wagon', 'suv'))
     return tuple((FAMILIES.index(a), FAMILIES.index(b)) for a, b in names)
 
 
 def draw_labels(
-    image: Image, frame: LidarFrame, labels: Sequence[ShapeLabel], model: ShapeModel
+    image: Image,
+    frame: LidarFrame,
+    labels: Sequence[ShapeLabel],
+    shapes: Mapping[int, ShapeModel],
 ) -> Image:
     """Draw labels over an image: image box, mesh, 3D box, confidence or reason.
 
@@ -109,7 +114,7 @@ def draw_labels(
         image: (H, W, 3) RGB.
         frame: the camera and its place in the level frame.
         labels: accepted ones are green, rejected ones red.
-        model: the shape space of the labels.
+        shapes: the shape spaces of the labels by class id.
     """
     camera = frame.camera
     picture = image.copy()
@@ -118,7 +123,7 @@ def draw_labels(
         x1, y1, x2, y2 = (round(v) for v in label.box2d)
         cv2.rectangle(picture, (x1, y1), (x2, y2), color, 1)
         if label.box3d is not None and label.latent is not None:
-            surface = decode_mesh(model, label.latent, label.body_size)
+            surface = decode_mesh(shapes[label.class_id], label.latent, label.body_size)
             points = transform_points(label.box3d.parent_T_box, surface.vertices)
             seen = transform_points(frame.camera_T_level, points)
             if seen[:, 2].min() > 0.5:

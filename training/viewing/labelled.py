@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sim_perception.autolabel.classes import load_shapes
 from sim_perception.autolabel.records import LabelledFrame, read_frames
 from sim_perception.autolabel.surfaces import surface_of
 from sim_perception.files import mapping, read_json
-from sim_perception.models.shape import ShapeModel, Surface
+from sim_perception.models.shape import Surface
 from sim_perception.types import Box3D, Detection, ShapeLabel
 from sim_perception.viewer.scene import Scene, Style
-from training.evaluation.shape.scores import load_shape
 from training.viewing.recorded import Span
 
 _SPACING = 0.12
@@ -41,7 +41,7 @@ class LabelScene:
                 f'{folder}'
             )
         shape = mapping(read_json(settings), settings).get('shape', '')
-        self._model: ShapeModel = load_shape(Path(shape))
+        self._shapes = load_shapes(shape)
         self._surfaces: dict[bytes, Surface] = {}
 
     def show(self, scene: Scene, span: Span) -> Iterator[int]:
@@ -71,9 +71,9 @@ class LabelScene:
 
     def _surface(self, label: ShapeLabel) -> Surface:
         """Return a label's mesh; frames of one track share a shape, so it is made once."""
-        key = np.asarray(label.latent).tobytes() + repr(label.body_size).encode()
+        key = np.asarray(label.latent).tobytes() + repr((label.class_id, label.body_size)).encode()
         if key not in self._surfaces:
-            self._surfaces[key] = surface_of(label, self._model, _SPACING)
+            self._surfaces[key] = surface_of(label, self._shapes[label.class_id], _SPACING)
         return self._surfaces[key]
 
 

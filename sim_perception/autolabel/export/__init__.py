@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,7 @@ def export_frame(
     taxonomy: Taxonomy,
     out: Path,
     *,
-    model: ShapeModel | None,
+    shapes: Mapping[int, ShapeModel] | None,
     points: npt.NDArray[np.floating] | None = None,
 ) -> None:
     """Write a labelled frame's own files in some formats.
@@ -83,7 +83,8 @@ def export_frame(
         frame: the frame.
         taxonomy: names the classes.
         out: the data set's folder.
-        model: the shape space of the labels; None where ``needs_shapes`` says that it will do.
+        shapes: the shape spaces of the labels by class id; None where ``needs_shapes`` says that
+            it will do.
         points: (N, 3) of the scan in the level frame, if there is one.
 
     Raises:
@@ -91,8 +92,8 @@ def export_frame(
         ImportError: for meshes, if trimesh or scikit-image is not installed.
     """
     item = ExportFrame(frame, taxonomy, points)
-    if model is not None and needs_shapes(formats):
-        surfaces = [surface_of(label, model) for label in frame.accepted]
+    if shapes is not None and needs_shapes(formats):
+        surfaces = [surface_of(label, shapes[label.class_id]) for label in frame.accepted]
         masks, hidden = frame_masks(frame, frame.accepted, surfaces)
         item = ExportFrame(frame, taxonomy, points, surfaces, masks, hidden)
     write_item(formats, item, out)
@@ -124,7 +125,10 @@ def finish_export(
 
 
 def export_frames(
-    frames: Sequence[LabelledFrame], folder: Path, taxonomy: Taxonomy, model: ShapeModel
+    frames: Sequence[LabelledFrame],
+    folder: Path,
+    taxonomy: Taxonomy,
+    shapes: Mapping[int, ShapeModel],
 ) -> None:
     """Write ``frames/*.json`` and every format that needs no images.
 
@@ -132,7 +136,7 @@ def export_frames(
         frames: in the order of time.
         folder: a new one; its name is that of the recording.
         taxonomy: names the classes.
-        model: the shape space of the labels.
+        shapes: the shape spaces of the labels by class id.
 
     Raises:
         FileExistsError: if the folder exists.
@@ -143,5 +147,5 @@ def export_frames(
     formats = [name for name, export in EXPORTS.items() if not export.needs_images]
     for frame in frames:
         write_frame(frame, folder / 'frames' / f'{frame.name}.json')
-        export_frame(formats, frame, taxonomy, folder, model=model)
+        export_frame(formats, frame, taxonomy, folder, shapes=shapes)
     finish_export(formats, [LabelledRecording(folder.name, frames)], taxonomy, folder)

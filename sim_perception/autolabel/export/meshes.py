@@ -38,6 +38,8 @@ def write_meshes(
         ImportError: if trimesh is not installed.
     """
     trimesh = _trimesh()
+    for old in (*folder.glob(f'{frame.name}_*.ply'), folder / f'{frame.name}.glb'):
+        old.unlink(missing_ok=True)  # of an earlier pass, which may have accepted more
     scene = trimesh.Scene()
     gltf_T_level = np.eye(4)[[1, 2, 0, 3]]
     for k, (label, surface) in enumerate(zip(labels, surfaces, strict=True)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.autolabel.config import LabelConfig
+from sim_perception.autolabel.config import LabelConfig, for_category
 from sim_perception.autolabel.evidence.contour import with_contour
 from sim_perception.autolabel.evidence.evidence import gather
 from sim_perception.autolabel.evidence.initialise import Candidate, find_candidates, hypotheses
@@ -107,7 +107,8 @@ class ShapeLabeler:
             raise CheckpointError(f'{checkpoint} is of {category!r}, no class of its list')
         calibration = loaded.calibration
         confidence = ConfidenceModel.from_dict(calibration) if calibration else None
-        return cls(loaded.net, loaded.taxonomy.id_of(category), config, confidence)
+        own = for_category(config or LabelConfig(), category)
+        return cls(loaded.net, loaded.taxonomy.id_of(category), own, confidence)
 
     def warm_up(self) -> None:
         """Compile the loops, so that the first frame takes no longer than others."""

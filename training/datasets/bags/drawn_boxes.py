@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,11 @@ class DrawnBoxes:
 
 
 def drawn_boxes(
-    path: Path, camera: CameraImages, category: str, taxonomy: Taxonomy, class_map: str = ''
+    path: Path,
+    camera: CameraImages,
+    categories: Sequence[str],
+    taxonomy: Taxonomy,
+    class_map: str = '',
 ) -> DrawnBoxes:
     """Read a file of boxes and find their frames.
 
@@ -64,7 +68,7 @@ def drawn_boxes(
     Args:
         path: see ``box_files``.
         camera: the recording's images.
-        category: class of the boxes that are wanted.
+        categories: classes of the boxes that are wanted, which they are given.
         taxonomy: names the classes.
         class_map: what classes of the file are called here: ``van=car,tree=``; nothing behind
             ``=`` leaves a class out.
@@ -79,13 +83,18 @@ def drawn_boxes(
         names = class_names(images, taxonomy, parse_class_map(class_map, taxonomy))
         numbers, straight = match(images, camera)
         found = {
-            number: tuple(box for box in image.boxes if names[box.label] == category)
+            number: tuple(
+                replace(box, label=names[box.label])
+                for box in image.boxes
+                if names[box.label] in categories
+            )
             for number, image in zip(numbers, images, strict=True)
         }
         if not any(found.values()):
             counts = Counter(box.label for image in images for box in image.boxes)
             there = ', '.join(f'{name} ({n})' for name, n in counts.most_common()) or 'none'
-            raise DatasetError(f'it has no box of class {category}; its boxes: {there}')
+            wanted = ' or '.join(categories)
+            raise DatasetError(f'it has no box of class {wanted}; its boxes: {there}')
     except DatasetError as error:
         raise DatasetError(f'{path}: {error}') from error
     return DrawnBoxes(found, straight)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +56,7 @@ class ToLabel:
         image: (H, W, 3) RGB, undistorted.
         stamp: nanoseconds.
         boxes: (M, 4) image boxes within the image.
+        class_ids: (M,) of the objects in them.
         ids: of the boxes, '' where not known.
         regions: (H, W) number of the box that a pixel belongs to, or -1; None where not known.
         raw_camera: of the image as it was recorded, with its lens.
@@ -66,6 +69,7 @@ class ToLabel:
     image: npt.NDArray[np.uint8]
     stamp: int
     boxes: Array
+    class_ids: npt.NDArray[np.int64]
     ids: tuple[str, ...]
     world_T_level: Array | None
     level_frame: str
@@ -82,12 +86,21 @@ class ToLabel:
         return [self.regions == k for k in range(len(self.boxes))]
 
 
+class _Boxes(NamedTuple):
+    """Image boxes of a frame: (M, 4), their class ids and ids, (H, W) whose a pixel is."""
+
+    boxes: Array
+    class_ids: list[int]
+    ids: list[str] | None = None
+    regions: npt.NDArray[np.int64] | None = None
+
+
 class LabelBag:
     """Frames of a recording by number; a camera image with a scan and detections makes one.
 
     Args:
         path: the bag.
-        category: class name to label.
+        categories: names of the classes to label, one or several.
         detections: a Detection2DArray topic; a file of boxes (``drawn_boxes``);
             ``segmentation``; ``network``; or '' for the recording's own true boxes, where it has
             them, else ``network``.
@@ -114,7 +127,7 @@ class LabelBag:
     def __init__(
         self,
         path: Path,
-        category: str,
+        categories: str | Sequence[str],
         *,
         detections: str = '',
         checkpoint: Path | None = None,
@@ -129,14 +142,14 @@ class LabelBag:
         self.reader = self._bag = bag = BagReader(path, sensors)
         self._name = safe_name(path.name)
         self._taxonomy = load_taxonomy()
-        self._class_id = self._taxonomy.id_of(category)
+        self._categories = (categories,) if isinstance(categories, str) else tuple(categories)
+        self._wanted = [self._taxonomy.id_of(name) for name in self._categories]
         self._min_visibility = min_visibility
         self._image, self._info = calibrated_camera(bag)
         self._points = choose_lidar(bag) if points else None
         truth = truth_topic(bag, t_.OBJECTS_2D)
         self.detections = detections or (truth if bag.count(truth) else NETWORK)
         self._checkpoint, self._detector, self._device = checkpoint, detector, device
-        self._category = category
         self._engine: DepthSegmentationEngine | None = None
         self._finder: PermanenceEngine | None = None
         topics = [self._image] if self._points is None else [self._image, self._points]
@@ -161,7 +174,7 @@ class LabelBag:
         height, width = self._bag.image(self._image, 0).shape[:2]
         camera = CameraImages(self._name, self._bag.stamps(self._image), (width, height))
         path = Path(self.detections)
-        return drawn_boxes(path, camera, self._category, self._taxonomy, class_map)
+        return drawn_boxes(path, camera, self._categories, self._taxonomy, class_map)
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -195,26 +208,25 @@ class LabelBag:
             camera_T_level = bag.transforms.lookup(camera_frame, self._level, raw.stamp)
         fixed, world_T_level = self._world(camera_frame, camera_T_level, raw.stamp)
         cloud, sensor = self._cloud(number, camera_frame, camera_T_level, raw.stamp, world_T_level)
-        found: Array = np.zeros((0, 4))
-        ids: tuple[str, ...] = ()
-        regions = None
+        found = _Boxes(np.zeros((0, 4)), [])
         if boxes:
             straight = replace(raw, image=sample.image, camera=sample.camera)
             lidar = LidarFrame(sample.camera, camera_T_level, cloud, sensor)
-            found, ids, regions = self._boxes(number, straight, raw, lidar)
+            found = self._boxes(number, straight, raw, lidar)
         return ToLabel(
             name=self.name(number),
             frame=LidarFrame(sample.camera, camera_T_level, cloud, sensor),
             image=sample.image,
             stamp=raw.stamp,
-            boxes=found,
-            ids=ids,
+            boxes=found.boxes,
+            class_ids=np.array(found.class_ids, np.int64),
+            ids=tuple(found.ids or [''] * len(found.boxes)),
             world_T_level=world_T_level,
             level_frame=self._level,
             camera_frame=camera_frame,
             world_frame=fixed,
             raw_camera=raw.camera,
-            regions=regions,
+            regions=found.regions,
         )
 
     def _world(
@@ -275,56 +287,65 @@ class LabelBag:
         except TransformError:
             return None
 
-    def _boxes(
-        self, number: int, frame: Frame, raw: Frame, lidar: LidarFrame
-    ) -> tuple[Array, tuple[str, ...], npt.NDArray[np.int64] | None]:
+    def _boxes(self, number: int, frame: Frame, raw: Frame, lidar: LidarFrame) -> _Boxes:
         if self.detections == SEGMENTATION:
-            seen = self._segmenter().infer(frame)
-            class_id = self._segmenter().taxonomy.id_of(self._category)
-            config = LabelConfig()
-            prepared = PreparedFrame(lidar, config.max_range)
-            regions = None
-            if prepared.ground is not None:
-                boxes, regions = boxes_from_clusters(seen.segmentation, prepared, class_id, config)
-            else:
-                boxes = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
-            return boxes, ('',) * len(boxes), regions
+            return self._segmented(frame, lidar)
         if self.detections == NETWORK:
-            detected = self._found(frame)
-            return detected, ('',) * len(detected), None
+            return self._found(frame)
         assert raw.camera is not None
         if self._drawn is not None:
             drawn = self._drawn.by_number.get(int(self._rows[number, 0]), ())
             camera = raw.camera.ideal if self._drawn.straight else raw.camera
             corners = np.array([one.box for one in drawn], float).reshape(-1, 4)
-            return straight_boxes(camera, corners), tuple(one.id for one in drawn), None
+            classes = [self._taxonomy.id_of(one.label) for one in drawn]
+            return _Boxes(straight_boxes(camera, corners), classes, [one.id for one in drawn])
         found = self._bag.detections(self.detections, int(self._rows[number, -1]), self._taxonomy)
         chosen = [
             item
             for item in found
-            if item.class_id == self._class_id
+            if item.class_id in self._wanted
             and item.box2d is not None
             and (item.visibility is None or item.visibility >= self._min_visibility)
         ]
-        found_boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
-        straight = straight_boxes(raw.camera, found_boxes)
-        return straight, tuple(item.id for item in chosen), None
+        boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
+        classes = [item.class_id for item in chosen]
+        return _Boxes(straight_boxes(raw.camera, boxes), classes, [item.id for item in chosen])
 
-    def _found(self, frame: Frame) -> Array:
-        """Return the (M, 4) boxes that the network finds in a frame, the surest first."""
+    def _segmented(self, frame: Frame, lidar: LidarFrame) -> _Boxes:
+        """Return the boxes of regions, and which pixels belong to which where points tell."""
+        seen = self._segmenter().infer(frame)
+        config = LabelConfig()
+        prepared = PreparedFrame(lidar, config.max_range)
+        boxes: list[Array] = []
+        classes: list[int] = []
+        regions = None if prepared.ground is None else np.full(seen.segmentation.shape, -1)
+        for class_id in self._wanted:
+            if regions is None:
+                found = boxes_from_segmentation(seen.segmentation, seen.depth, class_id)
+            else:
+                found, own = boxes_from_clusters(seen.segmentation, prepared, class_id, config)
+                regions = np.where(own >= 0, own + len(classes), regions)
+            boxes.append(found)
+            classes += [class_id] * len(found)
+        return _Boxes(np.concatenate(boxes), classes, regions=regions)
+
+    def _found(self, frame: Frame) -> _Boxes:
+        """Return the boxes that the network finds in a frame, the surest first."""
         if self._finder is None:
             self._finder = PermanenceEngine.load(self._detector, device=self._device, threads=1)
-            if self._category not in self._finder.things:
-                raise DatasetError(f'{self._detector} does not find {self._category!r}')
+            for name in self._categories:
+                if name not in self._finder.things:
+                    raise DatasetError(f'{self._detector} does not find {name!r}')
         self._finder.reset()
-        boxes = [
-            item.box2d
+        chosen = [
+            item
             for item in self._finder.update(frame)
-            if item.class_id == self._class_id and (item.visibility or 0) >= self._min_visibility
+            if item.class_id in self._wanted and (item.visibility or 0) >= self._min_visibility
         ]
         height, width = frame.image.shape[:2]
         limit = np.array([width, height] * 2) - 1.0
-        return np.clip(np.array(boxes, float).reshape(-1, 4), 0, limit)
+        boxes = np.array([item.box2d for item in chosen], float).reshape(-1, 4)
+        return _Boxes(np.clip(boxes, 0, limit), [item.class_id for item in chosen])
 
     def _segmenter(self) -> DepthSegmentationEngine:
         if self._engine is None:

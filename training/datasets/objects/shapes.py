@@ -1,4 +1,4 @@
-"""Signed distances of the simulator's cars, to learn shape spaces from."""
+"""Signed distances of the simulator's objects, to learn shape spaces from."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from sim_perception.models.shape import ShapeConfig, Surface
-from sim_perception.simulator.catalogue import FAMILIES, car_mesh, wheel_places
+from sim_perception.simulator.catalogue import car_mesh, wheel_places
 
 F64 = npt.NDArray[np.float64]
 
-FAMILY_SHARE = {
-    'sedan': 0.15, 'hatchback': 0.23, 'wagon': 0.11, 'suv': 0.12, 'van': 0.06, 'pickup': 0.04,
-    'city': 0.12, 'mpv': 0.07, 'microvan': 0.04, 'coupe': 0.03, 'kei': 0.03,
-}  # fmt: skip
-"""How often each family is drawn: all regions, small cars as often as in European cities."""
 MIRRORS = {'mirror_scale': 0.93, 'mirror_offset': 0.33}
 """Fields of ``ShapeConfig``: what the simulator's mirrors add to the body."""
 _VOXEL = 0.04
@@ -32,8 +27,8 @@ _NEAR_SPREAD = (0.02, 0.1)
 
 
 @dataclass(frozen=True)
-class CarSample:
-    """A car without mirrors, its tight box centred at the origin.
+class ShapeSample:
+    """An object, a car without mirrors, its tight box centred at the origin.
 
     Attributes:
         family: of the simulator.
@@ -46,15 +41,7 @@ class CarSample:
     size: F64
 
 
-def draw_cars(count: int, seed: int) -> list[CarSample]:
-    """Draw cars of all families in the shares of ``FAMILY_SHARE``; same seed, same cars."""
-    rng = np.random.default_rng([seed, count])
-    share = np.array([FAMILY_SHARE[family] for family in FAMILIES])
-    families = rng.choice(len(FAMILIES), count, p=share / share.sum())
-    return [car_sample(FAMILIES[k], int(rng.integers(2**31))) for k in families]
-
-
-def car_sample(family: str, seed: int) -> CarSample:
+def car_sample(family: str, seed: int) -> ShapeSample:
     """Return the simulator's car of a family and seed."""
     mesh, shape = car_mesh(family, seed=seed)
     surface = without_mirrors(Surface(mesh.vertices, mesh.faces), 0.5 * shape.width + 0.02)
@@ -62,11 +49,15 @@ def car_sample(family: str, seed: int) -> CarSample:
         wheel_back(x, y - np.sign(y) * _WHEEL_WIDTH / 2, shape.wheel_radius)
         for x, y, _ in wheel_places(shape)
     ]
-    surface = joined([surface, *backs])
+    return centred(family, joined([surface, *backs]))
+
+
+def centred(family: str, surface: Surface) -> ShapeSample:
+    """Return a mesh moved so that its tight box is about the origin."""
     used = surface.vertices[np.unique(surface.faces)].astype(np.float64)
     low, high = used.min(0), used.max(0)
-    centred = (surface.vertices - 0.5 * (low + high)).astype(np.float32)
-    return CarSample(family, Surface(centred, surface.faces), high - low)
+    vertices = (surface.vertices - 0.5 * (low + high)).astype(np.float32)
+    return ShapeSample(family, Surface(vertices, surface.faces), high - low)
 
 
 def wheel_back(x: float, y: float, radius: float) -> Surface:
@@ -123,7 +114,7 @@ class Solid:
     long as gaps are narrower than a voxel of 4 cm.
 
     Args:
-        sample: the car.
+        sample: the object.
         seed: of the points spread over the surface.
 
     Attributes:
@@ -131,7 +122,7 @@ class Solid:
         size: of the tight box.
     """
 
-    def __init__(self, sample: CarSample, seed: int = 0) -> None:
+    def __init__(self, sample: ShapeSample, seed: int = 0) -> None:
         self.size = sample.size
         rng = np.random.default_rng(seed)
         points, normals = sample_surface(sample.surface, _SAMPLES, rng)
@@ -187,7 +178,7 @@ class Solid:
 
 
 def distance_samples(
-    car: CarSample, config: ShapeConfig, count: int, seed: int = 0
+    car: ShapeSample, config: ShapeConfig, count: int, seed: int = 0
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return places about a car and their signed distances, normalised frame.
 

@@ -103,11 +103,12 @@ def calibrate_labels(
         labeler = load_labeler(
             mode, shape, config=config_of(spec), device=device, threads=1, **networks
         )
+        population = Population(labeler.model.config.category)
         scenes, count = open_scenes(spec, limit)
         seen = list(frames_of(spec)(scenes, count))
         for noise in (0.0, 0.05):
             shown = frames_of(f'{spec}, boxes off by {noise:.0%}')(seen, count)
-            rows += label_scenes(labeler, shown, Population(), box_noise=noise)
+            rows += label_scenes(labeler, shown, population, box_noise=noise)
     values = asdict(fit_confidence(rows))
     fitted: dict[str, Any] = {
         key: list(v) if isinstance(v, tuple) else v for key, v in values.items()

@@ -59,6 +59,7 @@ def label_scenes(
         precisions: gets the accepted labels of every frame as detections, or None.
     """
     rng = np.random.default_rng(seed)
+    shapes = {labeler.class_id: labeler.shapes}
     results = []
     for scene in scenes:
         things = [thing for thing in scene.objects if thing.kind == population.kind]
@@ -83,7 +84,7 @@ def label_scenes(
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             chosen = [row.label for row in rows if row.counts]
-            picture = draw_labels(scene.image, scene.frame, chosen, labeler.shapes)
+            picture = draw_labels(scene.image, scene.frame, chosen, shapes)
             write_picture(pictures / f'{scene.name}.png', picture)
     return results
 
@@ -146,7 +147,7 @@ def evaluate_autolabel(
     labeler.warm_up()
     start = time.perf_counter()
     tracks = TrackCollector(labeler) if mode == 'lidar' else None
-    population = Population()
+    population = Population(labeler.model.config.category)
     precisions = Precisions([population.kind])
     results = label_scenes(
         labeler,

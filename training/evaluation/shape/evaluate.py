@@ -10,14 +10,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from sim_perception.autolabel.classes import load_shape
 from sim_perception.models.checkpoint import CARD, load_checkpoint, update_checkpoint
 from sim_perception.visualization import write_picture
-from training.datasets.objects.shapes import draw_cars
+from training.datasets.objects.draws import CATEGORIES
 from training.evaluation.report import frames_of, record_of
 from training.evaluation.shape.scores import (
     F_SCORE_DISTANCE,
     FINE_DISTANCE,
-    load_shape,
     parse_cars,
     score_shapes,
 )
@@ -34,13 +34,13 @@ def evaluate_shape(
     pictures: Path | None = None,
     limit: int = 30,
 ) -> dict[str, Any]:
-    """Score shape spaces on the same cars, and draw ways between members.
+    """Score shape spaces on the same objects of their category, and draw ways between members.
 
     Args:
         checkpoints: shape spaces of any kind; the shipped ones if None.
         data: ``cars:SEED``; seeds that none has learnt from.
         pictures: a folder for ``NAME.png`` per checkpoint, or None.
-        limit: how many cars.
+        limit: how many objects.
 
     Returns:
         The record; ``shapes`` has by checkpoint what ``score_shapes`` returns.
@@ -48,17 +48,19 @@ def evaluate_shape(
     Raises:
         DatasetError, CheckpointError: for unusable data or checkpoints.
     """
-    cars, shapes = draw_cars(*parse_cars(data, limit)), {}
+    count, seed = parse_cars(data, limit)
+    shapes = {}
     folders = checkpoints or SHIPPED
     for folder in frames_of(data)(folders, len(folders)):
         model = load_shape(folder)
-        shapes[str(folder)] = score_shapes(model, cars)
+        drawn = CATEGORIES[model.config.category].draw(count, seed)
+        shapes[str(folder)] = score_shapes(model, drawn)
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             seeds = model.seeds.numpy().astype(np.float64)
-            picture = draw_paths(model, seeds, pairs_of_families())
+            picture = draw_paths(model, seeds, pairs_of_families(model.config.category))
             write_picture(pictures / f'{folder.name}.png', picture)
-    return record_of('shape', data, {'shapes': shapes}, cars=len(cars))
+    return record_of('shape', data, {'shapes': shapes}, cars=count)
 
 
 def print_shapes(record: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -11,10 +10,9 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
-from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
-from sim_perception.models.shape import ShapeModel, ShapePrior, Surface, decode_mesh
+from sim_perception.models.shape import ShapeModel, Surface, decode_mesh
 from training.datasets.objects.shapes import (
-    CarSample,
+    ShapeSample,
     Solid,
     distance_samples,
     sample_surface,
@@ -53,7 +51,7 @@ def _cars(spec: Spec, count: int) -> tuple[int, int]:
 KINDS = Kinds({'cars': ('cars:SEED, such as cars:1', _cars)})
 
 
-def nearest_member(model: ShapeModel, car: CarSample, seed: int = 0) -> F64:
+def nearest_member(model: ShapeModel, car: ShapeSample, seed: int = 0) -> F64:
     """Return the (K,) latent whose distances are nearest to a car's.
 
     Least squares over places about the car, errors weighted by exp(-|distance| / .2 m), from the
@@ -72,7 +70,7 @@ def nearest_member(model: ShapeModel, car: CarSample, seed: int = 0) -> F64:
     return cast(F64, least_squares(error, start, slope, max_nfev=25, xtol=1e-4).x)
 
 
-def score_shapes(model: ShapeModel, cars: Sequence[CarSample]) -> dict[str, float]:
+def score_shapes(model: ShapeModel, cars: Sequence[ShapeSample]) -> dict[str, float]:
     """Return how well a space's nearest members give back cars.
 
     ``chamfer_m``, ``f_score`` and ``f_score_fine`` (see ``reconstruction``) are means over cars,
@@ -119,15 +117,3 @@ def compare(points: F64, truth: F64) -> tuple[float, float, float]:
         shares = [float((d < least).mean()) for d in (there, back)]
         scores.append(2 * shares[0] * shares[1] / max(sum(shares), 1e-9))
     return 0.5 * float(there.mean() + back.mean()), scores[0], scores[1]
-
-
-def load_shape(folder: Path | str) -> ShapeModel:
-    """Read a shape space of any kind.
-
-    Raises:
-        CheckpointError: if it is unusable or no shape space.
-    """
-    net = load_checkpoint(folder).net
-    if not isinstance(net, ShapePrior):
-        raise CheckpointError(f'{folder} holds no shape space; give models/shape_car or the like')
-    return cast(ShapeModel, net)

@@ -22,7 +22,8 @@ from sim_perception.models.shape import ShapeConfig
 from sim_perception.models.shape_sdf import ShapeSdf, ShapeSdfConfig
 from sim_perception.simulator.catalogue import FAMILIES
 from sim_perception.taxonomy import load_taxonomy
-from training.datasets.objects.shapes import MIRRORS, CarSample, distance_samples, draw_cars
+from training.datasets.objects.draws import draw_cars
+from training.datasets.objects.shapes import MIRRORS, ShapeSample, distance_samples
 from training.engine.config import Section, TrainConfig, validated
 from training.engine.task import Batch, Task, build_net, training_metrics
 from training.evaluation.shape.scores import parse_cars, score_shapes
@@ -67,7 +68,7 @@ class ShapeData:
     """
 
     def __init__(
-        self, cars: list[CarSample], config: ShapeConfig, points: int, drawn: int
+        self, cars: list[ShapeSample], config: ShapeConfig, points: int, drawn: int
     ) -> None:
         jobs = track(cars, description='measuring cars', console=Console(stderr=True))
         measured = [distance_samples(car, config, points, k) for k, car in enumerate(jobs)]
