@@ -20,7 +20,7 @@ from sim_perception.types import Camera, ShapeLabel
 
 
 class AutoLabeler:
-    """Objects of one class as 9D boxes with shape: ``labels = labeler(points, image, camera, boxes)``.
+    """Objects of a class as 9D boxes: ``labels = labeler(points, image, camera, boxes)``.
 
     Not thread-safe: one per thread. The first call takes seconds, the very first half a minute:
     loops are compiled.

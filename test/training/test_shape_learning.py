@@ -12,7 +12,7 @@ from sim_perception.autolabel.classes import load_shape
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 from sim_perception.models.shape import ShapeConfig, Surface, decode_mesh
 from sim_perception.models.shape_sdf import ShapeSdf
-from training.datasets.objects.draws import draw_cars
+from training.datasets.objects.draws import CATEGORIES, draw_cars
 from training.datasets.objects.shapes import (
     ShapeSample,
     Solid,
@@ -191,3 +191,14 @@ def test_scores_of_a_space_are_kept_beside_it(tmp_path: Path) -> None:
     assert card.count('Cars that it has not seen') == 1
     with pytest.raises(CheckpointError, match='holds no shape space'):
         load_shape(Path(__file__).parents[2] / 'models/depth_segmentation')
+
+
+def test_a_lorry_is_solid_and_a_thickened_box_is_larger() -> None:
+    lorry = CATEGORIES['truck'].draw(1, 0)[0]
+    x, y, z = (np.linspace(-0.4, 0.4, 9) * side for side in lorry.size)
+    middle = np.stack(np.meshgrid(x, y, z * 0.4), -1).reshape(-1, 3)
+    assert (Solid(lorry).distance(middle, lorry.size) < 0).mean() > 0.5
+    size = np.array([1.0, 0.6, 0.4])
+    thick = ShapeSample('box', box_surface(*size), size + 0.1, 0.05)
+    outside = np.array([[0.0, 0.0, 0.2 + 0.05 + 0.03]])
+    assert Solid(thick).distance(outside, thick.size)[0] == pytest.approx(0.03, abs=0.01)

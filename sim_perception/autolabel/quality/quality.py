@@ -52,7 +52,9 @@ ALL_FEATURES = (
     'expected', 'log_yaw', 'log_size', 'box_gap', 'inlier_gap', 'distance', 'past_violation',
     'box_iou',
 )  # fmt: skip
-"""The measures that a confidence is fitted to."""
+"""The measures that a confidence of cars is fitted to."""
+POINT_FEATURES = ('expected', 'log_yaw', 'log_size', 'inlier_gap', 'distance', 'past_violation')
+"""Those of other classes: small boxes' overlap with the image box tells the image's resolution."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ FAMILY_SHARE = {
     'city': 0.12, 'mpv': 0.07, 'microvan': 0.04, 'coupe': 0.03, 'kei': 0.03,
 }  # fmt: skip
 """How often each family is drawn: all regions, small cars as often as in European cities."""
-_FAST, _SLOW = 1.6, 0.0
+_SLOW, _FAST = 0.0, 1.0
+_SHELL = {'pedestrian': 0.04, 'cyclist': 0.025}
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ def draw_people(category: str, count: int, seed: int) -> list[ShapeSample]:
     speeds = rng.uniform(_SLOW, _FAST, count)
     seeds = rng.integers(2**31, size=count)
     return [
-        _sample(category, person(category, int(own), float(speed)))
+        _sample(category, person(category, int(own), float(speed)), _SHELL[category])
         for own, speed in zip(seeds, speeds, strict=True)
     ]
 
 
-def _sample(family: str, mesh: Mesh) -> ShapeSample:
-    return centred(family, Surface(mesh.vertices, mesh.faces))
+def _sample(family: str, mesh: Mesh, shell: float = 0.0) -> ShapeSample:
+    return centred(family, Surface(mesh.vertices, mesh.faces), shell)
 
 
 def _pedestrians(count: int, seed: int) -> list[ShapeSample]:
@@ -89,7 +90,7 @@ CATEGORIES = {
     'car': Category(draw_cars, FAMILIES, 0.1, mirrors=MIRRORS),
     'truck': Category(draw_trucks, ('truck',), 0.2),
     'pedestrian': Category(_pedestrians, ('pedestrian',), 0.05, margin=0.4, mirrored=False),
-    'cyclist': Category(_cyclists, ('cyclist',), 0.07, margin=0.4, mirrored=False),
+    'cyclist': Category(_cyclists, ('cyclist',), 0.05, margin=0.4, mirrored=False),
 }
 
 

@@ -19,8 +19,9 @@ F64 = npt.NDArray[np.float64]
 MIRRORS = {'mirror_scale': 0.93, 'mirror_offset': 0.33}
 """Fields of ``ShapeConfig``: what the simulator's mirrors add to the body."""
 _VOXEL = 0.04
-# So many that no voxel on a car's surface is missed: 15 or more in each.
-_SAMPLES = 400_000
+_LONG = 6.0
+# So many that no voxel on a car's surface is missed, and on larger objects.
+_SAMPLES, _SAMPLES_PER_VOXEL = 400_000, 20
 _THINNED, _COARSE = 0.02, 0.06
 _WHEEL_WIDTH = 0.2
 _NEAR_SPREAD = (0.02, 0.1)
@@ -34,11 +35,14 @@ class ShapeSample:
         family: of the simulator.
         surface: the outside in metres, x forward, y left, z up.
         size: length, width, height of the box.
+        shell: by which the surface is thickened, metres, for what is thinner than a grid's cells;
+            the box is that of the thick surface.
     """
 
     family: str
     surface: Surface
     size: F64
+    shell: float = 0.0
 
 
 def car_sample(family: str, seed: int) -> ShapeSample:
@@ -52,12 +56,12 @@ def car_sample(family: str, seed: int) -> ShapeSample:
     return centred(family, joined([surface, *backs]))
 
 
-def centred(family: str, surface: Surface) -> ShapeSample:
-    """Return a mesh moved so that its tight box is about the origin."""
+def centred(family: str, surface: Surface, shell: float = 0.0) -> ShapeSample:
+    """Return a mesh moved so that its tight box is about the origin; see ``ShapeSample``."""
     used = surface.vertices[np.unique(surface.faces)].astype(np.float64)
     low, high = used.min(0), used.max(0)
     vertices = (surface.vertices - 0.5 * (low + high)).astype(np.float32)
-    return ShapeSample(family, Surface(vertices, surface.faces), high - low)
+    return ShapeSample(family, Surface(vertices, surface.faces), high - low + 2 * shell, shell)
 
 
 def wheel_back(x: float, y: float, radius: float) -> Surface:
@@ -107,11 +111,17 @@ def sample_surface(surface: Surface, count: int, rng: np.random.Generator) -> tu
     return points, cross[face] / np.maximum(double_area[face], 1e-12)[:, None]
 
 
+def surface_area(surface: Surface) -> float:
+    """Return the area of a mesh, square metres."""
+    a, b, c = (surface.vertices[surface.faces[:, k]].astype(np.float64) for k in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
 class Solid:
     """A mesh as a solid body: what outside air cannot reach is inside.
 
     Needs no watertight mesh: bodies, wheels and trims may overlap and hide sheets inside, as
-    long as gaps are narrower than a voxel of 4 cm.
+    long as gaps are narrower than a voxel: 4 cm, of objects that are longer than cars 8 cm.
 
     Args:
         sample: the object.
@@ -123,11 +133,13 @@ class Solid:
     """
 
     def __init__(self, sample: ShapeSample, seed: int = 0) -> None:
-        self.size = sample.size
+        self.size, self._shell_width = sample.size, sample.shell
+        self._voxel = _VOXEL if sample.size[0] < _LONG else 2 * _VOXEL
         rng = np.random.default_rng(seed)
-        points, normals = sample_surface(sample.surface, _SAMPLES, rng)
-        self._low = points.min(0) - 4.5 * _VOXEL
-        shape = np.ceil((points.max(0) - self._low) / _VOXEL).astype(int) + 4
+        least = int(_SAMPLES_PER_VOXEL * surface_area(sample.surface) / self._voxel**2)
+        points, normals = sample_surface(sample.surface, max(_SAMPLES, least), rng)
+        self._low = points.min(0) - 4.5 * self._voxel
+        shape = np.ceil((points.max(0) - self._low) / self._voxel).astype(int) + 4
         voxel = self._voxels(points)
         shell = np.zeros(shape, bool)
         shell[tuple(voxel.T)] = True
@@ -166,7 +178,7 @@ class Solid:
         along = (offset * (self.normals / stretch)[nearest]).sum(-1).sum(1)
         unsure = (self._shell[tuple(voxel.T)] & known)[close]
         outside[close[unsure]] = along[unsure] > 0
-        return np.where(outside, 1.0, -1.0) * distance
+        return np.where(outside, 1.0, -1.0) * distance - self._shell_width
 
     def _thinned(self, points: F64, spacing: float) -> npt.NDArray[np.int64]:
         """Return the rows of one point in every cube that holds any."""
@@ -174,7 +186,7 @@ class Solid:
         return np.unique(cube @ [1 << 40, 1 << 20, 1], return_index=True)[1]
 
     def _voxels(self, points: F64) -> npt.NDArray[np.int64]:
-        return np.floor((points - self._low) / _VOXEL).astype(np.int64)
+        return np.floor((points - self._low) / self._voxel).astype(np.int64)
 
 
 def distance_samples(

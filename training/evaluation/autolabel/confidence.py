@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from sim_perception.autolabel.labeler import ALL_FEATURES, ConfidenceModel, load_labeler
+from sim_perception.autolabel.labeler import ConfidenceModel, load_labeler
+from sim_perception.autolabel.quality.quality import ALL_FEATURES, POINT_FEATURES
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.datasets.sample import DatasetError
 from training.datasets.scenes import open_scenes
@@ -109,7 +110,8 @@ def calibrate_labels(
         for noise in (0.0, 0.05):
             shown = frames_of(f'{spec}, boxes off by {noise:.0%}')(seen, count)
             rows += label_scenes(labeler, shown, population, box_noise=noise)
-    values = asdict(fit_confidence(rows))
+    names = ALL_FEATURES if population.kind == 'car' else POINT_FEATURES
+    values = asdict(fit_confidence(rows, names))
     fitted: dict[str, Any] = {
         key: list(v) if isinstance(v, tuple) else v for key, v in values.items()
     }

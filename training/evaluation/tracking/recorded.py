@@ -59,9 +59,9 @@ KITTI_CONFIG = TrackerConfig(
             for motion in (VEHICLE, replace(PEDESTRIAN, least_score=0.9), CYCLIST)
         )
     ),
-    min_score=0.25,
+    min_score=0.4,
     high_score=0.7,
-    spawn_score=0.6,
+    spawn_score=0.8,
     report_score=0.85,
     instant_score=0.98,
     ego_motion=True,
