@@ -20,7 +20,7 @@ MIRRORS = {'mirror_scale': 0.93, 'mirror_offset': 0.33}
 """Fields of ``ShapeConfig``: what the simulator's mirrors add to the body."""
 _VOXEL = 0.04
 _LONG = 6.0
-# So many that no voxel on a car's surface is missed, and on larger objects.
+# So many that no voxel on a car's surface is missed, and for longer objects.
 _SAMPLES, _SAMPLES_PER_VOXEL = 400_000, 20
 _THINNED, _COARSE = 0.02, 0.06
 _WHEEL_WIDTH = 0.2
@@ -134,10 +134,12 @@ class Solid:
 
     def __init__(self, sample: ShapeSample, seed: int = 0) -> None:
         self.size, self._shell_width = sample.size, sample.shell
-        self._voxel = _VOXEL if sample.size[0] < _LONG else 2 * _VOXEL
+        long = sample.size[0] > _LONG
+        self._voxel = 2 * _VOXEL if long else _VOXEL
+        area = surface_area(sample.surface) if long else 0.0
+        samples = max(_SAMPLES, int(_SAMPLES_PER_VOXEL * area / self._voxel**2))
         rng = np.random.default_rng(seed)
-        least = int(_SAMPLES_PER_VOXEL * surface_area(sample.surface) / self._voxel**2)
-        points, normals = sample_surface(sample.surface, max(_SAMPLES, least), rng)
+        points, normals = sample_surface(sample.surface, samples, rng)
         self._low = points.min(0) - 4.5 * self._voxel
         shape = np.ceil((points.max(0) - self._low) / self._voxel).astype(int) + 4
         voxel = self._voxels(points)
