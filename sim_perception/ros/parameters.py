@@ -253,7 +253,9 @@ class AutoLabelerParameters:
 
     autostart: bool = shared.autostart()
     shape_checkpoint: str = parameter(
-        '', 'checkpoint folder of the shape space; empty is the shipped models/shape_car'
+        '',
+        'checkpoint folder of the shape space, whose class is labelled; empty is the shipped '
+        'models/shape_car',
     )
     mode: str = parameter(
         'lidar',
