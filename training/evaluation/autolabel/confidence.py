@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -99,12 +99,12 @@ def calibrate_labels(
     images = loaded.name == 'surface_coordinates'
     networks: dict[str, Any] = {'coordinates': checkpoint} if images else {}
     mode, shape = ('mono', CHECKPOINT) if images else ('lidar', checkpoint)
+    population = Population(cast(Any, loaded.net).config.category)
     rows: list[Compared] = []
     for spec in specs:
         labeler = load_labeler(
             mode, shape, config=config_of(spec), device=device, threads=1, **networks
         )
-        population = Population(labeler.model.config.category)
         scenes, count = open_scenes(spec, limit)
         seen = list(frames_of(spec)(scenes, count))
         for noise in (0.0, 0.05):

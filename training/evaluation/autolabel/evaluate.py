@@ -59,7 +59,6 @@ def label_scenes(
         precisions: gets the accepted labels of every frame as detections, or None.
     """
     rng = np.random.default_rng(seed)
-    shapes = {labeler.class_id: labeler.shapes}
     results = []
     for scene in scenes:
         things = [thing for thing in scene.objects if thing.kind == population.kind]
@@ -84,6 +83,7 @@ def label_scenes(
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             chosen = [row.label for row in rows if row.counts]
+            shapes = {labeler.class_id: labeler.shapes}
             picture = draw_labels(scene.image, scene.frame, chosen, shapes)
             write_picture(pictures / f'{scene.name}.png', picture)
     return results
