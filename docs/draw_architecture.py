@@ -45,7 +45,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ('fit', 'surfaces'),
         ('evidence', 'export', 'quality', 'tracks'),
         ('detect', 'modes'),
-        ('labeler',),
+        ('classes', 'labeler'),
     ),
     'sim_perception.tracking': (
         ('config', 'tables'),

@@ -11,7 +11,11 @@ from sim_perception.autolabel.modes.fused import BESIDE_POINTS, FusedLabeler
 from sim_perception.autolabel.modes.lidar import ShapeLabeler
 from sim_perception.autolabel.modes.mono import MonoConfig, MonoLabeler
 from sim_perception.autolabel.modes.rendered import RenderLabeler, load_render_labeler
-from sim_perception.autolabel.quality.quality import ConfidenceModel
+from sim_perception.autolabel.quality.quality import (
+    ALL_FEATURES,
+    POINT_FEATURES,
+    ConfidenceModel,
+)
 from sim_perception.autolabel.tracks.tracks import Sighting
 from sim_perception.inference.backend import choose_device
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
@@ -19,9 +23,9 @@ from sim_perception.inference.surface_coordinates import SurfaceCoordinatesEngin
 from sim_perception.models.checkpoint import CheckpointError, load_checkpoint
 
 __all__ = [
-    'COORDINATES', 'DEPTH', 'ConfidenceModel', 'Evidence', 'RenderLabeler',
-    'ShapeLabeler', 'Sighting', 'load_labeler', 'load_render_labeler', 'needs_points',
-    'read_evidence', 'write_evidence',
+    'ALL_FEATURES', 'COORDINATES', 'DEPTH', 'POINT_FEATURES', 'ConfidenceModel', 'Evidence',
+    'RenderLabeler', 'ShapeLabeler', 'Sighting', 'load_labeler', 'load_render_labeler',
+    'needs_points', 'read_evidence', 'write_evidence',
 ]  # fmt: skip
 
 COORDINATES = 'models/surface_coordinates'

@@ -266,7 +266,9 @@ def test_it_learns_to_find_cars_where_they_are(task, tmp_path, monkeypatch):
     optimizer = torch.optim.AdamW(task.parameters(), 4e-3)
     task.train()
     first = last = None
-    for step in range(60):
+    for step in range(100):
+        # falls in the second half: without, the outcome depends on the processor's rounding
+        optimizer.param_groups[0]['lr'] = 4e-3 * min(1.0, 2 - step / 50)
         rng = np.random.default_rng(step)
         batch = torch.utils.data.default_collate([data.sample(k, rng) for k in range(4)])
         loss = task(batch)['loss']
@@ -277,7 +279,7 @@ def test_it_learns_to_find_cars_where_they_are(task, tmp_path, monkeypatch):
     assert last < first / 4
     scores = score_scenes(task.eval().engine(), made)
     assert scores['frames'] == scores['objects'] == 4
-    assert scores['ap_bev_50'] > 0.5
+    assert scores['ap_bev_50'] > 0.9
     config = load_config('detector3d')
     record = {'command': 'made', 'step': 45, 'samples': 4}
     task.save_checkpoint(tmp_path / 'checkpoint', config, record)

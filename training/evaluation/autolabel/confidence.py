@@ -11,8 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from sim_perception.autolabel.labeler import ConfidenceModel, load_labeler
-from sim_perception.autolabel.quality.quality import ALL_FEATURES, POINT_FEATURES
+from sim_perception.autolabel.labeler import (
+    ALL_FEATURES,
+    POINT_FEATURES,
+    ConfidenceModel,
+    load_labeler,
+)
 from sim_perception.models.checkpoint import load_checkpoint, update_checkpoint
 from training.datasets.sample import DatasetError
 from training.datasets.scenes import open_scenes
