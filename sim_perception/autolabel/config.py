@@ -188,3 +188,6 @@ KITTI = LabelConfig(
     traffic='right',
 )
 """Settings for scans and image boxes of KITTI, whose cameras stand 1.65 m above the road."""
+
+PRESETS = {'simulation': LabelConfig(), 'kitti': KITTI}
+"""Settings by the data that they are for."""

@@ -21,6 +21,7 @@ from lidar_scenes import CHECKPOINT
 from recorded_scene import scene, write_recording
 from rich.console import Console
 
+from sim_perception.autolabel.config import KITTI, LabelConfig
 from sim_perception.autolabel.fit.sdflabel import SdfLabelRefiner
 from sim_perception.autolabel.records import read_frame, read_frames
 from sim_perception.bags.reader import BagReader
@@ -146,6 +147,19 @@ def test_what_is_seen_again_has_one_shape(bag, labelled, tmp_path):
     label(job, console=quiet())
     single = {frame.accepted[0].body_size for frame in read_frames(tmp_path / 'frames')}
     assert len(single) == FRAMES
+
+
+def test_a_preset_gives_the_settings_of_its_data(bag, tmp_path):
+    usual, other = job_of(bag, tmp_path), job_of(bag, tmp_path, preset='kitti')
+    assert usual.fingerprint != other.fingerprint
+    (labeler,) = open_job(other)[1].by_class.values()
+    assert labeler.config == KITTI
+    (labeler,) = open_job(replace(other, traffic='left', mirrors=True))[1].by_class.values()
+    assert labeler.config == replace(KITTI, traffic='left', mirrors=True)
+    (labeler,) = open_job(usual)[1].by_class.values()
+    assert labeler.config == LabelConfig()
+    with pytest.raises(ValueError, match="unknown preset 'kiti'; did you mean 'kitti'"):
+        job_of(bag, tmp_path, preset='kiti')
 
 
 def test_another_way_to_fit_is_taken_where_the_mode_has_it(bag, tmp_path):

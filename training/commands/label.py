@@ -81,6 +81,13 @@ def label(
     formats: Annotated[
         str, typer.Option(help=f'Comma-separated: {FORMATS}, pictures.')
     ] = 'kitti,coco,nuscenes,meshes,bag,pictures',
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="Settings for other boxes and cars than the simulator's: kitti (image boxes "
+            'hold the corners of the 3D box, cars of Karlsruhe, a camera 1.65 m above the road).'
+        ),
+    ] = '',
     device: Device = 'auto',
     camera: Camera = '',
     lidar: Lidar = '',
@@ -118,6 +125,7 @@ def label(
         lidar=lidar,
         class_map=class_map,
         traffic=traffic,
+        preset=preset,
         device=device,
         formats=split_names(formats),
     )

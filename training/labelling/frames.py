@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from sim_perception.autolabel.classes import ClassLabelers
-from sim_perception.autolabel.config import LabelConfig, check_way
+from sim_perception.autolabel.config import PRESETS, LabelConfig, check_way
 from sim_perception.autolabel.export import EXPORTS, IMAGES, export_frame
 from sim_perception.autolabel.labeler import (
     COORDINATES,
@@ -26,6 +26,7 @@ from sim_perception.bags.sensors import Sensors
 from sim_perception.files import read_bytes, write_atomically
 from sim_perception.models.checkpoint import MANIFEST
 from sim_perception.models.shape import ShapeModel
+from sim_perception.suggestions import unknown
 from sim_perception.taxonomy import load_taxonomy
 from training.datasets.bags.box_files import is_box_file
 from training.datasets.bags.label_source import (
@@ -43,7 +44,7 @@ USUAL_FORMATS = ('kitti', 'coco', 'nuscenes', 'meshes', 'bag', PICTURES)
 
 _REGION_EDGE_SIGMA, _REGION_EDGE_SHARE, _REGION_CONTOUR_SIGMA = 4.0, 0.06, 10.0
 """How far edges and contours of regions are from those of objects; see ``LabelConfig``."""
-_LATER_OPTIONS = ('camera', 'lidar', 'class_map', 'traffic')
+_LATER_OPTIONS = ('camera', 'lidar', 'class_map', 'traffic', 'preset')
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class LabelJob:
             points, and to know where the robot was.
         camera, lidar: see ``bags.sensors.Sensors``.
         class_map: see ``LabelBag``.
-        traffic: see ``LabelConfig``.
+        traffic: see ``LabelConfig``; empty is what the preset says.
+        preset: of ``autolabel.config.PRESETS``; empty is ``simulation``.
         device: what networks run on, see ``load_labeler``.
         formats: of ``FORMATS``, what to write besides the frames.
     """
@@ -89,14 +91,17 @@ class LabelJob:
     lidar: str = ''
     class_map: str = ''
     traffic: str = ''
+    preset: str = ''
     device: str = 'auto'
     formats: tuple[str, ...] = USUAL_FORMATS
 
     def __post_init__(self) -> None:
         check_way(self.mode, self.refine)
-        unknown = [name for name in self.formats if name not in FORMATS]
-        if unknown:
-            raise ValueError(f'unknown formats {", ".join(unknown)}; known: {", ".join(FORMATS)}')
+        if self.preset and self.preset not in PRESETS:
+            raise ValueError(unknown('preset', self.preset, PRESETS))
+        others = [name for name in self.formats if name not in FORMATS]
+        if others:
+            raise ValueError(f'unknown formats {", ".join(others)}; known: {", ".join(FORMATS)}')
 
     @property
     def fingerprint(self) -> str:
@@ -130,7 +135,8 @@ class LabelJob:
 @lru_cache(maxsize=1)
 def open_job(job: LabelJob) -> tuple[LabelBag, ClassLabelers]:
     """Return the recording and the engines, kept for the next part of the same job."""
-    config = LabelConfig(mirrors=job.mirrors, traffic=job.traffic)
+    preset = PRESETS[job.preset or 'simulation']
+    config = replace(preset, mirrors=job.mirrors, traffic=job.traffic or preset.traffic)
     labelers = _labelers(job, config)
     bag = LabelBag(
         Path(job.bag),
