@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 MODES = ('lidar', 'mono', 'fused')
@@ -38,12 +38,12 @@ def check_way(mode: str, refine: str) -> None:
 
 
 _NO_CAR = {'size_shift': (0.0, 0.0, 0.0), 'population': (0.0, 0.0, 0.0), 'mirrors': False}
-OTHERS: dict[str, dict[str, Any]] = {
+_OTHERS: dict[str, dict[str, Any]] = {
     'truck': {'max_height': 4.6},
     'pedestrian': {'gap': 0.3, 'least_points': 12, 'accept_confidence': 0.35},
     'cyclist': {'gap': 0.35, 'least_points': 12, 'accept_confidence': 0.35},
 }
-"""What differs for objects that are no cars: taller ones, and people, who stand close together
+"""What differs for objects that are no cars: taller ones, and people, who stand close together,
 return few points, and whose small boxes count as found from an IoU of .5 on at KITTI."""
 
 
@@ -100,8 +100,6 @@ class LabelConfig:
         cuboid_boxes: image boxes are those of the 3D box's corners, as KITTI's are and those of
             detectors that learnt from them; without, of the object's outline. A car's outline is
             smaller than its box, so that cars are fitted too large where this is wrong.
-        others: fields that are different for objects of other classes, by class; what corrects
-            sizes of cars is not used for them.
     """
 
     max_range: float = 60.0
@@ -143,7 +141,6 @@ class LabelConfig:
     accept_confidence: float = 0.6
     mirrors: bool = False
     cuboid_boxes: bool = False
-    others: dict[str, dict[str, Any]] = field(default_factory=lambda: OTHERS)
 
     def __post_init__(self) -> None:
         positive = (
@@ -169,7 +166,7 @@ def for_category(config: LabelConfig, category: str) -> LabelConfig:
     """Return settings as objects of a category need them; for cars as they are."""
     if category == 'car':
         return config
-    return replace(config, **{**_NO_CAR, **config.others.get(category, {})})
+    return replace(config, **{**_NO_CAR, **_OTHERS.get(category, {})})
 
 
 EUROPEAN_CARS = (-0.154, -0.12, -0.02)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from sim_perception.models.shape import Surface
 from sim_perception.simulator.catalogue import FAMILIES, Mesh, person, vehicles
@@ -17,7 +17,7 @@ FAMILY_SHARE = {
     'city': 0.12, 'mpv': 0.07, 'microvan': 0.04, 'coupe': 0.03, 'kei': 0.03,
 }  # fmt: skip
 """How often each family is drawn: all regions, small cars as often as in European cities."""
-_SLOW, _FAST = 0.0, 1.0
+_FAST = 1.0
 _SHELL = {'pedestrian': 0.04, 'cyclist': 0.025}
 
 
@@ -39,7 +39,7 @@ class Category:
     spacing: float
     margin: float = 0.5
     mirrored: bool = True
-    mirrors: dict[str, float] | None = None
+    mirrors: dict[str, float] = field(default_factory=dict)
 
 
 def draw_cars(count: int, seed: int) -> list[ShapeSample]:
@@ -57,7 +57,7 @@ def draw_trucks(count: int, seed: int) -> list[ShapeSample]:
     while len(drawn) < count:
         models = vehicles('training_city', scene)
         whole = [m for m in models if m.label == 'truck' and m.trailer is None]
-        drawn += [_sample(model.family, model.whole()) for model in whole]
+        drawn += [_sample('truck', model.whole()) for model in whole]
         scene += 1
     order = np.random.default_rng(seed).permutation(len(drawn))
     return [drawn[k] for k in sorted(order[:count])]
@@ -66,7 +66,7 @@ def draw_trucks(count: int, seed: int) -> list[ShapeSample]:
 def draw_people(category: str, count: int, seed: int) -> list[ShapeSample]:
     """Draw pedestrians from standing to walking fast, or riders of bicycles."""
     rng = np.random.default_rng([seed, count])
-    speeds = rng.uniform(_SLOW, _FAST, count)
+    speeds = rng.uniform(0.0, _FAST, count)
     seeds = rng.integers(2**31, size=count)
     return [
         _sample(category, person(category, int(own), float(speed)), _SHELL[category])
@@ -78,25 +78,13 @@ def _sample(family: str, mesh: Mesh, shell: float = 0.0) -> ShapeSample:
     return centred(family, Surface(mesh.vertices, mesh.faces), shell)
 
 
-def _pedestrians(count: int, seed: int) -> list[ShapeSample]:
-    return draw_people('pedestrian', count, seed)
-
-
-def _cyclists(count: int, seed: int) -> list[ShapeSample]:
-    return draw_people('cyclist', count, seed)
-
-
 CATEGORIES = {
     'car': Category(draw_cars, FAMILIES, 0.1, mirrors=MIRRORS),
     'truck': Category(draw_trucks, ('truck',), 0.2),
-    'pedestrian': Category(_pedestrians, ('pedestrian',), 0.05, margin=0.4, mirrored=False),
-    'cyclist': Category(_cyclists, ('cyclist',), 0.05, margin=0.4, mirrored=False),
+    'pedestrian': Category(
+        partial(draw_people, 'pedestrian'), ('pedestrian',), 0.05, margin=0.4, mirrored=False
+    ),
+    'cyclist': Category(
+        partial(draw_people, 'cyclist'), ('cyclist',), 0.05, margin=0.4, mirrored=False
+    ),
 }
-
-
-def family_of(samples: list[ShapeSample], category: Category) -> npt.NDArray[np.int64]:
-    """Return the number of each sample's family; that of the only one where there is one."""
-    names = category.families
-    if len(names) == 1:
-        return np.zeros(len(samples), np.int64)
-    return np.array([names.index(sample.family) for sample in samples])

@@ -19,7 +19,7 @@ F64 = npt.NDArray[np.float64]
 MIRRORS = {'mirror_scale': 0.93, 'mirror_offset': 0.33}
 """Fields of ``ShapeConfig``: what the simulator's mirrors add to the body."""
 _VOXEL = 0.04
-_LONG = 6.0
+_LONG = 5.7  # longer than any car of the simulator, shorter than any lorry
 # So many that no voxel on a car's surface is missed, and for longer objects.
 _SAMPLES, _SAMPLES_PER_VOXEL = 400_000, 20
 _THINNED, _COARSE = 0.02, 0.06

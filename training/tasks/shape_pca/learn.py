@@ -16,7 +16,7 @@ from sim_perception.models.shape import ShapeConfig, ShapeModel
 from sim_perception.suggestions import unknown
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.visualization import write_picture
-from training.datasets.objects.draws import CATEGORIES, family_of
+from training.datasets.objects.draws import CATEGORIES
 from training.datasets.objects.shapes import ShapeSample, Solid
 from training.engine.command import command_line
 from training.evaluation.shape.scores import F_SCORE_DISTANCE, score_shapes
@@ -70,11 +70,12 @@ def learn_shape(
         spacing=spacing or kind.spacing,
         margin=kind.margin,
         seeds=len(kind.families),
-        **(kind.mirrors or {}),  # type: ignore[arg-type]
+        **kind.mirrors,  # type: ignore[arg-type]
     )
     grids = distance_grids(learnt, config, f'learning {category}', mirrored=kind.mirrored)
     sizes = np.array([car.size for car in learnt])
-    model, explained = fit_pca(config, grids, sizes, family_of(learnt, kind))
+    family = np.array([kind.families.index(one.family) for one in learnt])
+    model, explained = fit_pca(config, grids, sizes, family)
     scores = {'explained': explained, **score_shapes(model, unseen)}
     record = {
         'task': 'shape',
