@@ -31,6 +31,7 @@ from training.tasks.spigan.adversarial import (
     discriminator_loss,
     feature_distance,
     generator_loss,
+    matched_weights,
 )
 from training.tasks.spigan.task import privileged_truth
 from training.tasks.train import train
@@ -109,6 +110,24 @@ def test_the_players_push_in_opposite_directions_and_only_their_own_weights():
     assert generator_loss(real) == 0
 
 
+def test_matched_patches_hold_as_much_of_every_class_in_both_domains():
+    real = torch.tensor([[[0, 0, 0, 1], [0, 0, 1, 2]]])
+    made = torch.tensor([[[0, 1, 1, 1], [255, 1, 1, 1]]])
+    weights = matched_weights(real, made, (2, 4))
+    shares = [
+        [float(w[0, 0][classes[0] == k].sum()) for k in (0, 1, 2, 255)]
+        for w, classes in zip(weights, (real, made), strict=True)
+    ]
+    assert shares[0] == pytest.approx(shares[1])
+    # one eighth of class 0 and a quarter of class 1 is in both
+    assert shares[0] == pytest.approx([8 / 3, 16 / 3, 0, 0])
+    # the best answer that tells nothing but the class gains nothing over not knowing
+    answer = [torch.where(classes == 0, 0.9, 0.4)[:, None] for classes in (real, made)]
+    assert discriminator_loss(*answer) < 0.25 < discriminator_loss(*answer, weights)
+    # nothing in common
+    assert all(w.sum() == 0 for w in matched_weights(real, torch.full_like(made, 7), (2, 4)))
+
+
 def test_features_of_equal_direction_are_no_distance_apart():
     maps = [torch.rand(2, 4, 5, 6), torch.rand(2, 8, 3, 3)]
     assert feature_distance(maps, [3 * m for m in maps]) == pytest.approx(0, abs=1e-5)
@@ -160,6 +179,7 @@ def test_privileged_information_of_a_wall_before_the_sky():
         ('spigan', {'privileged', 'perceptual'}, {'pixel', 'cycle'}),
         ('spigan_no_pi', {'perceptual'}, {'privileged'}),
         ('simgan', {'pixel'}, {'privileged', 'perceptual'}),
+        ('spigan_matched', {'perceptual', 'privileged'}, {'pixel', 'cycle'}),
         ('cyclegan', {'cycle', 'back_generator', 'back_discriminator'}, {'privileged'}),
     ],
 )
@@ -174,7 +194,7 @@ def test_every_row_trains_its_own_terms(bag, images, tmp_path, name, own, absent
     without = [name for name, p in task.named_parameters() if p.requires_grad and p.grad is None]
     # the heads that this task has no loss for
     assert all('uncertainty' in name for name in without)
-    assert all(p.grad is None for p in task.features.parameters())
+    assert all(p.grad is None for p in task.source.parameters())
 
 
 def test_privileged_information_reaches_the_generator(bag, images, tmp_path):

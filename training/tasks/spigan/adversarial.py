@@ -46,19 +46,59 @@ class PatchDiscriminator(nn.Module):
         return functional_call(self, weights, (image,))
 
 
-def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
+def discriminator_loss(
+    real: Tensor, made: Tensor, weights: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """Return the least-squares loss of a discriminator (Mao et al., "LSGAN", ICCV 2017, eq. 9).
 
     Args:
         real: its answers to real images.
         made: its answers to made ones, which must be detached from their maker.
+        weights: of both answers, see ``matched_weights``; None for all alike.
     """
-    return 0.5 * ((real - 1).square().mean() + made.square().mean())
+    of_real, of_made = weights or (None, None)
+    return 0.5 * (_mean((real - 1).square(), of_real) + _mean(made.square(), of_made))
 
 
-def generator_loss(made: Tensor) -> Tensor:
+def generator_loss(made: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the least-squares loss of a generator whose images got these answers."""
-    return 0.5 * (made - 1).square().mean()
+    return 0.5 * _mean((made - 1).square(), weights)
+
+
+def matched_weights(real: Tensor, made: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return weights of patches with which both domains hold as much of every class.
+
+    So a discriminator cannot tell them by what streets are full of, only by how it looks
+    (Richter et al., "Enhancing photorealism enhancement", TPAMI 2022, section 3.3, match patches
+    for this reason). A class that one of them lacks counts nothing.
+
+    Args:
+        real: (B, H, W) classes of real images, any id beyond them where unknown.
+        made: those of made images.
+        size: height and width of the discriminator's answers.
+
+    Returns:
+        Two (B, 1, h, w) weights of mean 1, or of zeros where no class is in both.
+    """
+    found = [
+        functional.interpolate(classes[:, None].float(), size, mode='nearest').long()
+        for classes in (real, made)
+    ]
+    count = int(max(classes.max() for classes in found)) + 1
+    shares = [
+        torch.bincount(classes.flatten(), minlength=count) / classes.numel() for classes in found
+    ]
+    common = torch.minimum(*shares)
+    common = common / common.sum().clamp(min=1e-6)
+    of_real, of_made = (
+        (common / share.clamp(min=1e-6))[classes]
+        for share, classes in zip(shares, found, strict=True)
+    )
+    return of_real, of_made
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    return values.mean() if weights is None else (weights * values).mean()
 
 
 def feature_distance(first: list[Tensor], second: list[Tensor]) -> Tensor:

@@ -40,6 +40,7 @@ from training.tasks.spigan.adversarial import (
     discriminator_loss,
     feature_distance,
     generator_loss,
+    matched_weights,
 )
 
 GAN_BETAS = (0.5, 0.999)
@@ -69,6 +70,9 @@ class SpiganLossConfig(LossConfig):
     """Distance of an image's pixels from their translation: SimGAN's self-regularisation."""
     cycle: float = Field(default=0.0, ge=0)
     """Distance of an image, translated there and back, from itself."""
+    matched: bool = False
+    """Let discriminators count every class as often in real images, where the network that
+    training began with tells it, as in made ones."""
     information: Literal['depth', 'normals', 'edges'] = 'depth'
     """What is privileged: depth, surface normals, or edges of depth and classes."""
 
@@ -109,10 +113,12 @@ class SpiganTask(DepthSegmentationTask):
             )
         except (TypeError, ValueError) as error:
             raise ConfigError(f'model.generator or model.discriminator: {error}') from error
-        # What translation must keep is judged by features that do not follow it.
-        self.features = copy.deepcopy(self.model.encoder).requires_grad_(False)
+        # What translation must keep is judged by a network that does not follow it.
+        self.source = copy.deepcopy(self.model).requires_grad_(False)
         self.privileged = (
-            Decoder(self.features.channels, (96, 64, 48), PRIVILEGED_CHANNELS[loss.information])
+            Decoder(
+                self.source.encoder.channels, (96, 64, 48), PRIVILEGED_CHANNELS[loss.information]
+            )
             if loss.privileged
             else None
         )
@@ -127,9 +133,9 @@ class SpiganTask(DepthSegmentationTask):
         return MixedData(self.data_config, self.preprocess)
 
     def train(self, mode: bool = True) -> SpiganTask:
-        """Switch modes; the judging encoder always stays in evaluation mode."""
+        """Switch modes; the judging network always stays in evaluation mode."""
         super().train(mode)
-        self.features.eval()
+        self.source.eval()
         return self
 
     def parameter_groups(self, optimizer: OptimizerConfig) -> list[dict[str, Any]]:
@@ -161,33 +167,55 @@ class SpiganTask(DepthSegmentationTask):
         made = self.generators['to_real'](image)
         weighted: dict[str, tuple[float, Tensor]] = {}
         loss = self.loss_config
-        self._play('to_real', made, real, weighted)
+        with torch.no_grad():
+            seen = self.source.encode(real)
+            classes = self.source.semantic(seen).argmax(1) if loss.matched else None
+        self.gap.add('real', seen[-1])
+        labels = virtual['semantic'].long() if loss.matched else None
+        self._play('to_real', (real, classes), (made, labels), weighted)
         if loss.cycle:
             back = self.generators['to_simulated'](real)
-            self._play('to_simulated', back, image, weighted)
+            self._play('to_simulated', (image, labels), (back, classes), weighted)
             returned = (self.generators['to_simulated'](made) - image).abs().mean()
             again = (self.generators['to_real'](back) - real).abs().mean()
             weighted['cycle'] = (loss.cycle, returned + again)
         if loss.pixel:
             weighted['pixel'] = (loss.pixel, (made - image).abs().mean())
         outputs = self._supervise(virtual, made, weighted)
-        self._keep(virtual, made, real, weighted, outputs)
+        self._keep(virtual, made, weighted, outputs)
         terms = {name: term for name, (_, term) in weighted.items()}
         total = torch.stack([weight * term for weight, term in weighted.values()]).sum()
         return {'loss': total, 'terms': terms, 'outputs': {**outputs, 'made': made}}
 
     def _play(
-        self, name: str, made: Tensor, real: Tensor, weighted: dict[str, tuple[float, Tensor]]
+        self,
+        name: str,
+        real: tuple[Tensor, Tensor | None],
+        made: tuple[Tensor, Tensor | None],
+        weighted: dict[str, tuple[float, Tensor]],
     ) -> None:
-        """Add the losses of a generator and of its discriminator."""
+        """Add the losses of a generator and of its discriminator.
+
+        Args:
+            name: of both.
+            real: images of the domain that is played for, and their classes if those matter.
+            made: the generator's images, and the classes of what they were made from.
+            weighted: the losses.
+        """
         judge = self.discriminators[name]
         assert isinstance(judge, PatchDiscriminator)
         prefix = '' if name == 'to_real' else 'back_'
-        of_real, of_made = judge(self._noisy(real)), judge(self._noisy(made.detach()))
-        weighted[f'{prefix}discriminator'] = (1.0, discriminator_loss(of_real, of_made))
+        (real_image, real_classes), (made_image, made_classes) = real, made
+        of_real = judge(self._noisy(real_image))
+        of_made = judge(self._noisy(made_image.detach()))
+        weights = None
+        if real_classes is not None and made_classes is not None:
+            weights = matched_weights(real_classes, made_classes, of_made.shape[-2:])
+        weighted[f'{prefix}discriminator'] = (1.0, discriminator_loss(of_real, of_made, weights))
+        answer = judge.fixed(self._noisy(made_image))
         weighted[f'{prefix}generator'] = (
             self.loss_config.adversarial,
-            generator_loss(judge.fixed(self._noisy(made))),
+            generator_loss(answer, weights and weights[1]),
         )
         # Balance of the game: both at .5 means that the judge cannot tell.
         weighted[f'{prefix}answer_real'] = (0.0, of_real.detach().mean())
@@ -216,16 +244,13 @@ class SpiganTask(DepthSegmentationTask):
         self,
         virtual: Batch,
         made: Tensor,
-        real: Tensor,
         weighted: dict[str, tuple[float, Tensor]],
         outputs: dict[str, Tensor],
     ) -> None:
         """Add what the translation must keep: features and privileged information."""
         loss = self.loss_config
-        before = self.features(virtual['image'])
-        after = self.features(made)
-        with torch.no_grad():
-            self.gap.add('real', self.features(real)[-1])
+        before = self.source.encode(virtual['image'])
+        after = self.source.encode(made)
         self.gap.add('simulated', before[-1])
         self.gap.add('made', after[-1])
         if loss.perceptual:
