@@ -130,6 +130,8 @@ class PermanenceModel:
         precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         threads: CPU threads; of PyTorch one number for the whole process. None keeps it.
         threshold: smallest score of a detection, 0 to 1.
+        second_opinion: folder of a depth and segmentation checkpoint; people are doubted where
+            its classes see none. It takes as long again, and finds people in real streets better.
     """
 
     def __init__(
@@ -140,9 +142,15 @@ class PermanenceModel:
         precision: str = 'auto',
         threads: int | None = None,
         threshold: float = 0.3,
+        second_opinion: Path | str | None = None,
     ) -> None:
         self.engine = PermanenceEngine.load(
-            checkpoint, device=device, precision=precision, threads=threads, threshold=threshold
+            checkpoint,
+            device=device,
+            precision=precision,
+            threads=threads,
+            threshold=threshold,
+            second_opinion=second_opinion,
         )
         self.names = self.engine.taxonomy.names
 

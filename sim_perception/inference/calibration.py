@@ -66,10 +66,12 @@ class ScoreCalibration:
     Attributes:
         scale: by class name, positive; a class that is missing keeps its scores.
         bias: of the same classes.
+        seconded: of scores that a second opinion has changed; None if never fitted.
     """
 
     scale: Mapping[str, float] = field(default_factory=dict)
     bias: Mapping[str, float] = field(default_factory=dict)
+    seconded: ScoreCalibration | None = None
 
     def __post_init__(self) -> None:
         if set(self.scale) != set(self.bias):
@@ -85,9 +87,10 @@ class ScoreCalibration:
         """Return scales and biases of classes in order."""
         return [self.scale.get(n, 1.0) for n in names], [self.bias.get(n, 0.0) for n in names]
 
-    def to_dict(self) -> dict[str, dict[str, float]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values for YAML; ``from_dict`` is the inverse."""
-        return {'scale': dict(self.scale), 'bias': dict(self.bias)}
+        own: dict[str, Any] = {'scale': dict(self.scale), 'bias': dict(self.bias)}
+        return own if self.seconded is None else {**own, 'seconded': self.seconded.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ScoreCalibration:
@@ -96,8 +99,13 @@ class ScoreCalibration:
         Raises:
             ValueError: for an unknown key or an impossible number.
         """
-        unknown = sorted(set(values) - {'scale', 'bias'})
+        unknown = sorted(set(values) - {'scale', 'bias', 'seconded'})
         if unknown:
             raise ValueError(f'unknown calibration settings {", ".join(unknown)}')
-        numbers = {k: {n: float(x) for n, x in values[k].items()} for k in values}
-        return cls(**numbers)
+        numbers = {
+            k: {n: float(x) for n, x in values[k].items()}
+            for k in ('scale', 'bias')
+            if k in values
+        }
+        seconded = values.get('seconded')
+        return cls(**numbers, seconded=None if seconded is None else cls.from_dict(seconded))

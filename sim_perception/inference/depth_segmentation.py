@@ -196,6 +196,18 @@ class DepthSegmentationEngine:
             for number, frame in enumerate(frames)
         ]
 
+    def class_probabilities(self, frame: Frame) -> FloatArray:
+        """Return (classes, h, w) probabilities in the network's own cells, coarser than pixels.
+
+        They cover the image, of a lens that bends much what is left of it when rectified.
+
+        Raises:
+            ValueError: as ``infer``.
+        """
+        inputs = preprocess([frame], self.preprocess)
+        logits = self._backend.run(inputs.image, inputs.focal).logits[0].float()
+        return cast(FloatArray, (logits / self.calibration.temperature).softmax(0).numpy())
+
     def infer_for_motion(
         self, frame: Frame, *, confidence: bool = False, mask_sky: bool = False
     ) -> tuple[DepthSegmentation, View]:

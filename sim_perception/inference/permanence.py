@@ -10,11 +10,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sim_perception.geometry.cameras import distort_boxes
 from sim_perception.geometry.rectification import is_bent
 from sim_perception.inference.backend import choose_device, choose_precision, set_threads
 from sim_perception.inference.calibration import ScoreCalibration
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.loading import load_network
 from sim_perception.inference.object_peaks import (
     Peaks,
@@ -25,7 +27,7 @@ from sim_perception.inference.object_peaks import (
 )
 from sim_perception.inference.preprocess import PreprocessConfig, frame_camera, preprocess
 from sim_perception.models.checkpoint import CheckpointError
-from sim_perception.models.permanence import PermanenceNet
+from sim_perception.models.permanence import PermanenceNet, PermanenceOutput
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Detection, Frame
 
@@ -33,6 +35,11 @@ from sim_perception.types import Camera, Detection, Frame
 MAX_GAP_S = 1.0
 #: An object with less than this share visible counts as hidden (PermaTrack, section 4).
 HIDDEN_VISIBILITY = 0.2
+#: What a second opinion is asked about. Real people look less like simulated ones than cars do.
+DOUBTED = ('pedestrian', 'cyclist')
+#: Least probability that it gives, so that nothing is ruled out, and the exponent with which
+#: probabilities count: at 1 people in dim simulated streets are lost for little in real ones.
+LEAST_OPINION, OPINION_WEIGHT = 0.02, 0.5
 
 
 @dataclass
@@ -72,6 +79,7 @@ class PermanenceEngine:
         threads: int | None = None,
         threshold: float = 0.3,
         calibration: ScoreCalibration | None = None,
+        second_opinion: DepthSegmentationEngine | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> None:
         """Make an engine of a network in memory, which is copied; ``load`` is the usual way.
@@ -85,11 +93,12 @@ class PermanenceEngine:
             threads: CPU threads of PyTorch, one number for the whole process; None keeps it.
             threshold: smallest score of a detection, 0 to 1.
             calibration: of the scores; None for a network that was never calibrated.
+            second_opinion: doubts people where its classes see none.
             metrics: results that came with it.
 
         Raises:
-            ValueError: for an option that this machine or program does not have, or a network
-                with a class that the taxonomy lacks.
+            ValueError: for an option that this machine or program does not have, a network
+                with a class that the taxonomy lacks, or a second opinion without people.
         """
         if not 0 <= threshold <= 1:
             raise ValueError(f'threshold must lie within 0 and 1, got {threshold}')
@@ -99,7 +108,14 @@ class PermanenceEngine:
             raise ValueError(f'the network detects {unknown}, which the taxonomy does not have')
         self.taxonomy, self.preprocess, self.metrics = taxonomy, preprocess, metrics or {}
         self.threshold, self.things = threshold, net.config.things
-        scale, bias = (calibration or ScoreCalibration()).of(self.things)
+        calibration = calibration or ScoreCalibration()
+        self._second = second_opinion if set(DOUBTED) & set(self.things) else None
+        if self._second is not None:
+            calibration = calibration.seconded or calibration
+            names = self._second.taxonomy.names
+            if lacking := [name for name in DOUBTED if name not in names]:
+                raise ValueError(f'the second opinion has no class {" and no ".join(lacking)}')
+        scale, bias = calibration.of(self.things)
         self._class_ids = [taxonomy.id_of(name) for name in net.config.things]
         self._limits = net.config.min_depth, net.config.max_depth
         self._device = choose_device(device)
@@ -114,12 +130,23 @@ class PermanenceEngine:
 
     @classmethod
     def load(
-        cls, folder: Path | str, *, taxonomy: Taxonomy | None = None, **options: Any
+        cls,
+        folder: Path | str,
+        *,
+        taxonomy: Taxonomy | None = None,
+        second_opinion: Path | str | None = None,
+        **options: Any,
     ) -> PermanenceEngine:
         """Read a checkpoint folder; ``options`` are those of ``__init__``.
 
+        Args:
+            folder: the checkpoint.
+            taxonomy: the class list the caller needs, or None for any.
+            second_opinion: folder of a depth and segmentation checkpoint.
+            **options: others of ``__init__``.
+
         Raises:
-            CheckpointError: if the checkpoint is damaged or of another kind.
+            CheckpointError: if a checkpoint is damaged or of another kind.
             ValueError: for an option that this machine or program does not have.
         """
         loaded, settings = load_network(folder, 'permanence', taxonomy)
@@ -128,6 +155,9 @@ class PermanenceEngine:
             options.setdefault('calibration', ScoreCalibration.from_dict(loaded.calibration))
         except (AttributeError, TypeError, ValueError) as error:
             raise CheckpointError(f'{folder}: bad calibration: {error}') from error
+        if second_opinion is not None:
+            how = {k: v for k, v in options.items() if k in ('device', 'precision', 'threads')}
+            options['second_opinion'] = DepthSegmentationEngine.load(second_opinion, **how)
         return cls(net, loaded.taxonomy, settings, metrics=loaded.metrics, **options)
 
     def reset(self, frame_id: str | None = None) -> None:
@@ -176,10 +206,31 @@ class PermanenceEngine:
                 None if memory is None else memory.state,
             )
         self._memories[frame.frame_id] = _Memory(frame.stamp, size, state)
-        output = output._replace(heat=output.heat.float() * self._scale + self._bias)
+        heat = output.heat.float()
+        if self._second is not None:
+            heat = heat + self._doubt(self._second, frame, output)
+        output = output._replace(heat=heat * self._scale + self._bias)
         peaks = with_apparent_size(find_peaks(output, self.threshold), inputs.cameras[0])
         peaks = peaks._replace(depth=peaks.depth.clip(*self._limits))
         return self._detections(peaks, inputs.cameras[0], frame_camera(frame, self.preprocess))
+
+    def _doubt(
+        self, second: DepthSegmentationEngine, frame: Frame, output: PermanenceOutput
+    ) -> Tensor:
+        """Return what a second opinion adds to the logits of all cells.
+
+        That is the weighted logarithm of how probable anybody is there, on foot or on a bicycle,
+        as far as the object is visible: what is in front of a hidden one says nothing about it.
+        """
+        classes = second.class_probabilities(frame)
+        people = classes[[second.taxonomy.id_of(name) for name in DOUBTED]].sum(0)
+        size = output.heat.shape[-2:]
+        seen = torch.from_numpy(people).to(self._device)[None, None]
+        seen = functional.interpolate(seen, size, mode='bilinear', align_corners=False)
+        visible = output.visibility.float().sigmoid()
+        doubt = OPINION_WEIGHT * (seen + LEAST_OPINION).clamp(max=1).log() * visible
+        doubted = torch.tensor([float(name in DOUBTED) for name in self.things])
+        return doubt * doubted.to(self._device).view(1, -1, 1, 1)
 
     def _detections(self, peaks: Peaks, seen: Camera, camera: Camera) -> list[Detection]:
         """Return peaks in pixels of ``seen`` as detections in pixels of ``camera``."""

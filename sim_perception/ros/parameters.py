@@ -138,6 +138,11 @@ class TrackerParameters:
     network: str = parameter(
         '', "checkpoint folder for input 'network'; empty is the shipped models/permanence"
     )
+    second_opinion: bool = parameter(
+        True,
+        "of input 'network': doubt people where the shipped models/depth_segmentation sees none, "
+        'for two thirds more computation',
+    )
     device: str = shared.device(
         "device of the network: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1'"
     )

@@ -192,12 +192,14 @@ class NetworkInput:
         self._parameters = parameters
         self.topic, self.message_type = IMAGE_TOPICS[parameters.image_transport]
         chosen = parameters.network
+        second = share_path('models', 'depth_segmentation') if parameters.second_opinion else None
         self._engine = PermanenceEngine.load(
             Path(chosen) if chosen else share_path('models', 'permanence'),
             device=parameters.device,
             precision=parameters.precision,
             threads=parameters.threads or None,
             threshold=parameters.min_score,
+            second_opinion=second,
         )
         self._engine.warm_up(WARM_UP_CAMERA)
         self.taxonomy = self._engine.taxonomy

@@ -138,6 +138,19 @@ def test_engine_equals_the_trained_network(engine, small_checkpoint):
     assert (result.segmentation == output.logits.argmax(1)[0].numpy()).mean() > 0.999
 
 
+def test_class_probabilities_agree_with_the_classes(engine):
+    shown = Frame(0, random_image(96, 64), None)
+    told = engine.class_probabilities(shown)
+    assert told.shape[0] == len(engine.taxonomy.names)
+    np.testing.assert_allclose(told.sum(0), 1, atol=1e-5)
+    labels = engine.infer(shown).segmentation
+    rows, columns = (
+        ((np.arange(cells) + 0.5) * pixels / cells).astype(int)
+        for cells, pixels in zip(told.shape[1:], labels.shape, strict=True)
+    )
+    assert (told.argmax(0) == labels[np.ix_(rows, columns)]).mean() > 0.9
+
+
 def test_warm_up_takes_any_camera(engine):
     engine.warm_up(Camera(33, 21, 30, 30, 16, 10))
 

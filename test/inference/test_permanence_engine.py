@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sim_perception.geometry.boxes import project_box
+from sim_perception.inference.calibration import ScoreCalibration
 from sim_perception.inference.object_peaks import (
     apart,
     boxes_3d,
@@ -16,7 +17,12 @@ from sim_perception.inference.object_peaks import (
     upright,
     with_apparent_size,
 )
-from sim_perception.inference.permanence import MAX_GAP_S, PermanenceEngine
+from sim_perception.inference.permanence import (
+    LEAST_OPINION,
+    MAX_GAP_S,
+    OPINION_WEIGHT,
+    PermanenceEngine,
+)
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import CheckpointError, save_checkpoint
 from sim_perception.models.permanence import (
@@ -228,6 +234,94 @@ def test_warming_up_leaves_no_memory(engine):
     assert scores(engine, frame(2, 1.1)) == pytest.approx(fresh)
 
 
+class Opinion:
+    """What a depth and segmentation engine would see: people everywhere, or nowhere."""
+
+    taxonomy = load_taxonomy()
+
+    def __init__(self, probability: float) -> None:
+        self.probability, self.asked = probability, 0
+
+    def class_probabilities(self, _frame: Frame) -> np.ndarray:
+        self.asked += 1
+        told = np.zeros((len(self.taxonomy.names), 5, 9), np.float32)
+        told[self.taxonomy.id_of('cyclist')] = self.probability
+        return told
+
+
+def logits(found) -> dict[int, float]:
+    """Return the surest of each class."""
+    return {d.class_id: float(np.log(d.score / (1 - d.score))) for d in reversed(found)}
+
+
+def seconded(probability: float, visibility: float, calibration=None) -> dict[int, float]:
+    """Return the logits of a car, a truck, a pedestrian and a cyclist that are found with .5."""
+    net = PermanenceNet(
+        PermanenceConfig(channels=(8, 8, 8, 8), memory_channels=8, head_channels=8)
+    )
+    engine = PermanenceEngine(
+        net, load_taxonomy(), PreprocessConfig(pixels=192 * 128), device='cpu', threshold=1e-4,
+        calibration=calibration, second_opinion=Opinion(probability),
+    )  # fmt: skip
+    maps = empty_maps(24, 48)
+    for thing, x in enumerate((-6.0, -2.0, 2.0, 6.0)):
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = upright(0.3), (x, 0.0, 14.0)
+        write(maps, thing, Box3D(pose, (1.0, 0.6, 1.7)), CAMERA, 0.5)
+    maps.visibility.fill_(np.log(visibility / (1 - visibility)))
+    engine._net = lambda *_: (maps, torch.zeros(1, 8, 16, 24))
+    return logits(engine.update(frame(0, 1.0)))
+
+
+def test_people_are_doubted_where_a_second_opinion_sees_none():
+    names = [load_taxonomy().id_of(n) for n in ('car', 'truck', 'pedestrian', 'cyclist')]
+    agreed, doubted, hidden = seconded(1.0, 0.98), seconded(0.0, 0.98), seconded(0.0, 0.1)
+    assert [agreed[n] for n in names] == pytest.approx([0] * 4, abs=1e-4)
+    full = 0.98 * OPINION_WEIGHT * np.log(LEAST_OPINION)
+    assert [doubted[n] for n in names] == pytest.approx([0, 0, full, full], abs=1e-3)
+    least = 0.1 * OPINION_WEIGHT * np.log(LEAST_OPINION)
+    assert [hidden[n] for n in names] == pytest.approx([0, 0, least, least], abs=1e-3)
+
+
+def test_scores_with_a_second_opinion_have_a_calibration_of_their_own():
+    alone = ScoreCalibration({'car': 1.0, 'pedestrian': 1.0}, {'car': 1.0, 'pedestrian': -1.0})
+    both = replace(alone, seconded=ScoreCalibration({'pedestrian': 2.0}, {'pedestrian': 0.5}))
+    car, person = (load_taxonomy().id_of(n) for n in ('car', 'pedestrian'))
+    kept = seconded(1.0, 0.98, alone)
+    assert (kept[car], kept[person]) == pytest.approx((1.0, -1.0), abs=1e-3)
+    own = seconded(0.0, 0.98, both)
+    expected = 2 * 0.98 * OPINION_WEIGHT * np.log(LEAST_OPINION) + 0.5
+    assert (own[car], own[person]) == pytest.approx((0.0, expected), abs=1e-2)
+    assert ScoreCalibration.from_dict(both.to_dict()) == both
+
+
+def test_a_second_opinion_comes_from_a_checkpoint(folder, small_checkpoint):
+    options = {'device': 'cpu', 'precision': 'float32', 'threshold': 0.0}
+    plain = PermanenceEngine.load(folder, **options)
+    both = PermanenceEngine.load(folder, second_opinion=small_checkpoint, **options)
+    taxonomy = plain.taxonomy
+    people = {taxonomy.id_of('pedestrian'), taxonomy.id_of('cyclist')}
+
+    def best(engine, wanted):
+        found = engine.update(frame(3, 1.0))
+        return max(d.score for d in found if (d.class_id in people) == wanted)
+
+    assert best(both, False) == pytest.approx(best(plain, False), abs=1e-6)
+    assert best(both, True) < best(plain, True)
+
+
+def test_nobody_is_asked_about_cars_alone():
+    opinion = Opinion(0.0)
+    config = PermanenceConfig(
+        things=('car',), channels=(8, 8, 8, 8), memory_channels=8, head_channels=8
+    )
+    PermanenceEngine(
+        PermanenceNet(config), load_taxonomy(), PreprocessConfig(pixels=96 * 64), device='cpu',
+        second_opinion=opinion,
+    ).update(frame(0, 1.0))  # fmt: skip
+    assert opinion.asked == 0
+
+
 def test_bad_options_and_images_are_refused(folder, engine, small_checkpoint):
     with pytest.raises(ValueError, match='threshold'):
         PermanenceEngine.load(folder, threshold=1.5)
@@ -244,3 +338,10 @@ def test_bad_options_and_images_are_refused(folder, engine, small_checkpoint):
         PermanenceEngine(
             PermanenceNet(config), Taxonomy.from_dict(classes), PreprocessConfig(), device='cpu'
         )
+    blind = Opinion(0.0)
+    blind.taxonomy = Taxonomy.from_dict(classes)
+    with pytest.raises(ValueError, match='second opinion has no class cyclist'):
+        PermanenceEngine(
+            PermanenceNet(config), load_taxonomy(), PreprocessConfig(), device='cpu',
+            second_opinion=blind,
+        )  # fmt: skip

@@ -124,7 +124,15 @@ def test_a_checkpoint_keeps_its_calibration_and_the_engine_answers_by_it(tmp_pat
         patch.setattr(calibrate.PermanenceEngine, 'load', lambda *_, **__: told)
         patch.setattr(calibrate, 'open_scenes', lambda *_: ([scene(walker)] * 30, 30))
         calibrate_any(tmp_path / 'net', ['kitti_object:somewhere'])
+        before = load_checkpoint(tmp_path / 'net').calibration
+        told = Told(*[[found(walker, 0.8), *wrong[:1]] for _ in range(30)])
+        calibrate_any(
+            tmp_path / 'net', ['kitti_object:somewhere'], second_opinion=tmp_path / 'other'
+        )
     loaded = load_checkpoint(tmp_path / 'net')
+    assert set(loaded.calibration) == {'scale', 'bias', 'seconded'}
+    assert {k: loaded.calibration[k] for k in before} == before
+    assert loaded.metrics['calibration_seconded']['detections']['pedestrian']['wrong'] == 30
     assert loaded.metrics['calibration']['detections'] == {
         'pedestrian': {'right': 30, 'wrong': 60}
     }

@@ -47,7 +47,11 @@ def label(
         ),
     ] = str(SHAPE_SPACE),
     segmentation: Annotated[
-        Path, typer.Option(help='Checkpoint of depth and classes, for segmentation and mono.')
+        Path,
+        typer.Option(
+            help='Checkpoint of depth and classes, for segmentation and mono, and where network '
+            'has people checked.'
+        ),
     ] = Path('models/depth_segmentation'),
     detector: Annotated[
         Path, typer.Option(help='Checkpoint of the permanence network, for network.')

@@ -11,6 +11,13 @@ Checkpoint = Annotated[Path, typer.Option(help='Checkpoint folder.')]
 Json = Annotated[Path | None, typer.Option('--json', help='Write the scores here.')]
 Pictures = Annotated[Path | None, typer.Option(help='Write pictures here.')]
 Limit = Annotated[int | None, typer.Option(help='At most so many, spread evenly.', min=1)]
+SecondOpinion = Annotated[
+    Path | None,
+    typer.Option(
+        help='Checkpoint of depth and classes: a permanence network doubts people where it sees '
+        'none.'
+    ),
+]
 FocalRatio = Annotated[
     float | None, typer.Option(help='Focal length / width where it is not known.', min=0.1)
 ]

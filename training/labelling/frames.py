@@ -59,7 +59,7 @@ class LabelJob:
         detections: see ``LabelBag``.
         shape: checkpoints of the shape spaces, comma-separated, one for each class to label.
         segmentation: checkpoint of the source ``segmentation`` of image boxes, which predicts
-            depth for ``mono``, too.
+            depth for ``mono``, too, and checks the people of the source ``network``.
         detector: checkpoint of the source ``network`` of image boxes.
         coordinates: checkpoint of the coordinates network, for ``mono`` and ``fused``.
         level_frame, min_visibility: see ``LabelBag``.

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Checkpoint, Device, FocalRatio, Json, Limit, Record
+from training.commands.options import (
+    Checkpoint,
+    Device,
+    FocalRatio,
+    Json,
+    Limit,
+    Record,
+    SecondOpinion,
+)
 
 _DATA = (
     'bag:DIR, also a folder of bags or a pattern; or single frames, kitti_object:DIR or '
@@ -18,6 +26,7 @@ _DATA = (
 def permanence(
     data: Annotated[str, typer.Option(help=_DATA)],
     checkpoint: Checkpoint,
+    second_opinion: SecondOpinion = None,
     focal_ratio: FocalRatio = None,
     limit: Limit = None,
     json_file: Json = None,
@@ -36,6 +45,11 @@ def permanence(
     from training.evaluation.report import report
 
     scores = evaluate_permanence(
-        checkpoint, data, focal_ratio=focal_ratio, limit=limit, device=device
+        checkpoint,
+        data,
+        second_opinion=second_opinion,
+        focal_ratio=focal_ratio,
+        limit=limit,
+        device=device,
     )
     report(scores, json_file=json_file, keep_in=checkpoint if record else None)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.options import Camera, Device, Json, Pictures
+from training.commands.options import Camera, Device, Json, Pictures, SecondOpinion
 
 
 def tracking(
@@ -21,6 +21,7 @@ def tracking(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder of --source network's checkpoint.")
     ] = None,
+    second_opinion: SecondOpinion = None,
     source: Annotated[
         str,
         typer.Option(
@@ -73,6 +74,7 @@ def tracking(
         classes.split(','),
         source=source,
         checkpoint=checkpoint,
+        second_opinion=second_opinion,
         device=device,
         detector=detector,
         odometry=odometry,

@@ -105,7 +105,7 @@ class LabelBag:
             ``segmentation``; ``network``; or '' for the recording's own true boxes, where it has
             them, else ``network``.
         class_map: what classes of a file of boxes are called here; see ``drawn_boxes``.
-        checkpoint: of ``segmentation``.
+        checkpoint: of ``segmentation``, and the second opinion of ``network``.
         detector: checkpoint of ``network``.
         level_frame: a frame with z up that moves with the robot; where the recording does not
             have it the camera is taken as level.
@@ -332,7 +332,12 @@ class LabelBag:
     def _found(self, frame: Frame) -> _Boxes:
         """Return the boxes that the network finds in a frame, the surest first."""
         if self._finder is None:
-            self._finder = PermanenceEngine.load(self._detector, device=self._device, threads=1)
+            self._finder = PermanenceEngine.load(
+                self._detector,
+                device=self._device,
+                threads=1,
+                second_opinion=self._checkpoint,
+            )
             for name in self._categories:
                 if name not in self._finder.things:
                     raise DatasetError(f'{self._detector} does not find {name!r}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,12 @@ _TINY = 1e-6
 
 
 def calibrate_scores(
-    checkpoint: Path, specs: Sequence[str], *, limit: int | None = None, device: str = 'auto'
+    checkpoint: Path,
+    specs: Sequence[str],
+    *,
+    second_opinion: Path | None = None,
+    limit: int | None = None,
+    device: str = 'auto',
 ) -> ScoreCalibration:
     """Fit the scores of a permanence network to single frames, and store it in the checkpoint.
 
@@ -44,6 +50,8 @@ def calibrate_scores(
     Args:
         checkpoint: its folder.
         specs: ``kitti_object:DIR`` or ``sim:SCENARIO[:SEEDS]``.
+        second_opinion: with it, what is fitted is what holds with a second opinion; what holds
+            without stays.
         limit: greatest number of frames of each, spread evenly.
         device: see ``PermanenceEngine``.
 
@@ -52,7 +60,11 @@ def calibrate_scores(
         DatasetError: for unusable data, or no class that could be fitted.
     """
     engine = PermanenceEngine.load(
-        checkpoint, device=device, threshold=THRESHOLD, calibration=ScoreCalibration()
+        checkpoint,
+        device=device,
+        threshold=THRESHOLD,
+        calibration=ScoreCalibration(),
+        second_opinion=second_opinion,
     )
     scores: dict[str, list[F64]] = {name: [] for name in engine.things}
     rights: dict[str, list[Bools]] = {name: [] for name in engine.things}
@@ -80,9 +92,15 @@ def calibrate_scores(
             f'nothing in {", ".join(specs)} to calibrate with: no class has {_LEAST} right and '
             f'{_LEAST} wrong detections'
         )
-    calibration = ScoreCalibration(scale, bias)
-    metrics = dict(load_checkpoint(checkpoint).metrics)
-    metrics['calibration'] = {'data': list(specs), 'command': command_line(), 'detections': told}
+    loaded = load_checkpoint(checkpoint)
+    before = ScoreCalibration.from_dict(loaded.calibration)
+    if second_opinion is None:
+        calibration = ScoreCalibration(scale, bias, before.seconded)
+    else:
+        calibration = replace(before, seconded=ScoreCalibration(scale, bias))
+    how = {'data': list(specs), 'command': command_line(), 'detections': told}
+    kept = 'calibration' if second_opinion is None else 'calibration_seconded'
+    metrics = {**loaded.metrics, kept: how}
     update_checkpoint(checkpoint, metrics=metrics, calibration=calibration.to_dict())
     return calibration
 

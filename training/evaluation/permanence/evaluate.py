@@ -26,6 +26,7 @@ def evaluate_permanence(
     checkpoint: Path,
     data: str,
     *,
+    second_opinion: Path | None = None,
     focal_ratio: float | None = None,
     limit: int | None = None,
     device: str = 'auto',
@@ -38,9 +39,9 @@ def evaluate_permanence(
             where the scores count that the tracker looks at; or single frames,
             ``kitti_object:DIR`` or ``sim:SCENARIO[:SEEDS]``; or images without truth,
             ``video:FILE`` or ``images:DIR``.
+        second_opinion, device: see ``PermanenceEngine.load``.
         focal_ratio: focal length / image width of images whose camera is not known.
         limit: greatest number of images, spread evenly; of bags the greatest number of bags.
-        device: see ``PermanenceEngine``.
 
     Returns:
         Those of ``score_bags``, of ``score_frames`` for single frames, of ``score_unlabelled`` for
@@ -51,36 +52,33 @@ def evaluate_permanence(
         CheckpointError: for an unusable checkpoint.
     """
     kind = data.partition(':')[0]
-    if kind != 'bag' and kind in KINDS:
-        source = SourceConfig(spec=data, focal_ratio=focal_ratio)
-        return _on_unlabelled(checkpoint, source, limit, device)
-    if kind != 'bag':
-        return _on_frames(checkpoint, data, limit, device)
-    least = network_config().min_score
-    engine = PermanenceEngine.load(checkpoint, device=device, threshold=least)
-    bags = [data.removeprefix('bag:')]
-    scores = score_bags(engine, bags, RuleConfig(), limit, track=frames_of(data))
-    require_truth(scores['seen'] + scores['hidden'] > 0, data)
+    unlabelled = kind != 'bag' and kind in KINDS
+    threshold = THRESHOLD
+    if unlabelled:
+        threshold = min(SCORES)
+    elif kind == 'bag':
+        threshold = network_config().min_score
+    engine = PermanenceEngine.load(
+        checkpoint, device=device, threshold=threshold, second_opinion=second_opinion
+    )
+    if unlabelled:
+        scores = _of_unlabelled(engine, SourceConfig(spec=data, focal_ratio=focal_ratio), limit)
+    elif kind == 'bag':
+        bags = [data.removeprefix('bag:')]
+        scores = score_bags(engine, bags, RuleConfig(), limit, track=frames_of(data))
+        require_truth(scores['seen'] + scores['hidden'] > 0, data)
+    else:
+        scenes, count = open_scenes(data, limit)
+        scores = score_frames(engine, frames_of(data)(scenes, count))
+        require_truth(any(scores[f'{name}_objects'] for name in engine.things), data)
     frames = int(scores.pop('frames'))
     return record_of('permanence', data, scores, frames=frames, checkpoint=str(checkpoint))
 
 
-def _on_unlabelled(
-    checkpoint: Path, source: SourceConfig, limit: int | None, device: str
-) -> dict[str, Any]:
-    engine = PermanenceEngine.load(checkpoint, device=device, threshold=min(SCORES))
+def _of_unlabelled(
+    engine: PermanenceEngine, source: SourceConfig, limit: int | None
+) -> dict[str, float]:
     images = open_images(source)
     chosen = evenly(len(images), limit)
     progress = frames_of(source.spec)
-    scores = score_unlabelled(engine, progress((images[i] for i in chosen), len(chosen)))
-    frames = int(scores.pop('frames'))
-    return record_of('permanence', source.spec, scores, frames=frames, checkpoint=str(checkpoint))
-
-
-def _on_frames(checkpoint: Path, data: str, limit: int | None, device: str) -> dict[str, Any]:
-    engine = PermanenceEngine.load(checkpoint, device=device, threshold=THRESHOLD)
-    scenes, count = open_scenes(data, limit)
-    scores = score_frames(engine, frames_of(data)(scenes, count))
-    require_truth(any(scores[f'{name}_objects'] for name in engine.things), data)
-    frames = int(scores.pop('frames'))
-    return record_of('permanence', data, scores, frames=frames, checkpoint=str(checkpoint))
+    return score_unlabelled(engine, progress((images[i] for i in chosen), len(chosen)))

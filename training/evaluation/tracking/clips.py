@@ -134,9 +134,11 @@ def watch(
     )
 
 
-def network(checkpoint: Path, device: str = 'auto') -> tuple[Detector, Taxonomy]:
+def network(
+    checkpoint: Path, device: str = 'auto', second_opinion: Path | None = None
+) -> tuple[Detector, Taxonomy]:
     """Return the detector that a permanence checkpoint is, from the tracker's least score on, and
-    its classes.
+    its classes; see ``PermanenceEngine.load``.
 
     Raises:
         CheckpointError: for an unusable checkpoint.
@@ -144,7 +146,9 @@ def network(checkpoint: Path, device: str = 'auto') -> tuple[Detector, Taxonomy]
     from sim_perception.inference.permanence import PermanenceEngine
 
     least = network_config().min_score
-    engine = PermanenceEngine.load(checkpoint, device=device, threshold=least)
+    engine = PermanenceEngine.load(
+        checkpoint, device=device, threshold=least, second_opinion=second_opinion
+    )
     return (lambda now: engine.update(now.frame)), engine.taxonomy
 
 

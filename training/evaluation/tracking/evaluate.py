@@ -19,6 +19,7 @@ def evaluate_tracking(
     *,
     source: str = 'detections',
     checkpoint: Path | None = None,
+    second_opinion: Path | None = None,
     device: str = 'auto',
     detector: str = 'pointrcnn',
     odometry: str | None = None,
@@ -35,7 +36,7 @@ def evaluate_tracking(
         classes: to score.
         source: ``detections`` of the data, or of images ``network`` or ``oracle``.
         checkpoint: of the network.
-        device: of the network.
+        second_opinion, device: see ``PermanenceEngine.load``.
         detector: of KITTI's detections, see ``recorded.evaluate_detections``.
         odometry: of KITTI's recordings, see ``recorded.evaluate_detections``.
         gap: of recorded detections, see ``recorded.evaluate_detections``.
@@ -67,6 +68,7 @@ def evaluate_tracking(
         data,
         source=source,
         checkpoint=checkpoint,
+        second_opinion=second_opinion,
         classes=classes,
         device=device,
         video=video,

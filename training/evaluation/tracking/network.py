@@ -39,7 +39,10 @@ ClipRunner = Callable[[Clip], ClipTracks]
 
 
 def open_detector(
-    source: str, checkpoint: Path | None, device: str = 'auto'
+    source: str,
+    checkpoint: Path | None,
+    device: str = 'auto',
+    second_opinion: Path | None = None,
 ) -> tuple[Detector, Taxonomy]:
     """Return the detector of a source, and its classes.
 
@@ -55,7 +58,7 @@ def open_detector(
         raise DatasetError(
             'tracking with the source network needs --checkpoint FOLDER, such as models/permanence'
         )
-    return network(checkpoint, device)
+    return network(checkpoint, device, second_opinion)
 
 
 def watch_all(
@@ -196,6 +199,7 @@ def evaluate_images(
     checkpoint: Path | None = None,
     classes: Sequence[str] = ('car', 'pedestrian'),
     device: str = 'auto',
+    second_opinion: Path | None = None,
     video: Path | None = None,
     pictures: Path | None = None,
     track: Track[TrueFrame] | None = None,
@@ -207,7 +211,7 @@ def evaluate_images(
         source: ``network``, or ``oracle``: all visible objects with a camera's errors.
         checkpoint: of the permanence network.
         classes: to score, by the taxonomy's names.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device, second_opinion: see ``PermanenceEngine.load``.
         video: MP4 to draw the tracks into, or None.
         pictures: folder for one PNG per frame, or None.
         track: wraps every recording's frames, for a progress bar.
@@ -222,7 +226,7 @@ def evaluate_images(
     """
     shown = None if checkpoint is None else str(checkpoint)
     asked = {'source': source, 'checkpoint': shown, 'classes': list(classes)}
-    detect, taxonomy = open_detector(source, checkpoint, device)
+    detect, taxonomy = open_detector(source, checkpoint, device, second_opinion)
     drawn = video is not None or pictures is not None
     clips = watch_all(data, detect, keep_images=drawn, track=track)
     configs = [network_config(taxonomy, ego_motion=c.world_T_camera is None) for c in clips]
