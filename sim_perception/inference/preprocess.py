@@ -23,6 +23,11 @@ from sim_perception.types import Camera, Frame
 ASPECT_WEIGHT = 4.0
 # Largest input area relative to the configured one, also for absurd aspect ratios.
 AREA_SLACK = 1.25
+# Up to this area relative to the configured one an image is not shrunk: that costs more detail
+# (classes of 480x360 lose a twentieth of their mIoU) than it saves.
+KEPT_AREA = 1.5
+# Largest logarithm by which cutting to multiples may then change the aspect ratio.
+KEPT_ASPECT = 0.05
 
 
 @dataclass(frozen=True)
@@ -142,13 +147,17 @@ def network_size(width: int, height: int, config: PreprocessConfig) -> tuple[int
     """Return the (width, height) at which the network sees images of the given size.
 
     Among multiples of ``config.multiple`` it is the pair that best keeps the aspect ratio and
-    the area ``config.pixels``, e.g. 1242x375 -> 640x192, 480x360 -> 384x288,
-    960x540 -> 448x256.
+    the area ``config.pixels``, e.g. 1242x375 -> 640x192, 960x540 -> 448x256. Images that are
+    little larger keep their size, e.g. 480x360 -> 480x352.
     """
     if config.size is not None:
         return config.size
     step = config.multiple
     aspect = width / height
+    w, h = width // step * step, height // step * step
+    kept = config.pixels < w * h <= KEPT_AREA * config.pixels
+    if kept and abs(math.log(w / h / aspect)) <= KEPT_ASPECT:
+        return w, h
     ideal = math.sqrt(config.pixels * aspect)
     candidates = []
     for w in range(step, int(2 * ideal) + 2 * step, step):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sim_perception.geometry.cameras import project
 from sim_perception.inference.preprocess import (
-    AREA_SLACK,
+    KEPT_AREA,
     PreprocessConfig,
     check_image,
     focal_length,
@@ -34,7 +34,12 @@ CONFIG = PreprocessConfig()
         ((640, 192), (640, 192)),
         ((1242, 375), (640, 192)),  # KITTI
         ((1226, 370), (640, 192)),
-        ((480, 360), (384, 288)),  # CamVid
+        ((480, 360), (480, 352)),  # CamVid: kept
+        ((640, 480), (384, 288)),
+        ((720, 240), (704, 224)),
+        ((500, 300), (480, 288)),
+        ((370, 500), (352, 480)),
+        ((1000, 150), (864, 128)),  # 992x128 would be a sixth too wide
         ((960, 540), (448, 256)),
         ((1920, 1080), (448, 256)),
     ],
@@ -49,7 +54,7 @@ def test_any_size_gives_allowed_sizes(width, height):
     assert w > 0
     assert h > 0
     assert w % 32 == h % 32 == 0
-    assert w * h <= AREA_SLACK * CONFIG.pixels
+    assert w * h <= KEPT_AREA * CONFIG.pixels
     if 0.25 < width / height < 5:  # cameras people use
         assert abs(math.log(w / h * height / width)) < math.log(1.1)
         assert w * h > 0.7 * CONFIG.pixels
