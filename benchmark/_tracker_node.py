@@ -55,7 +55,7 @@ def node_overhead(checkpoint: Path, *, frames: int = 100, domain: int) -> dict[s
 
     values = {
         'input': 'network', 'network': str(checkpoint), 'device': 'cpu', 'threads': 1,
-        'tf_timeout': 1.0,
+        'second_opinion': False, 'tf_timeout': 1.0,
     }  # fmt: skip
     command = [sys.executable, '-m', 'benchmark._tracker_feed', str(WIDTH), str(HEIGHT)]
     feed = subprocess.Popen(command, start_new_session=True)

@@ -131,7 +131,8 @@ class PermanenceModel:
         threads: CPU threads; of PyTorch one number for the whole process. None keeps it.
         threshold: smallest score of a detection, 0 to 1.
         second_opinion: folder of a depth and segmentation checkpoint; people are doubted where
-            its classes see none. It takes as long again, and finds people in real streets better.
+            its classes see none. It takes two thirds longer, and finds people in real streets
+            better.
     """
 
     def __init__(

@@ -180,13 +180,15 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable the publishers and start."""
         super().on_activate(state)
+        # Before the start: what it starts may be over, and have said so, before it returns.
+        self.diagnostics.state = 'active'
         result = self._attempt('activate', self.start)
         if result != TransitionCallbackReturn.SUCCESS:
             self.stop()
+            self.diagnostics.state = 'inactive'
             super().on_deactivate(state)
             return result
         self._running = True
-        self.diagnostics.state = 'active'
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

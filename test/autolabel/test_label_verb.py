@@ -344,3 +344,26 @@ def test_segmentation_needs_a_network(tmp_path):
     job = job_of(bag, tmp_path / 'set', detections='segmentation', segmentation=missing)
     with pytest.raises((DatasetError, ValueError, OSError), match='none'):
         label(job, console=quiet())
+
+
+@pytest.mark.parametrize(
+    ('categories', 'asked'), [('car', None), (('car', 'pedestrian'), Path('my_classes'))]
+)
+def test_a_second_opinion_is_asked_where_people_are_labelled(
+    tmp_path, monkeypatch, categories, asked
+):
+    told = {}
+
+    def load(*_, **options):
+        told.update(options)
+        return SimpleNamespace(
+            things=('car', 'pedestrian'), reset=list, update=lambda _: [], taxonomy=None
+        )
+
+    monkeypatch.setattr(label_source.PermanenceEngine, 'load', load)
+    bag = write_recording(tmp_path / 'unlabelled', 1, boxes=False)
+    source = label_source.LabelBag(
+        bag, categories, detections='network', checkpoint=Path('my_classes')
+    )
+    assert not len(source[0].boxes)
+    assert told['second_opinion'] == asked

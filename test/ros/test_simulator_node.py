@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +236,20 @@ def test_nothing_is_rendered_for_nobody(ros, configured, monkeypatch):
     depth.wait(what='depth')
     ros.until(lambda: configured.diagnostics.state == 'finished', 'the end')
     assert set(calls) == {frozenset({'depth'})}
+
+
+def test_a_scenario_that_is_over_at_once_is_finished(ros, configured, monkeypatch):
+    start, pause = SimulatorNode.start, threading.Event()
+
+    def slow(self):
+        start(self)
+        end = time.monotonic() + 60
+        while self.diagnostics.state != 'finished' and time.monotonic() < end:
+            pause.wait(0.01)
+
+    monkeypatch.setattr(SimulatorNode, 'start', slow)
+    ros.call(configured.trigger_activate)
+    assert configured.diagnostics.state == 'finished'
 
 
 def test_a_wrong_scenario_is_reported_and_the_node_lives(ros, tmp_path, scenario_file):

@@ -24,7 +24,7 @@ from sim_perception.geometry.frames import frame_name
 from sim_perception.geometry.lidar_frame import LidarFrame, PreparedFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, invert, transform_points
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
-from sim_perception.inference.permanence import PermanenceEngine
+from sim_perception.inference.permanence import DOUBTED, PermanenceEngine
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
 from training.datasets.bags.box_files import is_box_file
@@ -332,11 +332,12 @@ class LabelBag:
     def _found(self, frame: Frame) -> _Boxes:
         """Return the boxes that the network finds in a frame, the surest first."""
         if self._finder is None:
+            asked = not set(DOUBTED).isdisjoint(self._categories)
             self._finder = PermanenceEngine.load(
                 self._detector,
                 device=self._device,
                 threads=1,
-                second_opinion=self._checkpoint,
+                second_opinion=self._checkpoint if asked else None,
             )
             for name in self._categories:
                 if name not in self._finder.things:
