@@ -38,7 +38,7 @@ HIDDEN_VISIBILITY = 0.2
 #: What a second opinion is asked about. Real people look less like simulated ones than cars do.
 DOUBTED = ('pedestrian', 'cyclist')
 #: Least probability that it gives, so that nothing is ruled out, and the exponent with which
-#: probabilities count: at 1 people in dim simulated streets are lost for little in real ones.
+#: probabilities count: at 1 more people are lost in simulated streets, for little in real ones.
 LEAST_OPINION, OPINION_WEIGHT = 0.02, 0.5
 
 
@@ -126,6 +126,8 @@ class PermanenceEngine:
             torch.tensor(numbers, device=self._device).view(1, -1, 1, 1)
             for numbers in (scale, bias)
         )
+        doubted = [float(name in DOUBTED) for name in self.things]
+        self._doubted = torch.tensor(doubted, device=self._device).view(1, -1, 1, 1)
         self._memories: dict[str, _Memory] = {}
 
     @classmethod
@@ -229,8 +231,7 @@ class PermanenceEngine:
         seen = functional.interpolate(seen, size, mode='bilinear', align_corners=False)
         visible = output.visibility.float().sigmoid()
         doubt = OPINION_WEIGHT * (seen + LEAST_OPINION).clamp(max=1).log() * visible
-        doubted = torch.tensor([float(name in DOUBTED) for name in self.things])
-        return doubt * doubted.to(self._device).view(1, -1, 1, 1)
+        return doubt * self._doubted
 
     def _detections(self, peaks: Peaks, seen: Camera, camera: Camera) -> list[Detection]:
         """Return peaks in pixels of ``seen`` as detections in pixels of ``camera``."""

@@ -94,13 +94,13 @@ def calibrate_scores(
         )
     loaded = load_checkpoint(checkpoint)
     before = ScoreCalibration.from_dict(loaded.calibration)
+    fitted = ScoreCalibration(scale, bias)
     if second_opinion is None:
-        calibration = ScoreCalibration(scale, bias, before.seconded)
+        name, calibration = 'calibration', replace(fitted, seconded=before.seconded)
     else:
-        calibration = replace(before, seconded=ScoreCalibration(scale, bias))
+        name, calibration = 'calibration_seconded', replace(before, seconded=fitted)
     how = {'data': list(specs), 'command': command_line(), 'detections': told}
-    kept = 'calibration' if second_opinion is None else 'calibration_seconded'
-    metrics = {**loaded.metrics, kept: how}
+    metrics = {**loaded.metrics, name: how}
     update_checkpoint(checkpoint, metrics=metrics, calibration=calibration.to_dict())
     return calibration
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +53,17 @@ def evaluate_permanence(
         CheckpointError: for an unusable checkpoint.
     """
     kind = data.partition(':')[0]
-    unlabelled = kind != 'bag' and kind in KINDS
-    threshold = THRESHOLD
-    if unlabelled:
-        threshold = min(SCORES)
-    elif kind == 'bag':
-        threshold = network_config().min_score
-    engine = PermanenceEngine.load(
-        checkpoint, device=device, threshold=threshold, second_opinion=second_opinion
-    )
-    if unlabelled:
-        scores = _of_unlabelled(engine, SourceConfig(spec=data, focal_ratio=focal_ratio), limit)
-    elif kind == 'bag':
+    load = partial(PermanenceEngine.load, checkpoint, device=device, second_opinion=second_opinion)
+    if kind == 'bag':
+        engine = load(threshold=network_config().min_score)
         bags = [data.removeprefix('bag:')]
         scores = score_bags(engine, bags, RuleConfig(), limit, track=frames_of(data))
         require_truth(scores['seen'] + scores['hidden'] > 0, data)
+    elif kind in KINDS:
+        engine = load(threshold=min(SCORES))
+        scores = _of_unlabelled(engine, SourceConfig(spec=data, focal_ratio=focal_ratio), limit)
     else:
+        engine = load(threshold=THRESHOLD)
         scenes, count = open_scenes(data, limit)
         scores = score_frames(engine, frames_of(data)(scenes, count))
         require_truth(any(scores[f'{name}_objects'] for name in engine.things), data)

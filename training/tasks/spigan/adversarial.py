@@ -47,7 +47,7 @@ class PatchDiscriminator(nn.Module):
 
 
 def discriminator_loss(
-    real: Tensor, made: Tensor, weights: tuple[Tensor, Tensor] | None = None
+    real: Tensor, made: Tensor, weights: tuple[Tensor | None, Tensor | None] = (None, None)
 ) -> Tensor:
     """Return the least-squares loss of a discriminator (Mao et al., "LSGAN", ICCV 2017, eq. 9).
 
@@ -56,7 +56,7 @@ def discriminator_loss(
         made: its answers to made ones, which must be detached from their maker.
         weights: of both answers, see ``matched_weights``; None for all alike.
     """
-    of_real, of_made = weights or (None, None)
+    of_real, of_made = weights
     return 0.5 * (_mean((real - 1).square(), of_real) + _mean(made.square(), of_made))
 
 

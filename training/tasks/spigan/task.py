@@ -169,13 +169,17 @@ class SpiganTask(DepthSegmentationTask):
         loss = self.loss_config
         with torch.no_grad():
             seen = self.source.encode(real)
-            classes = self.source.semantic(seen).argmax(1) if loss.matched else None
         self.gap.add('real', seen[-1])
-        labels = virtual['semantic'].long() if loss.matched else None
-        self._play('to_real', (real, classes), (made, labels), weighted)
+        classes = None
+        if loss.matched:
+            with torch.no_grad():
+                told = self.source.semantic(seen).argmax(1)
+            classes = told, virtual['semantic'].long()
+        self._play('to_real', real, made, classes, weighted)
         if loss.cycle:
             back = self.generators['to_simulated'](real)
-            self._play('to_simulated', (image, labels), (back, classes), weighted)
+            swapped = None if classes is None else (classes[1], classes[0])
+            self._play('to_simulated', image, back, swapped, weighted)
             returned = (self.generators['to_simulated'](made) - image).abs().mean()
             again = (self.generators['to_real'](back) - real).abs().mean()
             weighted['cycle'] = (loss.cycle, returned + again)
@@ -190,32 +194,32 @@ class SpiganTask(DepthSegmentationTask):
     def _play(
         self,
         name: str,
-        real: tuple[Tensor, Tensor | None],
-        made: tuple[Tensor, Tensor | None],
+        real: Tensor,
+        made: Tensor,
+        classes: tuple[Tensor, Tensor] | None,
         weighted: dict[str, tuple[float, Tensor]],
     ) -> None:
         """Add the losses of a generator and of its discriminator.
 
         Args:
             name: of both.
-            real: images of the domain that is played for, and their classes if those matter.
-            made: the generator's images, and the classes of what they were made from.
+            real: images of the domain that is played for.
+            made: the generator's images.
+            classes: of both, if those matter.
             weighted: the losses.
         """
         judge = self.discriminators[name]
         assert isinstance(judge, PatchDiscriminator)
         prefix = '' if name == 'to_real' else 'back_'
-        (real_image, real_classes), (made_image, made_classes) = real, made
-        of_real = judge(self._noisy(real_image))
-        of_made = judge(self._noisy(made_image.detach()))
-        weights = None
-        if real_classes is not None and made_classes is not None:
-            weights = matched_weights(real_classes, made_classes, of_made.shape[-2:])
+        of_real, of_made = judge(self._noisy(real)), judge(self._noisy(made.detach()))
+        weights: tuple[Tensor | None, Tensor | None] = (None, None)
+        if classes is not None:
+            weights = matched_weights(*classes, of_made.shape[-2:])
         weighted[f'{prefix}discriminator'] = (1.0, discriminator_loss(of_real, of_made, weights))
-        answer = judge.fixed(self._noisy(made_image))
+        answer = judge.fixed(self._noisy(made))
         weighted[f'{prefix}generator'] = (
             self.loss_config.adversarial,
-            generator_loss(answer, weights and weights[1]),
+            generator_loss(answer, weights[1]),
         )
         # Balance of the game: both at .5 means that the judge cannot tell.
         weighted[f'{prefix}answer_real'] = (0.0, of_real.detach().mean())
