@@ -140,25 +140,45 @@ def _rates(name: str, job: Callable[[int], None], rounds: int, count: int) -> di
     }
 
 
-def stages(simulation: Simulation, times: list[float]) -> dict[str, float]:
+def stages(
+    simulation: Simulation,
+    times: list[float],
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, float]:
     """Return milliseconds of CPU time per camera frame with every label, by stage.
 
     What stages do not hold is ``stage_rest_ms``; all of it is ``stage_sum_ms``.
     """
-    profile = cProfile.Profile(time.process_time)
-    used = time.process_time()
+    profile = cProfile.Profile(clock)
+    begin = clock()
     profile.enable()
     for moment in times:
         simulation.camera_frame(moment)
     profile.disable()
-    total = 1e3 * (time.process_time() - used) / len(times)
-    spent: dict[str, float] = {}
-    for (file, _, function), row in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
-        name = f'{os.path.basename(file)}:{function}'
-        spent[name] = spent.get(name, 0.0) + 1e3 * row[3] / len(times)
-    figures = {f'stage_{stage}_ms': spent.get(name, 0.0) for stage, name in _STAGES.items()}
+    total = 1e3 * (clock() - begin) / len(times)
+    spent = _spent(pstats.Stats(profile).stats)  # type: ignore[attr-defined]
+    figures = {
+        f'stage_{stage}_ms': 1e3 * spent.get(name, 0.0) / len(times)
+        for stage, name in _STAGES.items()
+    }
     rest = total - sum(figures.values())
     return {**figures, 'stage_rest_ms': rest, 'stage_sum_ms': total}
+
+
+def _spent(rows: dict[Any, Any]) -> dict[str, float]:
+    """Return seconds by file and name of a function, with what it calls, from a profile's rows.
+
+    A function called by another one of the same file and name is part of that one's time.
+    """
+
+    def name(key: tuple[str, int, str]) -> str:
+        return f'{os.path.basename(key[0])}:{key[2]}'
+
+    spent: dict[str, float] = {}
+    for key, (*_, cumulative, callers) in rows.items():
+        inside = (row[3] for caller, row in callers.items() if name(caller) == name(key))
+        spent[name(key)] = spent.get(name(key), 0.0) + cumulative - sum(inside)
+    return spent
 
 
 def _resident_mb() -> float:
