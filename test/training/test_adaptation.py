@@ -24,7 +24,7 @@ from sim_perception.simulator.scenario import merge_settings, parse_scenario
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Camera, Frame
 from training.datasets.clips import Clip
-from training.datasets.depth_store import DepthStore
+from training.datasets.image_store import DepthStore
 from training.datasets.sample import IGNORE, DatasetError, Sample
 from training.datasets.sources import SourceConfig
 from training.engine.config import ConfigError, load_config

@@ -20,7 +20,7 @@ from sim_perception.bags.writer import BagWriter
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler
 from sim_perception.types import Camera
 from training.datasets.bags.lidar import CameraLidarBag
-from training.datasets.depth_store import DepthStore
+from training.datasets.image_store import DepthStore
 from training.datasets.images.folders import ImageFolder, camvid
 from training.datasets.images.video import VideoFile
 from training.datasets.kitti.stereo import KittiStereo, read_calibration

@@ -12,7 +12,7 @@ from sim_perception.bags.reader import BagReader
 from sim_perception.bags.sensors import Sensors
 from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.stereo import StereoBags
-from training.datasets.depth_store import DepthStore
+from training.datasets.image_store import DepthStore
 from training.datasets.sample import DatasetError
 from training.datasets.sources import SourceConfig
 from training.datasets.stereo_images import open_stereo

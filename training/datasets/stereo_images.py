@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from training.datasets.bags.camera import CameraBags
 from training.datasets.bags.stereo import StereoBags
-from training.datasets.depth_store import DepthStore
+from training.datasets.image_store import DepthStore
 from training.datasets.kitti.stereo import KittiStereo, stereo_depth
 from training.datasets.sample import IGNORE, DatasetError
 from training.datasets.sources import SourceConfig, open_source

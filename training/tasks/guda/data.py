@@ -24,7 +24,7 @@ from sim_perception.inference.preprocess import (
     normalize,
 )
 from training.datasets.clips import Clip, Clips
-from training.datasets.depth_store import DepthStore
+from training.datasets.image_store import DepthStore, ImageStore
 from training.datasets.kitti.stereo import stereo_depth
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.scan_images import open_scans
@@ -44,6 +44,7 @@ from training.tasks.depth_segmentation.data import (
     LabelledData,
     LabelledImages,
 )
+from training.tasks.guda.class_teachers import ClassTaughtImages
 from training.tasks.guda.taught_images import open_taught
 
 PARTS = ('virtual', 'virtual_clip', 'real_clip', 'real_depth', 'real_image')
@@ -69,6 +70,14 @@ class AdaptationDataConfig(DataConfig):
     """Folder that keeps depth of stereo pairs and of the teacher from run to run."""
     real_images: list[SourceConfig] = Field(default_factory=list)
     """Real images for pseudo-labels."""
+    class_teachers: list[str] = Field(default_factory=list)
+    """Checkpoint folders of networks whose common answer labels them once and for all; empty: the
+    task's own teacher labels every view."""
+    widest: dict[str, float] = Field(default_factory=dict)
+    """Name of a class -> the greatest width that is believed of ``class_teachers``, in parts of the
+    image's."""
+    class_store: str | None = None
+    """Folder that keeps their labels from run to run."""
     turn: float = Field(default=0.0, ge=0, le=15)
     """Greatest turn between neighbouring frames that is added to simulated clips, degrees."""
     depth_hints: bool = True
@@ -158,6 +167,12 @@ class MixedData:
             weights = [source.weight for sources in kinds for source in sources]
             self._choose_depth = WeightedChoice([len(d) for d in self._depth], weights)
         self._images: list[Any] = [open_images(source) for source in config.real_images]
+        if config.class_teachers:
+            store = ImageStore(config.class_store)
+            self._images = [
+                ClassTaughtImages(images, config.class_teachers, config.widest, store)
+                for images in self._images
+            ]
         self._choose_image = (
             WeightedChoice([len(i) for i in self._images], [s.weight for s in config.real_images])
             if self._images
@@ -260,16 +275,22 @@ class MixedData:
         tensors['image'] = normalize(changed[None], self.preprocess)[0]
         return tensors
 
-    def _image(self, sample: Sample, rng: np.random.Generator) -> dict[str, Any]:
+    def _image(self, sample: Sample | LabelledImage, rng: np.random.Generator) -> dict[str, Any]:
         """Return ``image`` and ``clean`` (3, H, W), with and without changed appearance, and
-        ``focal`` of a random view of a real image."""
-        height, width = sample.image.shape[:2]
-        unknown = np.full((height, width), np.nan, np.float32)
-        labels = np.zeros((height, width), np.uint8)
-        camera = sample.camera or default_camera(width, height, self.preprocess)
-        whole = LabelledImage(sample.image, unknown, labels, camera)
+        ``focal`` of a random view of a real image, and ``semantic`` of what teachers labelled."""
+        whole = sample if isinstance(sample, LabelledImage) else self._unlabelled(sample)
         view = random_view(whole, self.real_geometry, rng)
         changed = random_appearance(view.image, view.depth, self.config.real_appearance, rng)
         both = normalize(np.stack([changed, view.image]), self.preprocess)
         focal = torch.tensor(focal_length(view.camera), dtype=torch.float32)
-        return {'image': both[0], 'clean': both[1], 'focal': focal}
+        tensors = {'image': both[0], 'clean': both[1], 'focal': focal}
+        if whole is sample:
+            tensors['semantic'] = torch.from_numpy(view.semantic)
+        return tensors
+
+    def _unlabelled(self, sample: Sample) -> LabelledImage:
+        height, width = sample.image.shape[:2]
+        unknown = np.full((height, width), np.nan, np.float32)
+        labels = np.zeros((height, width), np.uint8)
+        camera = sample.camera or default_camera(width, height, self.preprocess)
+        return LabelledImage(sample.image, unknown, labels, camera)

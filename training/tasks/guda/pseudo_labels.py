@@ -56,6 +56,18 @@ def pseudo_labels(
     return PseudoLabels(labels, weight, confidence)
 
 
+def known_labels(labels: Tensor, ignore: int) -> PseudoLabels:
+    """Return labels that were made before; where they are unknown they do not count.
+
+    Args:
+        labels: (N, H, W) class ids, ``ignore`` where unknown.
+        ignore: the class id of unknown pixels.
+    """
+    sure = (labels != ignore).float()
+    weight = sure * sure.mean((1, 2), keepdim=True)
+    return PseudoLabels(labels.long().where(sure > 0, 0), weight, sure)
+
+
 class ClassThresholds(nn.Module):
     """Lower thresholds for classes the teacher is less sure of, so that rare ones are not lost.
 

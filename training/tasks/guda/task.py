@@ -37,7 +37,9 @@ from training.tasks.guda.focal_lengths import learnt_focal_lengths
 from training.tasks.guda.loss_config import AdaptationLossConfig
 from training.tasks.guda.pseudo_labels import (
     ClassThresholds,
+    PseudoLabels,
     follow,
+    known_labels,
     mix_classes,
     pseudo_labels,
     weighted_cross_entropy,
@@ -72,7 +74,7 @@ class GudaTask(DepthSegmentationTask):
         self.focal_lengths = learnt_focal_lengths(data.real_clips)
         self.teacher: DepthSegmentationNet | None = None
         self.thresholds = ClassThresholds(len(self.taxonomy), loss.teacher_threshold)
-        if loss.pseudo_label:
+        if loss.pseudo_label and not data.class_teachers:
             self.teacher = self._make_teacher().requires_grad_(False)
 
     def _make_teacher(self) -> DepthSegmentationNet:
@@ -234,15 +236,14 @@ class GudaTask(DepthSegmentationTask):
 
     def _pseudo_labelled(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Return labels and weights of the real images, whose input may get objects pasted in."""
-        if self.teacher is None or 'real_image' not in batch:
-            return None
         loss = self.loss_config
-        if self.training and loss.teacher is None:
-            follow(self.teacher, self.model, loss.teacher_momentum)
+        if not loss.pseudo_label or 'real_image' not in batch:
+            return None
         part = batch['real_image']
-        real = pseudo_labels(self.teacher, part['clean'], part['focal'], self.thresholds())
-        if self.training:
-            self.thresholds.update(real)
+        if 'semantic' in part:
+            real = known_labels(part['semantic'], self.taxonomy.ignore_id)
+        else:
+            real = self._ask_teacher(part)
         if 'virtual' not in batch or float(torch.rand(())) >= loss.mix:
             return real.labels, real.weight
         virtual = batch['virtual']
@@ -250,6 +251,17 @@ class GudaTask(DepthSegmentationTask):
             virtual['image'], virtual['semantic'], part['image'], real, self.taxonomy.ignore_id
         )
         return labels, weight
+
+    def _ask_teacher(self, part: Batch) -> PseudoLabels:
+        """Return what the task's teacher sees, which then follows the network."""
+        loss = self.loss_config
+        assert self.teacher is not None
+        if self.training and loss.teacher is None:
+            follow(self.teacher, self.model, loss.teacher_momentum)
+        real = pseudo_labels(self.teacher, part['clean'], part['focal'], self.thresholds())
+        if self.training:
+            self.thresholds.update(real)
+        return real
 
     def pictures(
         self, batch: Batch, outputs: dict[str, Tensor]
