@@ -48,7 +48,7 @@ class ImageStore:
 
 
 class DepthStore:
-    """Keeps (H, W) depth images with 11 bits, finer than what they are worth; see ``ImageStore``."""
+    """Keeps depth images, with 11 bits, finer than what they are worth; see ``ImageStore``."""
 
     def __init__(self, folder: Path | str | None = None) -> None:
         self._images = ImageStore(folder)

@@ -87,7 +87,9 @@ class ClassTeachers:
         return labels
 
 
-def _log_at(probabilities: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _log_at(
+    probabilities: npt.NDArray[np.float32], size: tuple[int, int]
+) -> npt.NDArray[np.float32]:
     """Return (H, W, classes) logarithms of (classes, h, w) probabilities, resized."""
     cells = np.ascontiguousarray(np.moveaxis(probabilities, 0, -1))
     resized = cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR)
@@ -97,7 +99,10 @@ def _log_at(probabilities: npt.NDArray[np.float32], size: tuple[int, int]) -> np
 def too_wide(mask: npt.NDArray[np.bool_], widest: int) -> npt.NDArray[np.bool_]:
     """Return where a (H, W) mask is wider than so many pixels in a row."""
     row = np.ones((1, widest + 1), np.uint8)
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, row) > 0
+    starts = cv2.erode(
+        mask.astype(np.uint8), row, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return cv2.dilate(starts, row, anchor=(widest, 0)) > 0
 
 
 class ClassTaughtImages:

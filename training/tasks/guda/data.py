@@ -74,8 +74,8 @@ class AdaptationDataConfig(DataConfig):
     """Checkpoint folders of networks whose common answer labels them once and for all; empty: the
     task's own teacher labels every view."""
     widest: dict[str, float] = Field(default_factory=dict)
-    """Name of a class -> the greatest width that is believed of ``class_teachers``, in parts of the
-    image's."""
+    """Name of a class -> its greatest width that is believed of ``class_teachers``, in parts of
+    the image's."""
     class_store: str | None = None
     """Folder that keeps their labels from run to run."""
     turn: float = Field(default=0.0, ge=0, le=15)

@@ -17,8 +17,8 @@ from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.types import Camera, Frame
-from training.datasets.image_store import DepthStore
 from training.datasets.frames import UnlabelledImages
+from training.datasets.image_store import DepthStore
 from training.datasets.sample import IGNORE, DatasetError
 from training.datasets.sources import SourceConfig, open_images
 from training.datasets.views.appearance import LabelledImage

@@ -1,0 +1,138 @@
+"""Classes of real images that several networks agree on."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from simulated_bags import write_pictures
+
+from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
+from sim_perception.inference.preprocess import PreprocessConfig
+from sim_perception.models.checkpoint import save_checkpoint
+from sim_perception.models.depth_segmentation import DepthSegmentationConfig, DepthSegmentationNet
+from sim_perception.taxonomy import load_taxonomy
+from sim_perception.types import Frame
+from training.datasets.image_store import ImageStore
+from training.datasets.sample import IGNORE
+from training.datasets.sources import SourceConfig, open_images
+from training.engine.config import ConfigError, load_config
+from training.tasks import build_task
+from training.tasks.guda.class_teachers import AREAS, MARGIN, ClassTaughtImages, too_wide
+
+SMALL = DepthSegmentationConfig(depth_channels=(16, 16), semantic_channels=(16, 16))
+PIXELS = 128 * 64
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp('images'))
+
+
+@pytest.fixture
+def teachers(tmp_path) -> list[str]:
+    folders = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        net = DepthSegmentationNet(SMALL).eval()
+        torch.nn.init.normal_(net.semantic.head.weight, std=3.0)  # surer than a new one
+        folders.append(str(tmp_path / f'teacher{seed}'))
+        save_checkpoint(
+            Path(folders[-1]), net, taxonomy=load_taxonomy(),
+            preprocess=PreprocessConfig(pixels=PIXELS).to_dict(), half=False,
+        )  # fmt: skip
+    return folders
+
+
+def test_what_is_wider_than_allowed_is_found_and_nothing_else():
+    mask = np.zeros((20, 60), bool)
+    mask[2:18, 3:8] = True  # 5 wide
+    mask[2:18, 20:26] = True  # 6 wide
+    mask[10:14, 40:60] = True  # at the border
+    wide = too_wide(mask, 5)
+    assert not wide[:, :15].any()
+    assert (wide[:, 15:] == mask[:, 15:]).all()
+
+
+def test_a_label_is_the_product_of_all_answers_where_they_are_sure(images, teachers, tmp_path):
+    source = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))
+    store = ImageStore(tmp_path / 'kept')
+    found = ClassTaughtImages(source, teachers, {}, store)[1]
+    height, width = found.image.shape[:2]
+    total = np.zeros((height, width, len(load_taxonomy())))
+    for folder in teachers:
+        engine = DepthSegmentationEngine.load(folder, device='cpu', precision='float32')
+        for area in AREAS:
+            engine.preprocess = replace(engine.preprocess, pixels=round(area * PIXELS))
+            for step in (1, -1):
+                image = np.ascontiguousarray(found.image[:, ::step])
+                seen = engine.class_probabilities(Frame(0, image, found.camera))[..., ::step]
+                cells = np.ascontiguousarray(seen.transpose(1, 2, 0))
+                total += np.log(np.maximum(cv2.resize(cells, (width, height)), 1e-4)) / 8
+    best = np.sort(total, -1)
+    sure = best[..., -1] - best[..., -2] - np.log(MARGIN)
+    clear = abs(sure) > 1e-3
+    expected = np.where(sure > 0, total.argmax(-1), IGNORE)
+    assert 0.05 < (expected == IGNORE).mean() < 0.95
+    np.testing.assert_array_equal(found.semantic[clear], expected[clear])
+    # what was said once is read, the teachers are not needed again
+    for folder in teachers:
+        shutil.rmtree(folder)
+    again = ClassTaughtImages(source, teachers, {}, ImageStore(tmp_path / 'kept'))
+    np.testing.assert_array_equal(again[1].semantic, found.semantic)
+
+
+def test_a_class_is_not_believed_where_it_is_too_wide(images, teachers):
+    source = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))
+    plain = ClassTaughtImages(source, teachers, {}, ImageStore())[0].semantic
+    number = int(np.bincount(plain[plain != IGNORE]).argmax())
+    name = load_taxonomy().names[number]
+    narrow = ClassTaughtImages(source, teachers, {name: 0.05}, ImageStore())[0].semantic
+    wide = too_wide(plain == number, round(0.05 * plain.shape[1]))
+    assert wide.any()
+    np.testing.assert_array_equal(narrow, np.where(wide, IGNORE, plain))
+
+
+def settings(images: Path, teachers: list[str], output: Path) -> list[str]:
+    return [
+        'device=cpu', 'batch_size=2', 'workers=0', 'model.init=null', 'loss.mix=0',
+        'model.depth_channels=[16,16]', 'model.semantic_channels=[16,16]', 'data.bags=[]',
+        'data.geometry={width: 96, height: 64, focal: [40, 80]}', 'data.real_geometry=null',
+        f'output={output}', f'data.class_teachers={teachers}',
+        f'data.real_images=[{{spec: "images:{images}", focal_ratio: 0.9}}]', 'data.class_store=null',
+    ]  # fmt: skip
+
+
+def test_the_task_learns_what_teachers_know_and_nothing_else(images, teachers, tmp_path):
+    task = build_task(load_config('classes_taught', settings(images, teachers, tmp_path))).train()
+    data = task.training_data()
+    samples = [data.sample(i, np.random.default_rng(i)) for i in range(2)]
+    batch = torch.utils.data.default_collate(samples)
+    assert set(batch) == {'real_image'}
+    result = task(batch)
+    assert set(result['terms']) == {'pseudo_label'}
+    result['loss'].backward()
+    assert task.model.semantic.head.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in task.model.encoder.parameters())
+    batch['real_image']['semantic'][:] = IGNORE
+    assert float(task(batch)['loss'].detach()) == 0
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('data.widest={lamp: 0.1}', 'data.widest: .*lamp'),
+        ('data.class_teachers=[no_such_folder]', 'data.class_teachers: .*no_such_folder'),
+        ('loss.teacher=models/depth_segmentation', 'need one of them'),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(
+    images, teachers, tmp_path, change, message
+):
+    with pytest.raises(ConfigError, match=message):
+        build_task(load_config('classes_taught', [*settings(images, teachers, tmp_path), change]))
