@@ -104,7 +104,8 @@ def settings(images: Path, teachers: list[str], output: Path) -> list[str]:
         'model.depth_channels=[16,16]', 'model.semantic_channels=[16,16]', 'data.bags=[]',
         'data.geometry={width: 96, height: 64, focal: [40, 80]}', 'data.real_geometry=null',
         f'output={output}', f'data.class_teachers={teachers}',
-        f'data.real_images=[{{spec: "images:{images}", focal_ratio: 0.9}}]', 'data.class_store=null',
+        f'data.real_images=[{{spec: "images:{images}", focal_ratio: 0.9}}]',
+        'data.class_store=null',
     ]  # fmt: skip
 
 

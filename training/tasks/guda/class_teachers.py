@@ -32,6 +32,7 @@ AREAS = (1.4, 2.2)
 #: The likeliest class counts where it is so many times as likely as the second.
 MARGIN = 1.5
 
+Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
 
@@ -87,9 +88,7 @@ class ClassTeachers:
         return labels
 
 
-def _log_at(
-    probabilities: npt.NDArray[np.float32], size: tuple[int, int]
-) -> npt.NDArray[np.float32]:
+def _log_at(probabilities: Array, size: tuple[int, int]) -> Array:
     """Return (H, W, classes) logarithms of (classes, h, w) probabilities, resized."""
     cells = np.ascontiguousarray(np.moveaxis(probabilities, 0, -1))
     resized = cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR)
