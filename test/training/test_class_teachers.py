@@ -18,12 +18,17 @@ from sim_perception.models.checkpoint import save_checkpoint
 from sim_perception.models.depth_segmentation import DepthSegmentationConfig, DepthSegmentationNet
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Frame
-from training.datasets.image_store import ImageStore
 from training.datasets.sample import IGNORE
 from training.datasets.sources import SourceConfig, open_images
 from training.engine.config import ConfigError, load_config
 from training.tasks import build_task
-from training.tasks.guda.class_teachers import AREAS, MARGIN, ClassTaughtImages, too_wide
+from training.tasks.guda.class_teachers import (
+    AREAS,
+    MARGIN,
+    ClassTaughtImages,
+    ClassTeachersConfig,
+    too_wide,
+)
 
 SMALL = DepthSegmentationConfig(depth_channels=(16, 16), semantic_channels=(16, 16))
 PIXELS = 128 * 64
@@ -61,8 +66,9 @@ def test_what_is_wider_than_allowed_is_found_and_nothing_else():
 
 def test_a_label_is_the_product_of_all_answers_where_they_are_sure(images, teachers, tmp_path):
     source = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))
-    store = ImageStore(tmp_path / 'kept')
-    found = ClassTaughtImages(source, teachers, {}, store)[1]
+    bias = {'building': 0.7, 'sky': -0.4}
+    config = ClassTeachersConfig(folders=teachers, bias=bias, store=str(tmp_path / 'kept'))
+    found = ClassTaughtImages(source, config)[1]
     height, width = found.image.shape[:2]
     total = np.zeros((height, width, len(load_taxonomy())))
     for folder in teachers:
@@ -74,6 +80,8 @@ def test_a_label_is_the_product_of_all_answers_where_they_are_sure(images, teach
                 seen = engine.class_probabilities(Frame(0, image, found.camera))[..., ::step]
                 cells = np.ascontiguousarray(seen.transpose(1, 2, 0))
                 total += np.log(np.maximum(cv2.resize(cells, (width, height)), 1e-4)) / 8
+    total[..., load_taxonomy().id_of('building')] += 0.7
+    total[..., load_taxonomy().id_of('sky')] -= 0.4
     best = np.sort(total, -1)
     sure = best[..., -1] - best[..., -2] - np.log(MARGIN)
     clear = abs(sure) > 1e-3
@@ -83,19 +91,22 @@ def test_a_label_is_the_product_of_all_answers_where_they_are_sure(images, teach
     # what was said once is read, the teachers are not needed again
     for folder in teachers:
         shutil.rmtree(folder)
-    again = ClassTaughtImages(source, teachers, {}, ImageStore(tmp_path / 'kept'))
+    again = ClassTaughtImages(source, config)
     np.testing.assert_array_equal(again[1].semantic, found.semantic)
 
 
 def test_a_class_is_not_believed_where_it_is_too_wide(images, teachers):
     source = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))
-    plain = ClassTaughtImages(source, teachers, {}, ImageStore())[0].semantic
+    plain = ClassTaughtImages(source, ClassTeachersConfig(folders=teachers))[0].semantic
     number = int(np.bincount(plain[plain != IGNORE]).argmax())
-    name = load_taxonomy().names[number]
-    narrow = ClassTaughtImages(source, teachers, {name: 0.05}, ImageStore())[0].semantic
+    names = load_taxonomy().names
+    name, other = names[number], names[number - 1]
     wide = too_wide(plain == number, round(0.05 * plain.shape[1]))
     assert wide.any()
-    np.testing.assert_array_equal(narrow, np.where(wide, IGNORE, plain))
+    for wider, expected in (({}, IGNORE), ({name: other}, names.index(other))):
+        config = ClassTeachersConfig(folders=teachers, widest={name: 0.05}, wider=wider)
+        narrow = ClassTaughtImages(source, config)[0].semantic
+        np.testing.assert_array_equal(narrow, np.where(wide, expected, plain))
 
 
 def settings(images: Path, teachers: list[str], output: Path) -> list[str]:
@@ -103,9 +114,8 @@ def settings(images: Path, teachers: list[str], output: Path) -> list[str]:
         'device=cpu', 'batch_size=2', 'workers=0', 'model.init=null', 'loss.mix=0',
         'model.depth_channels=[16,16]', 'model.semantic_channels=[16,16]', 'data.bags=[]',
         'data.geometry={width: 96, height: 64, focal: [40, 80]}', 'data.real_geometry=null',
-        f'output={output}', f'data.class_teachers={teachers}',
+        f'output={output}', f'data.class_teachers={{folders: {teachers}, store: null}}',
         f'data.real_images=[{{spec: "images:{images}", focal_ratio: 0.9}}]',
-        'data.class_store=null',
     ]  # fmt: skip
 
 
@@ -127,8 +137,8 @@ def test_the_task_learns_what_teachers_know_and_nothing_else(images, teachers, t
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ('data.widest={lamp: 0.1}', 'data.widest: .*lamp'),
-        ('data.class_teachers=[no_such_folder]', 'data.class_teachers: .*no_such_folder'),
+        ('data.class_teachers.wider={pole: lamp}', 'data.class_teachers: .*lamp'),
+        ('data.class_teachers.folders=[no_such_folder]', 'data.class_teachers: .*no_such_folder'),
         ('loss.teacher=models/depth_segmentation', 'need one of them'),
     ],
 )

@@ -2,20 +2,20 @@
 
 Networks that learnt from different data err in different places, and each sees large things better
 in a small image and small ones in a large one; the product of their answers is right more often
-than any one of them. What they are not sure of is left unknown, and so are poles wider than
-poles are: a network that has learnt dark shop fronts to be poles is sure of it.
+than any one of them. What they are not sure of is left unknown. What
+all of them believe wrongly can be put right by what is known of things: a pole wider than poles
+are is a pillar or a dark shop front, and so of a building.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.loading import load_network
@@ -26,6 +26,7 @@ from training.datasets.frames import UnlabelledImages
 from training.datasets.image_store import ImageStore
 from training.datasets.sample import IGNORE, DatasetError
 from training.datasets.views.appearance import LabelledImage
+from training.engine.config import Section
 
 #: Areas of the teachers' inputs, in parts of their configured area.
 AREAS = (1.4, 2.2)
@@ -36,22 +37,47 @@ Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
 
+class ClassTeachersConfig(Section):
+    """Who labels real images once and for all, and what is known better."""
+
+    folders: list[str] = Field(default_factory=list)
+    """Checkpoint folders of networks whose common answer counts; empty switches this off."""
+    bias: dict[str, float] = Field(default_factory=dict)
+    """Name of a class -> what is added to its log probability."""
+    widest: dict[str, float] = Field(default_factory=dict)
+    """Name of a class -> its greatest width, in parts of the image's..."""
+    wider: dict[str, str] = Field(default_factory=dict)
+    """...and the class of what is wider; unknown if not named."""
+    store: str | None = None
+    """Folder that keeps the labels from run to run."""
+
+    def check(self, taxonomy: Taxonomy) -> None:
+        """Make sure that these teachers can be asked.
+
+        Raises:
+            CheckpointError: if a folder is not an intact checkpoint, or its classes are others.
+            KeyError: if there is no class of a name.
+        """
+        for name in (*self.bias, *self.widest, *self.wider, *self.wider.values()):
+            taxonomy.id_of(name)
+        for folder in self.folders:
+            load_network(folder, 'depth_segmentation', taxonomy)
+
+
 class ClassTeachers:
     """What several checkpoints together see, over sizes of the image and its mirror image.
 
     Args:
-        folders: the checkpoints.
-        widest: name of a class -> its greatest width, in parts of the image's width.
+        config: which, and what is known better.
 
     Raises:
-        CheckpointError: if a folder is not an intact checkpoint, or their classes differ.
-        KeyError: if there is no class of a name.
+        CheckpointError, KeyError: see ``ClassTeachersConfig.check``.
     """
 
-    def __init__(self, folders: Sequence[Path | str], widest: Mapping[str, float]) -> None:
+    def __init__(self, config: ClassTeachersConfig) -> None:
         self._engines: list[DepthSegmentationEngine] = []
         taxonomy: Taxonomy | None = None
-        for folder in folders:
+        for folder in config.folders:
             loaded, usual = load_network(folder, 'depth_segmentation', taxonomy)
             taxonomy = loaded.taxonomy
             self._engines += [
@@ -65,7 +91,14 @@ class ClassTeachers:
                 for area in AREAS
             ]
         assert taxonomy is not None
-        self._widest = {taxonomy.id_of(name): width for name, width in widest.items()}
+        self._bias = np.zeros(len(taxonomy), np.float32)
+        for name, value in config.bias.items():
+            self._bias[taxonomy.id_of(name)] = value
+        wider = {name: taxonomy.id_of(other) for name, other in config.wider.items()}
+        self._widest = {
+            taxonomy.id_of(name): (width, wider.get(name, IGNORE))
+            for name, width in config.widest.items()
+        }
 
     def labels(self, image: npt.NDArray[np.uint8], camera: Camera) -> Labels:
         """Return (H, W) class ids, ``IGNORE`` where unsure or too wide."""
@@ -78,13 +111,13 @@ class ClassTeachers:
             total = total + _log_at(seen, size)
             seen = engine.class_probabilities(Frame(0, flipped, mirrored))
             total += _log_at(seen[..., ::-1], size)
-        mean = total / (2 * len(self._engines))
+        mean = total / (2 * len(self._engines)) + self._bias
         order = np.argpartition(mean, -2, axis=-1)[..., -2:]
         second, first = np.moveaxis(np.take_along_axis(mean, order, -1), -1, 0)
         labels = order[..., 1].astype(np.uint8)
         labels[first - second < np.log(MARGIN)] = IGNORE
-        for number, width in self._widest.items():
-            labels[too_wide(labels == number, round(width * camera.width))] = IGNORE
+        for number, (width, other) in self._widest.items():
+            labels[too_wide(labels == number, round(width * camera.width))] = other
         return labels
 
 
@@ -111,20 +144,13 @@ class ClassTaughtImages:
 
     Args:
         images: the images.
-        teachers: their checkpoint folders.
-        widest: see ``ClassTeachers``.
-        store: keeps the classes.
+        config: the teachers.
     """
 
-    def __init__(
-        self,
-        images: UnlabelledImages,
-        teachers: Sequence[str],
-        widest: Mapping[str, float],
-        store: ImageStore,
-    ) -> None:
-        self.images, self.folders, self.store = images, list(teachers), store
-        self.widest = dict(widest)
+    def __init__(self, images: UnlabelledImages, config: ClassTeachersConfig) -> None:
+        self.images, self.config = images, config
+        self._store = ImageStore(config.store)
+        self._who = config.model_dump(exclude={'store'})
         self._teachers: ClassTeachers | None = None
 
     def __len__(self) -> int:
@@ -142,12 +168,12 @@ class ClassTaughtImages:
         camera = sample.camera
         if camera is None:
             raise DatasetError(f'{sample.name}: the camera is unknown; give its focal_ratio')
-        key = f'classes {self.folders} {self.widest} {sample.sequence} {sample.name} {camera}'
-        labels = self.store.of(key, lambda: self._ask(sample.image, camera))
+        key = f'classes {self._who} {sample.sequence} {sample.name} {camera}'
+        labels = self._store.of(key, lambda: self._ask(sample.image, camera))
         unknown = np.full(sample.image.shape[:2], np.nan, np.float32)
         return LabelledImage(sample.image, unknown, labels, camera)
 
     def _ask(self, image: npt.NDArray[np.uint8], camera: Camera) -> Labels:
         if self._teachers is None:
-            self._teachers = ClassTeachers(self.folders, self.widest)
+            self._teachers = ClassTeachers(self.config)
         return self._teachers.labels(image, camera)

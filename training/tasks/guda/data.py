@@ -24,7 +24,7 @@ from sim_perception.inference.preprocess import (
     normalize,
 )
 from training.datasets.clips import Clip, Clips
-from training.datasets.image_store import DepthStore, ImageStore
+from training.datasets.image_store import DepthStore
 from training.datasets.kitti.stereo import stereo_depth
 from training.datasets.sample import DatasetError, Sample
 from training.datasets.scan_images import open_scans
@@ -44,7 +44,7 @@ from training.tasks.depth_segmentation.data import (
     LabelledData,
     LabelledImages,
 )
-from training.tasks.guda.class_teachers import ClassTaughtImages
+from training.tasks.guda.class_teachers import ClassTaughtImages, ClassTeachersConfig
 from training.tasks.guda.taught_images import open_taught
 
 PARTS = ('virtual', 'virtual_clip', 'real_clip', 'real_depth', 'real_image')
@@ -70,14 +70,9 @@ class AdaptationDataConfig(DataConfig):
     """Folder that keeps depth of stereo pairs and of the teacher from run to run."""
     real_images: list[SourceConfig] = Field(default_factory=list)
     """Real images for pseudo-labels."""
-    class_teachers: list[str] = Field(default_factory=list)
-    """Checkpoint folders of networks whose common answer labels them once and for all; empty: the
-    task's own teacher labels every view."""
-    widest: dict[str, float] = Field(default_factory=dict)
-    """Name of a class -> its greatest width that is believed of ``class_teachers``, in parts of
-    the image's."""
-    class_store: str | None = None
-    """Folder that keeps their labels from run to run."""
+    class_teachers: ClassTeachersConfig = ClassTeachersConfig()
+    """Networks that label these once and for all; without, the task's own teacher labels every
+    view."""
     turn: float = Field(default=0.0, ge=0, le=15)
     """Greatest turn between neighbouring frames that is added to simulated clips, degrees."""
     depth_hints: bool = True
@@ -167,12 +162,8 @@ class MixedData:
             weights = [source.weight for sources in kinds for source in sources]
             self._choose_depth = WeightedChoice([len(d) for d in self._depth], weights)
         self._images: list[Any] = [open_images(source) for source in config.real_images]
-        if config.class_teachers:
-            store = ImageStore(config.class_store)
-            self._images = [
-                ClassTaughtImages(images, config.class_teachers, config.widest, store)
-                for images in self._images
-            ]
+        if config.class_teachers.folders:
+            self._images = [ClassTaughtImages(i, config.class_teachers) for i in self._images]
         self._choose_image = (
             WeightedChoice([len(i) for i in self._images], [s.weight for s in config.real_images])
             if self._images

@@ -75,23 +75,18 @@ class GudaTask(DepthSegmentationTask):
         self.focal_lengths = learnt_focal_lengths(data.real_clips)
         self.teacher: DepthSegmentationNet | None = None
         self.thresholds = ClassThresholds(len(self.taxonomy), loss.teacher_threshold)
-        if loss.pseudo_label and not data.class_teachers:
+        if loss.pseudo_label and not data.class_teachers.folders:
             self.teacher = self._make_teacher().requires_grad_(False)
 
     def _check_class_teachers(self) -> None:
         """Raise ``ConfigError`` before hours of training meet what loaders will need."""
-        folders = self.data_config.class_teachers
-        if folders and self.loss_config.teacher is not None:
+        teachers = self.data_config.class_teachers
+        if teachers.folders and self.loss_config.teacher is not None:
             raise ConfigError('data.class_teachers and loss.teacher: need one of them')
         try:
-            for name in self.data_config.widest:
-                self.taxonomy.id_of(name)
-            for folder in folders:
-                load_checkpoint(folder, network=self.network, taxonomy=self.taxonomy)
-        except KeyError as error:
-            raise ConfigError(f'data.widest: {error.args[0]}') from error
-        except CheckpointError as error:
-            raise ConfigError(f'data.class_teachers: {error}') from error
+            teachers.check(self.taxonomy)
+        except (CheckpointError, KeyError) as error:
+            raise ConfigError(f'data.class_teachers: {error.args[0]}') from error
 
     def _make_teacher(self) -> DepthSegmentationNet:
         folder = self.loss_config.teacher
