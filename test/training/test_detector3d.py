@@ -1,5 +1,7 @@
 """The 3D detector's targets, its two kinds of labels, and that it learns from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from sim_perception.inference.detector3d import decode
 from sim_perception.inference.plan import Plan
 from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.detector3d import GEOMETRY, Detector3dConfig, Detector3dOutput
+from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, ShapeLabel
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, points_in_box
 from training.datasets.sample import DatasetError
@@ -194,10 +197,23 @@ def labelled(one):
 
 def test_accepted_labels_are_asked_for_and_rejected_ones_leave_their_bearing_open():
     one = frame()
-    found = asked_of_labels(one, labelled(one), ('car',))
+    found = asked_of_labels(one, labelled(one), ('car',), load_taxonomy())
     same_boxes(found.rows, ROWS[:1])
     assert len(found.wedges) == 2
     np.testing.assert_allclose(found.wedges[0], [-19.0 / 186, 19.0 / 186], atol=1e-6)
+
+
+def test_a_label_asks_for_an_object_of_its_own_class():
+    one, taxonomy = frame(), load_taxonomy()
+    boxes = one.plan.boxes(ROWS)
+    labels = tuple(
+        ShapeLabel(taxonomy.id_of(name), (10.0, 30.0, 40.0, 60.0), True, '', 0.9, box3d=box)
+        for name, box in zip(('pedestrian', 'car', 'truck'), [*boxes, boxes[0]], strict=True)
+    )
+    all_of_it = replace(labelled(one), labels=labels)
+    found = asked_of_labels(one, all_of_it, ('car', 'pedestrian'), taxonomy)
+    assert found.thing.tolist() == [1, 0]
+    same_boxes(found.rows, ROWS)
 
 
 def test_labels_are_found_by_recording_and_frame(tmp_path):

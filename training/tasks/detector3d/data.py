@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
 from sim_perception.models.detector3d import POINT_COLUMNS, Detector3dNet
+from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Frame
 from training.datasets.objects.clouds import cloud_source
 from training.datasets.objects.label_scenes import LabelScene
@@ -111,7 +112,8 @@ class Detector3dData:
     def _ask(self, frame: ReadyFrame) -> Asked:
         config, things = self.config, self.model.things
         if config.labels:
-            return asked_of_labels(frame, labels_of(frame, Path(config.labels)), things)
+            labelled = labels_of(frame, Path(config.labels))
+            return asked_of_labels(frame, labelled, things, load_taxonomy())
         return asked_of_truth(frame, things, config.least_points, config.max_occlusion)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sim_perception.bags import topics as t_
 from sim_perception.bags.sensors import ANY, Sensors, truth_topic
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.inference.plan import Plan, plan_points
+from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera
 from training.datasets.bags.label_source import SEGMENTATION, LabelBag
 from training.datasets.bags.labelled import true_objects
@@ -200,19 +201,24 @@ def asked_of_truth(
     return Asked(thing[wanted], frame.rows[wanted], unknown, np.empty((0, 2)))
 
 
-def asked_of_labels(frame: ReadyFrame, labelled: LabelledFrame, things: Sequence[str]) -> Asked:
-    """Return accepted labels as what the detector is asked for.
+def asked_of_labels(
+    frame: ReadyFrame, labelled: LabelledFrame, things: Sequence[str], taxonomy: Taxonomy
+) -> Asked:
+    """Return accepted labels of the wanted classes as what the detector is asked for.
 
     Where labels were rejected there may be an object or not: along the whole bearing of their
     image boxes.
     """
-    boxes = [label.box3d for label in labelled.accepted if label.box3d is not None]
+    wanted = [
+        (things.index(name), label.box3d)
+        for label in labelled.accepted
+        if label.box3d is not None and (name := taxonomy.names[label.class_id]) in things
+    ]
     rejected = [label.box2d for label in labelled.labels if not label.accepted]
     focal, middle = frame.sight
     wedges = [sorted(((middle - box[0]) / focal, (middle - box[2]) / focal)) for box in rejected]
-    # labels are of one class, which the folder does not tell: the first that is detected
-    thing = np.zeros(len(boxes), np.int64)
-    rows = frame.plan.rows(boxes)
+    thing = np.array([thing for thing, _ in wanted], np.int64)
+    rows = frame.plan.rows([box for _, box in wanted])
     return Asked(thing, rows, np.empty((0, 3)), np.array(wedges, np.float64).reshape(-1, 2))
 
 
