@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sim_perception.autolabel.records import LabelledFrame, write_frame
+from sim_perception.bags.sensors import ANY
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
 from sim_perception.inference.detector3d import decode
@@ -28,6 +29,7 @@ from training.tasks.detector3d.scenes import (
     labels_of,
     read_ready,
     ready,
+    ready_frames,
     write_ready,
 )
 from training.tasks.detector3d.targets import Asked, Change, middles, plan_maps, resized
@@ -237,6 +239,32 @@ def test_a_kept_frame_comes_back_as_it_was(tmp_path):
     (tmp_path / 'bad.npz').write_bytes(b'nothing')
     with pytest.raises(DatasetError, match=r'bad\.npz is no kept frame'):
         read_ready(tmp_path / 'bad.npz')
+
+
+def test_recordings_of_one_name_in_two_folders_are_kept_apart(tmp_path, monkeypatch):
+    places = [tmp_path / name / 'drive' for name in ('a', 'b')]
+    bags = [(place, ANY) for place in places]
+    monkeypatch.setattr('training.tasks.detector3d.scenes.expand_each', lambda patterns: bags)
+    monkeypatch.setattr(
+        'training.tasks.detector3d.scenes.scenes_of',
+        lambda path, sensors: [made_scene(places.index(path))],
+    )
+
+    def make(scene, bag):
+        return ready(scene, bag, 40.0, lambda *_: [], lambda scene: scene.frame)
+
+    for _ in range(2):  # made, then read
+        found = ready_frames(['*'], tmp_path / 'kept', {}, make)
+        assert [one.name for one in found] == ['made_0', 'made_1']
+
+
+def test_recordings_of_one_name_cannot_share_labels(task, tmp_path, monkeypatch):
+    bags = [(tmp_path / name / 'drive', ANY) for name in ('a', 'b')]
+    monkeypatch.setattr('training.tasks.detector3d.data.expand_each', lambda patterns: bags)
+    monkeypatch.setattr('training.tasks.detector3d.data.ready_frames', lambda *_, **__: [])
+    settings = Detector3dDataConfig(bags=['*'], labels=str(tmp_path))
+    with pytest.raises(DatasetError, match=r'called drive.*rename'):
+        Detector3dData(settings, task.model, task.preprocess)
 
 
 def made_scene(seed):

@@ -19,6 +19,7 @@ from sim_perception.inference.preprocess import PreprocessConfig, preprocess
 from sim_perception.models.detector3d import POINT_COLUMNS, Detector3dNet
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Frame
+from training.datasets.bags.open_bags import expand_each
 from training.datasets.objects.clouds import cloud_source
 from training.datasets.objects.label_scenes import LabelScene
 from training.datasets.sample import DatasetError
@@ -98,6 +99,8 @@ class Detector3dData:
                 make,
                 lambda done, total: bar.update(task, completed=done, total=total),
             )
+        if config.labels:
+            self._check_names()
         self._asked = [self._ask(frame) for frame in self._frames]
 
     def __len__(self) -> int:
@@ -108,6 +111,15 @@ class Detector3dData:
     def objects(self) -> int:
         """How many objects the frames ask for."""
         return sum(len(asked.rows) for asked in self._asked)
+
+    def _check_names(self) -> None:
+        """Raise ``DatasetError`` where two recordings would share the labels of one."""
+        names = [path.name for path, _ in expand_each(self.config.bags)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DatasetError(
+                f'several recordings of data.bags are called {", ".join(twice)}, and labels are '
+                'found by that name: rename their folders'
+            )
 
     def _ask(self, frame: ReadyFrame) -> Asked:
         config, things = self.config, self.model.things

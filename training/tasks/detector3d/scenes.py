@@ -171,7 +171,7 @@ def ready_frames(
     bags = expand_each(patterns)
     for done, (path, sensors) in enumerate(bags):
         tell(done, len(bags))
-        kept = folder / mark.hexdigest()[:12] / path.name if folder else None
+        kept = folder / mark.hexdigest()[:12] / _key(path, sensors) if folder else None
         if kept is not None and kept.is_dir():
             frames += [read_ready(file) for file in sorted(kept.glob('*.npz'))]
             continue
@@ -183,6 +183,12 @@ def ready_frames(
             growing.rename(kept)
         frames += made
     return frames
+
+
+def _key(path: Path, sensors: Sensors) -> str:
+    """Return a name that no recording of the same name elsewhere has, nor its other sensors."""
+    place = hashlib.sha256(f'{path.resolve()} {sensors}'.encode()).hexdigest()
+    return f'{path.name}.{place[:8]}'
 
 
 def asked_of_truth(
