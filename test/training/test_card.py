@@ -81,3 +81,14 @@ def test_the_permanence_card_says_whether_any_run_saw_real_images():
         ({**simulated, 'earlier': real}, 'real images without labels'),
     ):
         assert told in write_card('permanence', {'training': training})
+
+
+def test_the_3d_detectors_card_says_whose_boxes_its_runs_learnt():
+    true, labelled = run({'bags': ['b']}), run({'bags': ['b'], 'labels': 'l'})
+    for training, told in (
+        (true, 'on the true boxes of simulated recordings.'),
+        (labelled, 'automatic labels alone'),
+        ({**labelled, 'earlier': labelled}, 'automatic labels alone'),
+        ({**labelled, 'earlier': true}, 'and on automatic labels of others'),
+    ):
+        assert told in write_card('detector3d', {'training': training})
