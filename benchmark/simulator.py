@@ -176,8 +176,10 @@ def _spent(rows: dict[Any, Any]) -> dict[str, float]:
 
     spent: dict[str, float] = {}
     for key, (*_, cumulative, callers) in rows.items():
-        inside = (row[3] for caller, row in callers.items() if name(caller) == name(key))
-        spent[name(key)] = spent.get(name(key), 0.0) + cumulative - sum(inside)
+        # of a function that calls itself the profile counts the outermost call alone
+        namesakes = [other for other in callers if other != key and name(other) == name(key)]
+        inside = sum(callers[other][3] for other in namesakes)
+        spent[name(key)] = spent.get(name(key), 0.0) + cumulative - inside
     return spent
 
 

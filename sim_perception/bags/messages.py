@@ -27,6 +27,7 @@ _ENCODINGS = {
     ('f4', 1): '32FC1',
     ('f4', 3): '32FC3',
 }
+_XYZ = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
 _POINT_FIELD_TYPES = {
     'i1': 1, 'u1': 2, 'i2': 3, 'u2': 4, 'i4': 5, 'u4': 6, 'f4': 7, 'f8': 8,
 }  # fmt: skip
@@ -149,6 +150,12 @@ def cloud_message(points: Array, stamp: int, frame_id: str) -> Any:
         data=points.reshape(-1).view(np.uint8),
         is_dense=dense,
     )
+
+
+def xyz_cloud_message(points: Array, stamp: int, frame_id: str) -> Any:
+    """Return ``sensor_msgs/PointCloud2`` of (N, 3) points, metres, as float32 x y z."""
+    rows = np.ascontiguousarray(points, '<f4').reshape(-1, 3)
+    return cloud_message(rows.view(_XYZ).reshape(-1), stamp, frame_id)
 
 
 def transform_message(parent_T_child: Array, stamp: int, parent: str, child: str) -> Any:

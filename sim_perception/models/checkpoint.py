@@ -218,6 +218,18 @@ def load_checkpoint(
     )
 
 
+def fingerprint(folder: Path | str) -> str:
+    """Return what tells a checkpoint from others that compute something else.
+
+    It stays when its card or its figures change.
+
+    Raises:
+        CheckpointError: if the folder has no manifest of a checkpoint.
+    """
+    hashes = _parse_manifest(Path(folder) / MANIFEST)
+    return f'{hashes.get(WEIGHTS, "")}{hashes.get(CONFIG, "")}'
+
+
 def network_of(folder: Path | str) -> str:
     """Return the name of the network in a checkpoint folder, without reading its weights.
 

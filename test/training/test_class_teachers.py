@@ -12,6 +12,7 @@ import pytest
 import torch
 from simulated_bags import write_pictures
 
+from sim_perception.geometry.rectification import rectify, restore
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.preprocess import PreprocessConfig
 from sim_perception.models.checkpoint import save_checkpoint
@@ -25,7 +26,7 @@ from training.tasks import build_task
 from training.tasks.guda.class_teachers import (
     AREAS,
     MARGIN,
-    ClassTaughtImages,
+    ClassTeachers,
     ClassTeachersConfig,
     too_wide,
 )
@@ -39,18 +40,22 @@ def images(tmp_path_factory) -> Path:
     return write_pictures(tmp_path_factory.mktemp('images'))
 
 
+def save_teacher(folder: Path, seed: int) -> None:
+    torch.manual_seed(seed)
+    net = DepthSegmentationNet(SMALL).eval()
+    torch.nn.init.normal_(net.semantic.head.weight, std=3.0)  # surer than a new one
+    save_checkpoint(
+        folder, net, taxonomy=load_taxonomy(), half=False,
+        preprocess=PreprocessConfig(pixels=PIXELS).to_dict(),
+    )  # fmt: skip
+
+
 @pytest.fixture
 def teachers(tmp_path) -> list[str]:
     folders = []
     for seed in (0, 1):
-        torch.manual_seed(seed)
-        net = DepthSegmentationNet(SMALL).eval()
-        torch.nn.init.normal_(net.semantic.head.weight, std=3.0)  # surer than a new one
         folders.append(str(tmp_path / f'teacher{seed}'))
-        save_checkpoint(
-            Path(folders[-1]), net, taxonomy=load_taxonomy(),
-            preprocess=PreprocessConfig(pixels=PIXELS).to_dict(), half=False,
-        )  # fmt: skip
+        save_teacher(Path(folders[-1]), seed)
     return folders
 
 
@@ -65,19 +70,19 @@ def test_what_is_wider_than_allowed_is_found_and_nothing_else():
 
 
 def test_a_label_is_the_product_of_all_answers_where_they_are_sure(images, teachers, tmp_path):
-    source = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))
+    sample = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))[1]
     bias = {'building': 0.7, 'sky': -0.4}
     config = ClassTeachersConfig(folders=teachers, bias=bias, store=str(tmp_path / 'kept'))
-    found = ClassTaughtImages(source, config)[1]
-    height, width = found.image.shape[:2]
+    found = ClassTeachers(config).labels(sample, sample.camera)
+    height, width = sample.image.shape[:2]
     total = np.zeros((height, width, len(load_taxonomy())))
     for folder in teachers:
         engine = DepthSegmentationEngine.load(folder, device='cpu', precision='float32')
         for area in AREAS:
             engine.preprocess = replace(engine.preprocess, pixels=round(area * PIXELS))
             for step in (1, -1):
-                image = np.ascontiguousarray(found.image[:, ::step])
-                seen = engine.class_probabilities(Frame(0, image, found.camera))[..., ::step]
+                image = np.ascontiguousarray(sample.image[:, ::step])
+                seen = engine.class_probabilities(Frame(0, image, sample.camera))[..., ::step]
                 cells = np.ascontiguousarray(seen.transpose(1, 2, 0))
                 total += np.log(np.maximum(cv2.resize(cells, (width, height)), 1e-4)) / 8
     total[..., load_taxonomy().id_of('building')] += 0.7
@@ -87,17 +92,40 @@ def test_a_label_is_the_product_of_all_answers_where_they_are_sure(images, teach
     clear = abs(sure) > 1e-3
     expected = np.where(sure > 0, total.argmax(-1), IGNORE)
     assert 0.05 < (expected == IGNORE).mean() < 0.95
-    np.testing.assert_array_equal(found.semantic[clear], expected[clear])
-    # what was said once is read, the teachers are not needed again
-    for folder in teachers:
-        shutil.rmtree(folder)
-    again = ClassTaughtImages(source, config)
-    np.testing.assert_array_equal(again[1].semantic, found.semantic)
+    np.testing.assert_array_equal(found[clear], expected[clear])
+
+
+def test_labels_are_kept_as_long_as_the_teachers_are_the_same(
+    images, teachers, tmp_path, monkeypatch
+):
+    sample = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))[1]
+    config = ClassTeachersConfig(folders=teachers, store=str(tmp_path / 'kept'))
+    found = ClassTeachers(config).labels(sample, sample.camera)
+    with monkeypatch.context() as quiet:
+        quiet.setattr(ClassTeachers, '_ask', lambda *_: pytest.fail('it was answered before'))
+        np.testing.assert_array_equal(ClassTeachers(config).labels(sample, sample.camera), found)
+    shutil.rmtree(teachers[1])
+    save_teacher(Path(teachers[1]), seed=7)
+    assert (ClassTeachers(config).labels(sample, sample.camera) != found).any()
+
+
+def test_labels_of_a_bent_lens_lie_where_its_pixels_are(images, teachers):
+    straight = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))[0]
+    bent = replace(straight.camera, distortion=(-0.3, 0.0, 0.0, 0.0, 0.0))
+    image = np.ascontiguousarray(restore(bent, straight.image, 0))
+    teacher = ClassTeachers(ClassTeachersConfig(folders=teachers))
+    found = teacher.labels(replace(straight, image=image), bent)
+    seen = replace(straight, image=rectify(bent, image))
+    expected = restore(bent, teacher.labels(seen, straight.camera), IGNORE)
+    np.testing.assert_array_equal(found, expected)
+    raw = replace(straight, image=image, name='raw')
+    assert (found != teacher.labels(raw, straight.camera)).any()
 
 
 def test_a_class_is_not_believed_where_it_is_too_wide(images, teachers):
-    source = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))
-    plain = ClassTaughtImages(source, ClassTeachersConfig(folders=teachers))[0].semantic
+    sample = open_images(SourceConfig(spec=f'images:{images}', focal_ratio=0.9))[0]
+    camera = sample.camera
+    plain = ClassTeachers(ClassTeachersConfig(folders=teachers)).labels(sample, camera)
     number = int(np.bincount(plain[plain != IGNORE]).argmax())
     names = load_taxonomy().names
     name, other = names[number], names[number - 1]
@@ -105,7 +133,7 @@ def test_a_class_is_not_believed_where_it_is_too_wide(images, teachers):
     assert wide.any()
     for wider, expected in (({}, IGNORE), ({name: other}, names.index(other))):
         config = ClassTeachersConfig(folders=teachers, widest={name: 0.05}, wider=wider)
-        narrow = ClassTaughtImages(source, config)[0].semantic
+        narrow = ClassTeachers(config).labels(sample, camera)
         np.testing.assert_array_equal(narrow, np.where(wide, expected, plain))
 
 
@@ -137,9 +165,12 @@ def test_the_task_learns_what_teachers_know_and_nothing_else(images, teachers, t
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ('data.class_teachers.wider={pole: lamp}', 'data.class_teachers: .*lamp'),
+        ('data.class_teachers.bias={lamp: 1}', 'data.class_teachers: .*lamp'),
         ('data.class_teachers.folders=[no_such_folder]', 'data.class_teachers: .*no_such_folder'),
         ('loss.teacher=models/depth_segmentation', 'need one of them'),
+        ('data.class_teachers.widest={pole: 0}', 'greater than 0'),
+        ('data.class_teachers.wider={pole: building}', 'wider names pole, widest does not'),
+        ('loss.pseudo_label=0', 'data.class_teachers need loss.pseudo_label'),
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(

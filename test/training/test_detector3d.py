@@ -263,7 +263,7 @@ def test_recordings_of_one_name_cannot_share_labels(task, tmp_path, monkeypatch)
     monkeypatch.setattr('training.tasks.detector3d.data.expand_each', lambda patterns: bags)
     monkeypatch.setattr('training.tasks.detector3d.data.ready_frames', lambda *_, **__: [])
     settings = Detector3dDataConfig(bags=['*'], labels=str(tmp_path))
-    with pytest.raises(DatasetError, match=r'called drive.*rename'):
+    with pytest.raises(DatasetError, match=r'a/drive and .*b/drive have one name.*rename'):
         Detector3dData(settings, task.model, task.preprocess)
 
 

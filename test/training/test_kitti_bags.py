@@ -5,20 +5,28 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pytest
 from kitti_folders import write_kitti
 
 from sim_perception.geometry.transforms import make_transform
 from sim_perception.types import Box3D
 from training.datasets.bags.label_source import SEGMENTATION, LabelBag
 from training.datasets.kitti.object import read_scene
+from training.datasets.sample import DatasetError
 from training.examples.kitti_bags import main
 
 
 def add_frame(folder: Path, name: str, calibration: str | None = None) -> None:
-    """Repeat the only frame under another name, with another calibration if there is one."""
+    """Add a frame of another scan and image, with another calibration if there is one."""
     for path in list(folder.glob('*/000003.*')):
         shutil.copy(path, path.with_name(f'{name}{path.suffix}'))
+    scan = folder / 'velodyne' / f'{name}.bin'
+    rows = np.frombuffer(scan.read_bytes(), np.float32).reshape(-1, 4)
+    scan.write_bytes((rows + np.float32([int(name), 0, 0, 0])).tobytes())
+    grey = np.full((100, 200, 3), 20 * int(name), np.uint8)
+    cv2.imwrite(str(folder / 'image_2' / f'{name}.png'), grey)
     if calibration is not None:
         (folder / 'calib' / f'{name}.txt').write_text(calibration)
 
@@ -54,4 +62,10 @@ def test_only_the_frames_asked_for_are_written(tmp_path: Path) -> None:
     write_kitti(folder, box, np.ones((5, 3)))
     add_frame(folder, '000004')
     main(folder, tmp_path / 'bags', frames='1')
-    assert len(LabelBag(tmp_path / 'bags' / '00', 'car', detections=SEGMENTATION)) == 1
+    bag = LabelBag(tmp_path / 'bags' / '00', 'car', detections=SEGMENTATION)
+    assert len(bag) == 1
+    assert bag.item(0, boxes=False).image.mean() == pytest.approx(80, abs=2)  # frame 000004
+    with pytest.raises(DatasetError, match='has 2 frames, no frame 2'):
+        main(folder, tmp_path / 'others', frames='1-2')
+    with pytest.raises(DatasetError, match='no scans'):
+        main(tmp_path, tmp_path / 'others')

@@ -4,9 +4,10 @@ What works on a robot's recordings then works on KITTI's scans, such as labellin
 training the 3D detector on those labels, or looking at them in rviz:
 
     python -m training.examples.kitti_bags kitti/training --frames 0-99 --out data/kitti
-    python -m training label data/kitti/00 --out data/kitti_labels/00 --preset kitti
-    python -m training train detector3d data.bags=[data/kitti] \
-        data.labels=data/kitti_labels
+    for bag in data/kitti/*; do
+        python -m training label $bag --out data/kitti_labels/$(basename $bag) --preset kitti
+    done
+    python -m training train detector3d --config detector3d_real
 
 Frames of one calibration make one recording, a frame every ten seconds. No label is read.
 """
@@ -16,22 +17,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
 import typer
 
 from sim_perception.bags import messages as m
 from sim_perception.bags import topics as t_
 from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
+from sim_perception.files import read_text
 from sim_perception.geometry.transforms import invert
-from training.datasets.kitti.object import frame_names, read_image, read_lidar_pose, read_scan
+from training.datasets.kitti.object import read_image, read_lidar_pose, read_scan
 from training.datasets.kitti.tracking import read_camera
-from training.datasets.sample import parse_numbers
+from training.datasets.sample import DatasetError, parse_numbers
 
 #: Nanoseconds between frames, which are of different streets: nothing can be tracked.
 PERIOD = 10 * 10**9
-_POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
 
 
 def write_bag(folder: Path, names: list[str], out: Path) -> None:
@@ -63,36 +62,34 @@ def write_bag(folder: Path, names: list[str], out: Path) -> None:
             packed = m.compressed_image_message(image, stamp, t_.CAMERA_FRAME)
             write(t_.CAMERA_INFO, stamp, m.camera_info_message(camera, stamp, t_.CAMERA_FRAME))
             write(t_.IMAGE_COMPRESSED, stamp, packed)
-            cloud = _cloud(read_scan(folder / 'velodyne' / f'{name}.bin'))
-            write(t_.POINTS, stamp, m.cloud_message(cloud, stamp, t_.LIDAR_FRAME))
-
-
-def _cloud(points: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-    cloud = np.zeros(len(points), _POINT)
-    for axis, column in zip('xyz', points.T, strict=True):
-        cloud[axis] = column
-    return cloud
+            points = read_scan(folder / 'velodyne' / f'{name}.bin')
+            write(t_.POINTS, stamp, m.xyz_cloud_message(points, stamp, t_.LIDAR_FRAME))
 
 
 def by_calibration(folder: Path, names: list[str]) -> list[list[str]]:
     """Return the frames, those of one calibration and image size together."""
     groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for name in names:
-        text = (folder / 'calib' / f'{name}.txt').read_text()
+        text = read_text(folder / 'calib' / f'{name}.txt')
         size = read_image(folder / 'image_2', name).shape
         groups.setdefault((text, size), []).append(name)
     return list(groups.values())
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help='With image_2, velodyne, calib and label_2.')],
+    folder: Annotated[Path, typer.Argument(help='With image_2, velodyne and calib.')],
     out: Annotated[Path, typer.Option(help='Folder of the recordings.')],
     frames: Annotated[str, typer.Option(help='Which, like 0-99 or 0-9,20-29; empty is all.')] = '',
 ) -> None:
     """Write frames of a KITTI object folder as rosbag2 recordings."""
-    names = list(frame_names(folder))
+    names = sorted(path.stem for path in (folder / 'velodyne').glob('*.bin'))
+    if not names:
+        raise DatasetError(f'{folder} has no scans velodyne/*.bin')
     if frames:
-        names = [names[number] for number in parse_numbers(frames, 'frames')]
+        wanted = parse_numbers(frames, 'frames')
+        if max(wanted) >= len(names):
+            raise DatasetError(f'{folder} has {len(names)} frames, no frame {max(wanted)}')
+        names = [names[number] for number in wanted]
     groups = by_calibration(folder, names)
     out.mkdir(parents=True, exist_ok=True)
     for number, group in enumerate(groups):

@@ -38,10 +38,10 @@ from sim_perception.autolabel.records import LabelledFrame
 from sim_perception.bags.messages import (
     StampedMessage,
     camera_info_message,
-    cloud_message,
     header,
     tf_message,
     transform_message,
+    xyz_cloud_message,
 )
 from sim_perception.bags.simulated import box2d_message
 from sim_perception.bags.topics import (
@@ -63,7 +63,6 @@ MARKERS = Topic('/labels/markers', 'visualization_msgs/msg/MarkerArray', QosHint
 IMAGE_MARKERS = Topic(
     '/labels/image_markers', 'visualization_msgs/msg/ImageMarker', QosHint.RELIABLE
 )
-_POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
 _LABELLED = (LABELS, BOXES, MARKERS, IMAGE_MARKERS)
 
 
@@ -107,11 +106,7 @@ def _messages(frame: LabelledFrame, taxonomy: Taxonomy, out: Path) -> Iterator[t
         )
     scan = scan_file(out, frame.name)
     if scan is not None:
-        points = scan_points(scan)
-        cloud = np.zeros(len(points), _POINT)
-        for axis, name in enumerate('xyz'):
-            cloud[name] = points[:, axis]
-        yield POINTS, cloud_message(cloud, frame.stamp, frame.level_frame)
+        yield POINTS, xyz_cloud_message(scan_points(scan), frame.stamp, frame.level_frame)
     yield LABELS, labels_message(frame, taxonomy)
     array = message_class('vision_msgs/msg/Detection2DArray')
     head = header(frame.stamp, optical)

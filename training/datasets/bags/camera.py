@@ -71,7 +71,7 @@ class CameraBags(Dataset[Sample]):
             depth=None,
             semantic=None,
             name=f'{path.name}_{place:04d}',
-            sequence=str(path),
+            sequence=self._bags.name(number),
             index=place,
             stamp=frame.stamp,
         )

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sim_perception.inference.preprocess import PreprocessConfig, preprocess
+from sim_perception.models.checkpoint import fingerprint
 from sim_perception.models.detector3d import POINT_COLUMNS, Detector3dNet
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Frame
@@ -88,6 +89,8 @@ class Detector3dData:
         if not config.bags:
             raise DatasetError('no training data: name data.bags')
         self.config, self.model = config, model.config
+        if config.labels:
+            self._check_names()
         make = maker(config, model, preprocess)
         folder = Path(config.cache) if config.cache else None
         with Progress(console=Console(stderr=True)) as bar:
@@ -99,8 +102,6 @@ class Detector3dData:
                 make,
                 lambda done, total: bar.update(task, completed=done, total=total),
             )
-        if config.labels:
-            self._check_names()
         self._asked = [self._ask(frame) for frame in self._frames]
 
     def __len__(self) -> int:
@@ -114,12 +115,13 @@ class Detector3dData:
 
     def _check_names(self) -> None:
         """Raise ``DatasetError`` where two recordings would share the labels of one."""
-        names = [path.name for path, _ in expand_each(self.config.bags)]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DatasetError(
-                f'several recordings of data.bags are called {", ".join(twice)}, and labels are '
-                'found by that name: rename their folders'
-            )
+        places: dict[str, Path] = {}
+        for path, _ in expand_each(self.config.bags):
+            other = places.setdefault(path.name, path)
+            if other != path:
+                raise DatasetError(
+                    f'{other} and {path} have one name, by which labels are found: rename a folder'
+                )
 
     def _ask(self, frame: ReadyFrame) -> Asked:
         config, things = self.config, self.model.things
@@ -193,6 +195,5 @@ def facts_of(
         weights.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
     facts = {**plan, 'points': config.points, 'encoder_weights': weights.hexdigest()}
     if config.points == 'depth':
-        manifest = Path(config.depth_checkpoint) / 'MANIFEST'
-        facts['depth'] = manifest.read_text() if manifest.is_file() else config.depth_checkpoint
+        facts['depth'] = fingerprint(config.depth_checkpoint)
     return {**facts, 'preprocess': settings.to_dict()}

@@ -9,23 +9,24 @@ are is a pillar or a dark shop front, and so of a building.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from sim_perception.geometry.rectification import rectify, restore
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.loading import load_network
+from sim_perception.models.checkpoint import fingerprint
 from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Frame
-from training.datasets.frames import UnlabelledImages
 from training.datasets.image_store import ImageStore
-from training.datasets.sample import IGNORE, DatasetError
-from training.datasets.views.appearance import LabelledImage
+from training.datasets.sample import IGNORE, Sample
 from training.engine.config import Section
 
 #: Areas of the teachers' inputs, in parts of their configured area.
@@ -44,7 +45,7 @@ class ClassTeachersConfig(Section):
     """Checkpoint folders of networks whose common answer counts; empty switches this off."""
     bias: dict[str, float] = Field(default_factory=dict)
     """Name of a class -> what is added to its log probability."""
-    widest: dict[str, float] = Field(default_factory=dict)
+    widest: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     """Name of a class -> its greatest width, in parts of the image's..."""
     wider: dict[str, str] = Field(default_factory=dict)
     """...and the class of what is wider; unknown if not named."""
@@ -56,8 +57,10 @@ class ClassTeachersConfig(Section):
 
         Raises:
             CheckpointError: if a folder is not an intact checkpoint, or its classes are others.
-            KeyError: if there is no class of a name.
+            KeyError: if there is no class of a name, or what is wider than nothing is named.
         """
+        if lacking := sorted(set(self.wider) - set(self.widest)):
+            raise KeyError(f'wider names {", ".join(lacking)}, widest does not')
         for name in (*self.bias, *self.widest, *self.wider, *self.wider.values()):
             taxonomy.id_of(name)
         for folder in self.folders:
@@ -67,58 +70,82 @@ class ClassTeachersConfig(Section):
 class ClassTeachers:
     """What several checkpoints together see, over sizes of the image and its mirror image.
 
+    Their probabilities count as they are, without calibration. They are loaded in the process
+    that first needs them.
+
     Args:
         config: which, and what is known better.
 
     Raises:
-        CheckpointError, KeyError: see ``ClassTeachersConfig.check``.
+        CheckpointError: if a folder has no manifest of a checkpoint.
     """
 
     def __init__(self, config: ClassTeachersConfig) -> None:
+        self.config = config
+        self._store = ImageStore(config.store)
+        rules = config.model_dump(exclude={'store', 'folders'})
+        who = [fingerprint(folder) for folder in config.folders]
+        self._how = f'{who} {rules} {AREAS} {MARGIN}'
         self._engines: list[DepthSegmentationEngine] = []
-        taxonomy: Taxonomy | None = None
-        for folder in config.folders:
-            loaded, usual = load_network(folder, 'depth_segmentation', taxonomy)
-            taxonomy = loaded.taxonomy
-            self._engines += [
-                DepthSegmentationEngine(
-                    cast(DepthSegmentationNet, loaded.net),
-                    taxonomy,
-                    replace(usual, pixels=round(area * usual.pixels)),
-                    device='cpu',
-                    precision='float32',
-                )
-                for area in AREAS
-            ]
-        assert taxonomy is not None
-        self._bias = np.zeros(len(taxonomy), np.float32)
-        for name, value in config.bias.items():
-            self._bias[taxonomy.id_of(name)] = value
-        wider = {name: taxonomy.id_of(other) for name, other in config.wider.items()}
-        self._widest = {
-            taxonomy.id_of(name): (width, wider.get(name, IGNORE))
-            for name, width in config.widest.items()
-        }
 
-    def labels(self, image: npt.NDArray[np.uint8], camera: Camera) -> Labels:
-        """Return (H, W) class ids, ``IGNORE`` where unsure or too wide."""
+    def labels(self, sample: Sample, camera: Camera) -> Labels:
+        """Return (H, W) class ids of an image, ``IGNORE`` where unsure.
+
+        Args:
+            sample: the image.
+            camera: its camera, known or assumed.
+
+        Raises:
+            CheckpointError: if a folder is not an intact checkpoint, or their classes differ.
+        """
+        key = f'classes {self._how} {sample.sequence} {sample.name} {camera}'
+        return self._store.of(key, lambda: self._ask(sample.image, camera))
+
+    def _ask(self, image: npt.NDArray[np.uint8], camera: Camera) -> Labels:
+        if not self._engines:
+            self._engines = list(_engines(self.config.folders))
+        straight, seen = rectify(camera, image), camera.ideal
+        return restore(camera, self._common(straight, seen), IGNORE)
+
+    def _common(self, image: npt.NDArray[np.uint8], camera: Camera) -> Labels:
         mirrored = replace(camera, cx=camera.width - 1 - camera.cx)
         flipped = np.ascontiguousarray(image[:, ::-1])
         size = camera.width, camera.height
-        total = np.zeros((camera.height, camera.width, 1), np.float32)
+        taxonomy, config = self._engines[0].taxonomy, self.config
+        total = np.zeros((camera.height, camera.width, len(taxonomy)), np.float32)
         for engine in self._engines:
             seen = engine.class_probabilities(Frame(0, image, camera))
-            total = total + _log_at(seen, size)
+            total += _log_at(seen, size)
             seen = engine.class_probabilities(Frame(0, flipped, mirrored))
             total += _log_at(seen[..., ::-1], size)
-        mean = total / (2 * len(self._engines)) + self._bias
+        mean = total / (2 * len(self._engines))
+        for name, value in config.bias.items():
+            mean[..., taxonomy.id_of(name)] += value
         order = np.argpartition(mean, -2, axis=-1)[..., -2:]
         second, first = np.moveaxis(np.take_along_axis(mean, order, -1), -1, 0)
         labels = order[..., 1].astype(np.uint8)
         labels[first - second < np.log(MARGIN)] = IGNORE
-        for number, (width, other) in self._widest.items():
-            labels[too_wide(labels == number, round(width * camera.width))] = other
+        for name, width in config.widest.items():
+            other = config.wider.get(name)
+            wide = too_wide(labels == taxonomy.id_of(name), round(width * camera.width))
+            labels[wide] = IGNORE if other is None else taxonomy.id_of(other)
         return labels
+
+
+def _engines(folders: Sequence[str]) -> Iterator[DepthSegmentationEngine]:
+    """Yield an engine for every checkpoint and size."""
+    taxonomy: Taxonomy | None = None
+    for folder in folders:
+        loaded, usual = load_network(folder, 'depth_segmentation', taxonomy)
+        taxonomy = loaded.taxonomy
+        for area in AREAS:
+            yield DepthSegmentationEngine(
+                cast(DepthSegmentationNet, loaded.net),
+                taxonomy,
+                replace(usual, pixels=round(area * usual.pixels)),
+                device='cpu',
+                precision='float32',
+            )
 
 
 def _log_at(probabilities: Array, size: tuple[int, int]) -> Array:
@@ -135,45 +162,3 @@ def too_wide(mask: npt.NDArray[np.bool_], widest: int) -> npt.NDArray[np.bool_]:
         mask.astype(np.uint8), row, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0
     )
     return cv2.dilate(starts, row, anchor=(widest, 0)) > 0
-
-
-class ClassTaughtImages:
-    """Images of a source with the classes that teachers see, by index; depth is unknown.
-
-    The teachers are loaded in the process that first needs them.
-
-    Args:
-        images: the images.
-        config: the teachers.
-    """
-
-    def __init__(self, images: UnlabelledImages, config: ClassTeachersConfig) -> None:
-        self.images, self.config = images, config
-        self._store = ImageStore(config.store)
-        self._who = config.model_dump(exclude={'store'})
-        self._teachers: ClassTeachers | None = None
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> LabelledImage:
-        """Return one image with the classes.
-
-        Raises:
-            DatasetError: if the camera is unknown.
-            CheckpointError: if a teacher's folder is not an intact checkpoint.
-        """
-        sample = self.images[index]
-        camera = sample.camera
-        if camera is None:
-            raise DatasetError(f'{sample.name}: the camera is unknown; give its focal_ratio')
-        key = f'classes {self._who} {sample.sequence} {sample.name} {camera}'
-        labels = self._store.of(key, lambda: self._ask(sample.image, camera))
-        unknown = np.full(sample.image.shape[:2], np.nan, np.float32)
-        return LabelledImage(sample.image, unknown, labels, camera)
-
-    def _ask(self, image: npt.NDArray[np.uint8], camera: Camera) -> Labels:
-        if self._teachers is None:
-            self._teachers = ClassTeachers(self.config)
-        return self._teachers.labels(image, camera)

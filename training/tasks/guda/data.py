@@ -3,7 +3,8 @@
 A sample has up to five parts, each a dictionary of tensors: ``virtual`` (a simulated image with
 truth), ``virtual_clip`` (three simulated frames with truth and poses), ``real_clip`` (three real
 frames), ``real_depth`` (a real image with the depth that its stereo partner, a scan or a teacher
-network tells) and ``real_image`` (a real image without any label). Real labels are never read.
+network tells) and ``real_image`` (a real image without any human's label, perhaps with the
+classes that teachers see). Real labels are never read.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sim_perception.inference.preprocess import (
 from training.datasets.clips import Clip, Clips
 from training.datasets.image_store import DepthStore
 from training.datasets.kitti.stereo import stereo_depth
-from training.datasets.sample import DatasetError, Sample
+from training.datasets.sample import IGNORE, DatasetError, Sample
 from training.datasets.scan_images import open_scans
 from training.datasets.sources import SourceConfig, open_clips, open_images
 from training.datasets.stereo_images import open_stereo
@@ -44,7 +45,7 @@ from training.tasks.depth_segmentation.data import (
     LabelledData,
     LabelledImages,
 )
-from training.tasks.guda.class_teachers import ClassTaughtImages, ClassTeachersConfig
+from training.tasks.guda.class_teachers import ClassTeachers, ClassTeachersConfig
 from training.tasks.guda.taught_images import open_taught
 
 PARTS = ('virtual', 'virtual_clip', 'real_clip', 'real_depth', 'real_image')
@@ -162,8 +163,8 @@ class MixedData:
             weights = [source.weight for sources in kinds for source in sources]
             self._choose_depth = WeightedChoice([len(d) for d in self._depth], weights)
         self._images: list[Any] = [open_images(source) for source in config.real_images]
-        if config.class_teachers.folders:
-            self._images = [ClassTaughtImages(i, config.class_teachers) for i in self._images]
+        teachers = config.class_teachers
+        self._teachers = ClassTeachers(teachers) if teachers.folders else None
         self._choose_image = (
             WeightedChoice([len(i) for i in self._images], [s.weight for s in config.real_images])
             if self._images
@@ -266,22 +267,21 @@ class MixedData:
         tensors['image'] = normalize(changed[None], self.preprocess)[0]
         return tensors
 
-    def _image(self, sample: Sample | LabelledImage, rng: np.random.Generator) -> dict[str, Any]:
+    def _image(self, sample: Sample, rng: np.random.Generator) -> dict[str, Any]:
         """Return ``image`` and ``clean`` (3, H, W), with and without changed appearance, and
-        ``focal`` of a random view of a real image, and ``semantic`` of what teachers labelled."""
-        whole = sample if isinstance(sample, LabelledImage) else self._unlabelled(sample)
+        ``focal`` of a random view of a real image; with teachers ``semantic``, what they see."""
+        height, width = sample.image.shape[:2]
+        unknown = np.full((height, width), np.nan, np.float32)
+        camera = sample.camera or default_camera(width, height, self.preprocess)
+        labels = np.full((height, width), IGNORE, np.uint8)
+        if self._teachers is not None:
+            labels = self._teachers.labels(sample, camera)
+        whole = LabelledImage(sample.image, unknown, labels, camera)
         view = random_view(whole, self.real_geometry, rng)
         changed = random_appearance(view.image, view.depth, self.config.real_appearance, rng)
         both = normalize(np.stack([changed, view.image]), self.preprocess)
         focal = torch.tensor(focal_length(view.camera), dtype=torch.float32)
         tensors = {'image': both[0], 'clean': both[1], 'focal': focal}
-        if whole is sample:
+        if self._teachers is not None:
             tensors['semantic'] = torch.from_numpy(view.semantic)
         return tensors
-
-    def _unlabelled(self, sample: Sample) -> LabelledImage:
-        height, width = sample.image.shape[:2]
-        unknown = np.full((height, width), np.nan, np.float32)
-        labels = np.zeros((height, width), np.uint8)
-        camera = sample.camera or default_camera(width, height, self.preprocess)
-        return LabelledImage(sample.image, unknown, labels, camera)

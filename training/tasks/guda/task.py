@@ -83,6 +83,8 @@ class GudaTask(DepthSegmentationTask):
         teachers = self.data_config.class_teachers
         if teachers.folders and self.loss_config.teacher is not None:
             raise ConfigError('data.class_teachers and loss.teacher: need one of them')
+        if teachers.folders and not self.loss_config.pseudo_label:
+            raise ConfigError('data.class_teachers need loss.pseudo_label')
         try:
             teachers.check(self.taxonomy)
         except (CheckpointError, KeyError) as error:
@@ -121,7 +123,8 @@ class GudaTask(DepthSegmentationTask):
         Args:
             batch: parts as ``MixedData`` gives them. ``virtual`` is as for
                 ``depth_segmentation``; clips see ``view_synthesis.ClipViews``; ``real_image`` has
-                ``image``, ``clean`` (N, 3, H, W) and ``focal``.
+                ``image``, ``clean`` (N, 3, H, W) and ``focal``, perhaps ``semantic`` (N, H, W) of
+                ``data.class_teachers``.
         """
         weighted, outputs = self._weighted_terms(batch)
         total = torch.stack([weight * term for weight, term in weighted.values()]).sum()

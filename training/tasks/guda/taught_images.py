@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.checkpoint import load_checkpoint
+from sim_perception.models.checkpoint import fingerprint, load_checkpoint
 from sim_perception.types import Camera, Frame
 from training.datasets.frames import UnlabelledImages
 from training.datasets.image_store import DepthStore
@@ -79,10 +79,14 @@ class TaughtImages:
         images: the images.
         teacher: its checkpoint folder.
         store: keeps the depth.
+
+    Raises:
+        CheckpointError: if the folder has no manifest of a checkpoint.
     """
 
     def __init__(self, images: UnlabelledImages, teacher: Path | str, store: DepthStore) -> None:
         self.images, self.folder, self.store = images, Path(teacher), store
+        self._who = fingerprint(teacher)
         self._teacher: DepthTeacher | None = None
 
     def __len__(self) -> int:
@@ -100,7 +104,7 @@ class TaughtImages:
         camera = sample.camera
         if camera is None:
             raise DatasetError(f'{sample.name}: the camera is unknown; give its focal_ratio')
-        key = f'taught {self.folder} {sample.sequence} {sample.name} {camera}'
+        key = f'taught {self._who} {AREAS} {sample.sequence} {sample.name} {camera}'
         depth = self.store.of(key, lambda: self._ask(sample.image, camera))
         unknown = np.full(sample.image.shape[:2], IGNORE, np.uint8)
         return LabelledImage(sample.image, depth, unknown, camera)
