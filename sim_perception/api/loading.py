@@ -34,7 +34,10 @@ def available() -> tuple[str, ...]:
 
 @overload
 def load(
-    name: Literal['depth_segmentation', 'depth_segmentation_source'], **options: Any
+    name: Literal[
+        'depth_segmentation', 'depth_segmentation_accurate', 'depth_segmentation_source'
+    ],
+    **options: Any,
 ) -> DepthSegmentationModel: ...
 @overload
 def load(name: Literal['permanence'], **options: Any) -> PermanenceModel: ...
