@@ -34,9 +34,7 @@ def available() -> tuple[str, ...]:
 
 @overload
 def load(
-    name: Literal[
-        'depth_segmentation', 'depth_segmentation_accurate', 'depth_segmentation_source'
-    ],
+    name: Literal['depth_segmentation', 'depth_segmentation_lite2', 'depth_segmentation_source'],
     **options: Any,
 ) -> DepthSegmentationModel: ...
 @overload
