@@ -248,7 +248,7 @@ class SimulatorNode(ManagedNode[SimulatorParameters]):
                 self.diagnostics.published(late, made)
 
     def _finish(self) -> None:
-        self.diagnostics.state = 'finished'
+        self.finish()
         self.get_logger().info('the scenario is over')
         if self.parameters.exit_at_end:
             for publisher in self._outputs.values():

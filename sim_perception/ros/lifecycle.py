@@ -70,6 +70,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
     _running = False  # on the class: rclpy may destroy a node whose __init__ raised
     _configured = False
     _preparing = False
+    _over = False
 
     def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
         super().__init__(name, **options)
@@ -79,6 +80,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self.add_post_set_parameters_callback(self._follow_parameters)
         self.diagnostics = Diagnostics(self, self.work_name)
         self._left: list[threading.Thread] = []
+        self._ending = threading.Lock()
         service = self._service_change_state
         self._change_state_of_rclpy = service.callback
         service.callback = answering(self._change_state, self.report)
@@ -180,8 +182,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable the publishers and start."""
         super().on_activate(state)
-        # Before the start: what it starts may be over, and have said so, before it returns.
-        self.diagnostics.state = 'active'
+        self._over = False
+        self.diagnostics.state = 'activating'
         result = self._attempt('activate', self.start)
         if result != TransitionCallbackReturn.SUCCESS:
             self.stop()
@@ -189,7 +191,15 @@ class ManagedNode(LifecycleNode, Generic[P]):
             super().on_deactivate(state)
             return result
         self._running = True
+        with self._ending:
+            self.diagnostics.state = 'finished' if self._over else 'active'
         return result
+
+    def finish(self) -> None:
+        """Say that the work is over, from any thread, perhaps before activation has returned."""
+        with self._ending:
+            self._over = True
+            self.diagnostics.state = 'finished'
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and disable the publishers."""

@@ -252,6 +252,21 @@ def test_a_scenario_that_is_over_at_once_is_finished(ros, configured, monkeypatc
     assert configured.diagnostics.state == 'finished'
 
 
+def test_a_node_is_active_when_all_that_it_starts_is_there(ros, configured, monkeypatch):
+    start, seen = SimulatorNode.start, []
+
+    def watched(self):
+        seen.append(self.diagnostics.state)
+        start(self)
+        seen.append(self.diagnostics.state)
+
+    monkeypatch.setattr(SimulatorNode, 'start', watched)
+    ros.call(configured.trigger_activate)
+    assert seen[0] == 'activating'
+    assert 'active' not in seen
+    assert configured.diagnostics.state in ('active', 'finished')
+
+
 def test_a_wrong_scenario_is_reported_and_the_node_lives(ros, tmp_path, scenario_file):
     bad = tmp_path / 'bad.yaml'
     bad.write_text('camera: {width: 3}\n')
