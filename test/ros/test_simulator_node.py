@@ -250,6 +250,7 @@ def test_a_scenario_that_is_over_at_once_is_finished(ros, configured, monkeypatc
     monkeypatch.setattr(SimulatorNode, 'start', slow)
     ros.call(configured.trigger_activate)
     assert configured.diagnostics.state == 'finished'
+    ros.call(configured.trigger_deactivate)
 
 
 def test_a_node_is_active_when_all_that_it_starts_is_there(ros, configured, monkeypatch):
@@ -265,6 +266,7 @@ def test_a_node_is_active_when_all_that_it_starts_is_there(ros, configured, monk
     assert seen[0] == 'activating'
     assert 'active' not in seen
     assert configured.diagnostics.state in ('active', 'finished')
+    ros.call(configured.trigger_deactivate)
 
 
 def test_a_wrong_scenario_is_reported_and_the_node_lives(ros, tmp_path, scenario_file):
