@@ -70,7 +70,6 @@ class ManagedNode(LifecycleNode, Generic[P]):
     _running = False  # on the class: rclpy may destroy a node whose __init__ raised
     _configured = False
     _preparing = False
-    _over = False
 
     def __init__(self, name: str, parameters: type[P], **options: Any) -> None:
         super().__init__(name, **options)
@@ -182,7 +181,6 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable the publishers and start."""
         super().on_activate(state)
-        self._over = False
         self.diagnostics.state = 'activating'
         result = self._attempt('activate', self.start)
         if result != TransitionCallbackReturn.SUCCESS:
@@ -192,13 +190,13 @@ class ManagedNode(LifecycleNode, Generic[P]):
             return result
         self._running = True
         with self._ending:
-            self.diagnostics.state = 'finished' if self._over else 'active'
+            if self.diagnostics.state == 'activating':
+                self.diagnostics.state = 'active'
         return result
 
     def finish(self) -> None:
         """Say that the work is over, from any thread, perhaps before activation has returned."""
         with self._ending:
-            self._over = True
             self.diagnostics.state = 'finished'
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -9,9 +9,8 @@ are is a pillar or a dark shop front, and so of a building.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, cast
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -22,12 +21,12 @@ from sim_perception.geometry.rectification import rectify, restore
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
 from sim_perception.inference.loading import load_network
 from sim_perception.models.checkpoint import fingerprint
-from sim_perception.models.depth_segmentation import DepthSegmentationNet
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Frame
 from training.datasets.image_store import ImageStore
 from training.datasets.sample import IGNORE, Sample
 from training.engine.config import Section
+from training.tasks.guda.taught_images import engines_at
 
 #: Areas of the teachers' inputs, in parts of their configured area.
 AREAS = (1.4, 2.2)
@@ -103,7 +102,10 @@ class ClassTeachers:
 
     def _ask(self, image: npt.NDArray[np.uint8], camera: Camera) -> Labels:
         if not self._engines:
-            self._engines = list(_engines(self.config.folders))
+            taxonomy = None
+            for folder in self.config.folders:
+                self._engines += engines_at(folder, AREAS, taxonomy)
+                taxonomy = self._engines[0].taxonomy
         straight, seen = rectify(camera, image), camera.ideal
         return restore(camera, self._common(straight, seen), IGNORE)
 
@@ -130,22 +132,6 @@ class ClassTeachers:
             wide = too_wide(labels == taxonomy.id_of(name), round(width * camera.width))
             labels[wide] = IGNORE if other is None else taxonomy.id_of(other)
         return labels
-
-
-def _engines(folders: Sequence[str]) -> Iterator[DepthSegmentationEngine]:
-    """Yield an engine for every checkpoint and size."""
-    taxonomy: Taxonomy | None = None
-    for folder in folders:
-        loaded, usual = load_network(folder, 'depth_segmentation', taxonomy)
-        taxonomy = loaded.taxonomy
-        for area in AREAS:
-            yield DepthSegmentationEngine(
-                cast(DepthSegmentationNet, loaded.net),
-                taxonomy,
-                replace(usual, pixels=round(area * usual.pixels)),
-                device='cpu',
-                precision='float32',
-            )
 
 
 def _log_at(probabilities: Array, size: tuple[int, int]) -> Array:

@@ -7,15 +7,19 @@ streets of KITTI it takes 4 to 5 % off the shipped network's abs-rel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from sim_perception.inference.depth_segmentation import DepthSegmentationEngine
-from sim_perception.inference.preprocess import PreprocessConfig
-from sim_perception.models.checkpoint import fingerprint, load_checkpoint
+from sim_perception.inference.loading import load_network
+from sim_perception.models.checkpoint import fingerprint
+from sim_perception.models.depth_segmentation import DepthSegmentationNet
+from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import Camera, Frame
 from training.datasets.frames import UnlabelledImages
 from training.datasets.image_store import DepthStore
@@ -25,6 +29,32 @@ from training.datasets.views.appearance import LabelledImage
 
 #: Areas of the teacher's inputs, in parts of its configured area.
 AREAS = (0.6, 1.0, 1.8)
+
+
+def engines_at(
+    folder: Path | str, areas: Sequence[float], taxonomy: Taxonomy | None = None
+) -> list[DepthSegmentationEngine]:
+    """Return a checkpoint's engines, one for each size of input; confidences are uncalibrated.
+
+    Args:
+        folder: the checkpoint.
+        areas: of the inputs, in parts of the configured one.
+        taxonomy: the class list that is needed, or None for any.
+
+    Raises:
+        CheckpointError: if the folder is not an intact checkpoint, or its classes are others.
+    """
+    loaded, usual = load_network(folder, 'depth_segmentation', taxonomy)
+    return [
+        DepthSegmentationEngine(
+            cast(DepthSegmentationNet, loaded.net),
+            loaded.taxonomy,
+            replace(usual, pixels=round(area * usual.pixels)),
+            device='cpu',
+            precision='float32',
+        )
+        for area in areas
+    ]
 
 
 class DepthTeacher:
@@ -40,18 +70,7 @@ class DepthTeacher:
     """
 
     def __init__(self, folder: Path | str, areas: tuple[float, ...] = AREAS) -> None:
-        loaded = load_checkpoint(folder, network='depth_segmentation')
-        usual = PreprocessConfig.from_dict(loaded.preprocess)
-        self._engines = [
-            DepthSegmentationEngine(
-                loaded.net,  # type: ignore[arg-type]
-                loaded.taxonomy,
-                replace(usual, pixels=round(area * usual.pixels)),
-                device='cpu',
-                precision='float32',
-            )
-            for area in areas
-        ]
+        self._engines = engines_at(folder, areas)
 
     def depth(self, image: npt.NDArray[np.uint8], camera: Camera) -> npt.NDArray[np.float32]:
         """Return (H, W) metres, the geometric mean of all answers; NaN where one sees sky."""
