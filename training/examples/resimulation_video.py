@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import typer
-from PIL import Image as Picture
 
 from sim_perception.bags.reader import BagReader
 from sim_perception.bags.sensors import choose_camera
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.visualization import caption, grid
+from training.examples.animation import write_animation
 
 Image = npt.NDArray[np.uint8]
 
@@ -63,16 +63,6 @@ def recorded_frames(bag: Path, times: npt.NDArray[np.floating], width: int) -> l
             size = (width, max(16, round(image.shape[0] * width / image.shape[1])))
             frames.append(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)))
     return frames
-
-
-def write_animation(frames: list[Image], path: Path, seconds: float, quality: int = 60) -> None:
-    """Write an animated WebP or GIF, by the path's suffix, that starts again at its end."""
-    pictures = [Picture.fromarray(frame) for frame in frames]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=round(1000 * seconds), loop=0,
-        quality=quality, method=4,
-    )  # fmt: skip
 
 
 def main(
