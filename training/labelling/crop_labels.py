@@ -13,6 +13,7 @@ from sim_perception.autolabel.records import LabelledFrame, read_frames
 from sim_perception.autolabel.rendering import PosedShapes, Rendering, crop_pixels, render
 from sim_perception.geometry.windows import cut_window, window_about
 from sim_perception.models.shape import ShapePca
+from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import ShapeLabel
 from training.datasets.images.files import read_rgb
 from training.datasets.objects.crops import CELL, CONTEXT, HEIGHT, WIDTH, Crop, encode_coordinates
@@ -27,7 +28,7 @@ _LEAST_SEEN = 12
 
 
 def crops_of_labels(folder: Path, model: ShapePca) -> Iterator[Crop]:
-    """Yield a crop of every accepted label.
+    """Yield a crop of every accepted label of the shape space's category.
 
     Masks and coordinates are those of the fitted shapes; a label's confidence is its weight.
 
@@ -41,8 +42,10 @@ def crops_of_labels(folder: Path, model: ShapePca) -> Iterator[Crop]:
     """
     if not (folder / 'frames').is_dir():
         raise DatasetError(f'{folder} holds no labels; make some with `python -m training label`')
+    own = load_taxonomy().id_of(model.config.category)
     for frame in read_frames(folder / 'frames'):
-        kept = [label for label in frame.accepted if label.box3d is not None]
+        # latents of other classes are of other spaces
+        kept = [label for label in frame.accepted if label.class_id == own and label.box3d]
         if not kept:
             continue
         image = read_rgb(folder / 'kitti' / 'image_2' / f'{frame.name}.png')
