@@ -86,8 +86,8 @@ class LabelConfig:
             its rounded shapes to sharp corners come out a little too large without it.
         size_spread: added to the deviation of the log sizes: objects of other lengths than others
             of their form.
-        population: logarithm of how much longer, wider, higher the cars are than those that
-            shape space and coordinates network have learnt from.
+        population: logarithm of how much longer, wider, higher the cars are than those that the
+            shape space has learnt from.
         camera_height: of the camera above the ground, for labels from images; None for its height
             in the level frame where that is plausible, as in ``base_link``, else that of the
             predicted depth.

@@ -45,7 +45,8 @@ class SurfaceCoordinatesConfig:
         category: name of the class that it knows.
         width, height: of its crops, multiples of 16.
         context: how many times the image box's size a crop is at least.
-        mean_size: length, width, height that sizes are predicted relative to, metres.
+        mean_size: length, width, height that sizes are predicted relative to, metres: the usual
+            ones of what it learns from. Labels of cars that are usually larger go by it.
         components: numbers in a latent of the shape space.
         bins: headings that are told apart.
         encoder: see ``encoders.build_encoder``.

@@ -52,7 +52,9 @@ class KnownCar:
 
     def __init__(self, state: np.ndarray, error: float = 0.02) -> None:
         model = shape_model().config
-        self.config = SurfaceCoordinatesConfig(components=model.components)
+        self.config = SurfaceCoordinatesConfig(
+            components=model.components, mean_size=model.mean_size
+        )
         self._state, self._error = state, error
         self.asked = 0
 
@@ -314,14 +316,21 @@ def test_cars_smaller_than_those_learnt_from_are_found_in_their_size() -> None:
             size = crop.size / np.exp(population)
             return replace(crop, size=size, distance=crop.distance * np.exp(0.135))
 
+    usual = np.array(shape_model().config.mean_size)
     overlaps = []
-    for config in (LabelConfig(), LabelConfig(population=population)):
+    for larger, told in ((0, 0), (0, population), (-np.array(population), 0)):
+        config = LabelConfig(population=tuple(told + np.zeros(3)))
         own = labeler(MonoLabeler, state, Deceived, config)
+        # a network that says which cars it has learnt from
+        own.coordinates.config = replace(
+            own.coordinates.config, mean_size=tuple(usual * np.exp(larger))
+        )
         (label,) = own.label(scene.frame, scene.box2d[None], image=IMAGE)
         assert label.box3d is not None
         overlaps.append(iou_upright(label.box3d, scene.box)[1])
     assert overlaps[1] > 0.8
     assert overlaps[1] > overlaps[0]
+    assert overlaps[2] > overlaps[0] + 0.1
 
 
 def test_the_cameras_height_is_the_ground_where_the_level_frame_is_the_cameras() -> None:

@@ -154,6 +154,20 @@ def test_samples_are_repeatable_and_vary(folder: Path) -> None:
     assert not torch.equal(one['image'], other['image'])
 
 
+def test_a_share_of_the_samples_is_of_labels(folder: Path, tmp_path: Path) -> None:
+    write_crops(tmp_path / 'b_0.safetensors', [{**made_crop(), 'weight': np.float32(0.5)}], {})
+    task = build_task(load_config('surface_coordinates', [*TINY, f'data.crops=["{folder}"]']))
+    for share in (0.0, 0.25, 1.0):
+        config = CropDataConfig(
+            crops=[str(folder)], labelled=[str(tmp_path)], labelled_share=share
+        )
+        data = CropData(config, NET, task.preprocess)
+        weights = [
+            float(data.sample(k % 3, np.random.default_rng(k))['weight']) for k in range(80)
+        ]
+        assert np.mean(np.array(weights) < 1) == pytest.approx(share, abs=0.1)
+
+
 def test_angles_are_seen_from_the_camera() -> None:
     for yaw, place, expected in [(0.0, (10, 0), 0.0), (0.0, (10, 10), np.pi / 4),
                                  (np.pi / 2, (10, 0), -np.pi / 2)]:  # fmt: skip

@@ -156,7 +156,9 @@ class MonoLabeler(ShapeLabeler):
     ) -> Iterator[SurfaceCrop]:
         """Return what boxes show as it is asked for; a few at a time where time is short."""
         batch = None if np.isinf(budget) else _LIVE_BATCH
-        population = np.array(self.config.population)
+        # the network may have learnt from other cars than the shape space
+        own, known = self.model.config.mean_size, self.coordinates.config.mean_size
+        population = np.array(self.config.population) + np.log(own) - np.log(known)
         larger, farther = np.exp(population), float(np.exp(population[:2].mean()))
         for crop in self.coordinates.stream(image, camera, boxes, batch):
             # What looks as large as a larger car is nearer; heights differ little, so that the

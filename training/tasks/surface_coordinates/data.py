@@ -23,6 +23,10 @@ class CropDataConfig(Section):
 
     crops: list[str] = Field(default_factory=list)
     """Folders made by the verb ``crops``."""
+    labelled: list[str] = Field(default_factory=list)
+    """More of them, of labels of real images (``crops --labels``); they are few and count more."""
+    labelled_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of the samples that are of these."""
     scale: float = Field(default=1.2, ge=1)
     """The window grows or shrinks by this factor at most."""
     shift: float = Field(default=0.08, ge=0)
@@ -46,6 +50,7 @@ class CropData:
             raise DatasetError('no training data: name folders of crops in data.crops')
         self.config, self.net, self.preprocess = config, net, preprocess
         self._crops = CropFolder(config.crops)
+        self._labelled = CropFolder(config.labelled) if config.labelled else None
 
     def __len__(self) -> int:
         """Return the number of crops."""
@@ -54,6 +59,8 @@ class CropData:
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """Return the tensors of ``view_of`` under a random window, mirror and appearance."""
         config, crop = self.config, self._crops[index]
+        if self._labelled is not None and rng.random() < config.labelled_share:
+            crop = self._labelled[int(rng.integers(len(self._labelled)))]
         window = window_of(crop, self.net)
         centre, half = 0.5 * (window[:2] + window[2:]), 0.5 * (window[2:] - window[:2])
         half = half * config.scale ** rng.uniform(-1, 1)
