@@ -34,6 +34,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     'sim_perception.simulator': (
         ('common',),
         ('drive', 'own_mesh', 'rig', 'surfaces'),
+        ('scenario_parts',),
         ('light', 'scenario', 'truth'),
         ('sensors', 'street'),
         ('content',),

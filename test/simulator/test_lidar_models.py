@@ -11,7 +11,8 @@ from sim_perception.bags.clouds import cloud_array, xyz
 from sim_perception.bags.messages import cloud_message
 from sim_perception.geometry.transforms import from_euler
 from sim_perception.simulator.common.scene import Material
-from sim_perception.simulator.scenario import LidarName, ScenarioError, parse_scenario
+from sim_perception.simulator.scenario import ScenarioError, parse_scenario
+from sim_perception.simulator.scenario_parts import LidarName
 from sim_perception.simulator.sensors.lidar import DUAL_POINT, POINT, Lidar
 from sim_perception.simulator.sensors.lidar_models import MODELS, lidar_spec
 from sim_perception.simulator.sensors.lidar_spec import LidarSpec

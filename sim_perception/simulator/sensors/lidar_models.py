@@ -27,7 +27,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sim_perception.simulator.scenario import LidarMount
+from sim_perception.simulator.scenario_parts import LidarMount
 from sim_perception.simulator.sensors.lidar_spec import LidarSpec
 
 _BRIGHT = math.sqrt(8.0)

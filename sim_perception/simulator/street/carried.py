@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from sim_perception.simulator.common.scene import Sensor
 from sim_perception.simulator.rig import Calibration, SensorMount, Stream
-from sim_perception.simulator.scenario import CameraMount, LidarMount, Scenario
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.scenario_parts import CameraMount, LidarMount
 from sim_perception.simulator.street.draws import (
     draw_camera,
     draw_lidar_model,

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, make_transform
 from sim_perception.simulator.common.scene import Environment, Sensor
-from sim_perception.simulator.scenario import LidarMount, Scenario, Span
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.scenario_parts import LidarMount, Span
 from sim_perception.types import Camera
 
 F64 = npt.NDArray[np.float64]

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from sim_perception.simulator.scenario import Scenario, Street
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.scenario_parts import Street
 from sim_perception.simulator.street.draws import draw, stream
 
 F64 = npt.NDArray[np.float64]

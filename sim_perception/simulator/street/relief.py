@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim_perception.simulator.scenario import Ground, Scenario
-from sim_perception.simulator.scenario import Relief as ReliefFields
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.scenario_parts import Ground
+from sim_perception.simulator.scenario_parts import Relief as ReliefFields
 from sim_perception.simulator.street.crossings import Crossing, draw_crossings, lowered_curbs
 from sim_perception.simulator.street.draws import draw, stream
 from sim_perception.simulator.street.layout import CURB_HEIGHT, Layout

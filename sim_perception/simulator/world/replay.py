@@ -22,7 +22,8 @@ from sim_perception.simulator.drive import (
     drive_digest,
     read_drive,
 )
-from sim_perception.simulator.scenario import Replay, Scenario
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.scenario_parts import Replay
 from sim_perception.simulator.street.draws import draw_environment, draw_sensor, stream
 from sim_perception.simulator.world.assembly import Assembly, ObjectSpec, planar_pose
 from sim_perception.simulator.world.fleet import build_fleet

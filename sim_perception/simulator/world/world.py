@@ -8,7 +8,8 @@ from sim_perception.simulator.common.scene import F64, Assets, Scene, WorldState
 from sim_perception.simulator.content.materials import Look, build_materials
 from sim_perception.simulator.content.meshes.road_details import road_details
 from sim_perception.simulator.content.meshes.street import street_meshes
-from sim_perception.simulator.scenario import Ground, Scenario
+from sim_perception.simulator.scenario import Scenario
+from sim_perception.simulator.scenario_parts import Ground
 from sim_perception.simulator.street.crossings import crossing_gaps
 from sim_perception.simulator.street.draws import draw, draw_environment, draw_sensor, stream
 from sim_perception.simulator.street.ego import ego_agent, plan_course
