@@ -25,6 +25,8 @@ F32 = npt.NDArray[np.float32]
 
 #: Points whose pixels are farther beside the image than this share of its width are dropped.
 BESIDE = 0.1
+#: Every so many-th pixel of every so many-th row of a depth image becomes a point.
+DEPTH_STRIDE = 2
 #: Columns of a box on the plan: centre x, y, z above the ground, yaw, length, width, height.
 BOX_COLUMNS = 7
 
@@ -130,7 +132,7 @@ def warm_up_frame() -> LidarFrame:
 
 
 def depth_frame(
-    depth: npt.NDArray[np.floating], camera: Camera, camera_T_level: Array, stride: int = 2
+    depth: npt.NDArray[np.floating], camera: Camera, camera_T_level: Array
 ) -> LidarFrame:
     """Return a depth image as the cloud that detection takes.
 
@@ -139,7 +141,6 @@ def depth_frame(
             point.
         camera: an ideal pinhole of that image's size.
         camera_T_level: 4x4.
-        stride: every so many-th pixel of every so many-th row becomes a point.
 
     Raises:
         ValueError: for a depth image of another size.
@@ -149,7 +150,8 @@ def depth_frame(
             f'depth is {depth.shape[1]}x{depth.shape[0]}, its camera {camera.width}x'
             f'{camera.height}; use the calibration that belongs to the depth image'
         )
-    v, u = np.mgrid[stride // 2 : camera.height : stride, stride // 2 : camera.width : stride]
+    first = DEPTH_STRIDE // 2
+    v, u = np.mgrid[first : camera.height : DEPTH_STRIDE, first : camera.width : DEPTH_STRIDE]
     z = np.asarray(depth, np.float64)[v, u]
     known = np.isfinite(z) & (z > 0)
     u, v, z = u[known], v[known], z[known]

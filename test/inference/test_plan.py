@@ -109,7 +109,7 @@ def test_a_depth_image_is_the_cloud_that_it_was_drawn_from():
     depth = np.full((96, 320), np.nan)
     depth[49::2, 1::2] = 12.0
     depth[51, 11] = -1.0
-    frame = depth_frame(depth, CAMERA, invert(pose(0.2)), stride=2)
+    frame = depth_frame(depth, CAMERA, invert(pose(0.2)))
     pixels, z = project(CAMERA, transform_points(frame.camera_T_level, frame.points))
     np.testing.assert_allclose(z, 12.0)
     assert len(z) == np.isfinite(depth).sum() - 1

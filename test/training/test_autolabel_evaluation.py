@@ -260,10 +260,29 @@ def test_kitti_folder_comes_back_as_written(tmp_path: Path) -> None:
     assert thing.box2d == (20, 30, 90, 70)
 
 
+def test_without_points_a_kitti_folder_needs_no_scans(tmp_path: Path) -> None:
+    write_kitti(tmp_path, box(12, -2, 0.7), np.zeros((3, 3)))
+    (tmp_path / 'velodyne' / '000003.bin').unlink()
+    (scene,) = open_scenes(f'kitti_object:{tmp_path}', points=False)[0]
+    assert scene.frame.points.shape == (0, 3)
+    assert scene.objects[0].kind == 'car'
+    with pytest.raises(DatasetError, match=r'000003\.bin is no KITTI scan'):
+        next(open_scenes(f'kitti_object:{tmp_path}')[0])
+
+
 def test_streets_without_lidar_say_so() -> None:
     blind = SimpleNamespace(lidar_spec=None)
     with pytest.raises(DatasetError, match='city_3_00: the scenario has no LiDAR'):
         simulated_scene(blind, 0.0, ('car',), 'city_3_00')  # type: ignore[arg-type]
+
+
+def test_streets_without_lidar_do_for_cameras() -> None:
+    with pytest.raises(DatasetError, match='has no LiDAR'):
+        next(open_scenes('sim:queue:300000', 1)[0])
+    scene = next(open_scenes('sim:queue:300000', 1, points=False)[0])
+    assert scene.frame.points.shape == (0, 3)
+    assert scene.image.any()
+    assert scene.objects
 
 
 def test_broken_kitti_folders_say_what_is_wrong(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sim_perception.autolabel.records import LabelledFrame, write_frame
+from sim_perception.bags.errors import BagError
 from sim_perception.bags.sensors import ANY
 from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import BODY_T_OPTICAL, from_euler, invert, make_transform
@@ -16,6 +17,7 @@ from sim_perception.models.checkpoint import load_checkpoint
 from sim_perception.models.detector3d import GEOMETRY, Detector3dConfig, Detector3dOutput
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera, ShapeLabel
+from training.datasets.objects.clouds import points_on
 from training.datasets.objects.label_scenes import LabelScene, TrueObject, points_in_box
 from training.datasets.sample import DatasetError
 from training.engine.config import ConfigError, load_config
@@ -39,6 +41,7 @@ CAMERA = Camera(320, 96, 186.0, 186.0, 159.5, 47.5)
 level_T_camera = make_transform(BODY_T_OPTICAL[:3, :3], np.array([0.0, 0.0, 1.6]))
 ROWS = np.array([[9.1, -2.3, 0.8, 0.4, 4.2, 1.8, 1.5], [17.0, 4.0, 0.7, -2.8, 4.8, 1.9, 1.4]])
 NOTHING = np.empty((0, 3)), np.empty((0, 2))
+ON = points_on('lidar')
 
 
 def asked(rows=ROWS, unknown=NOTHING[0], wedges=NOTHING[1]):
@@ -247,11 +250,11 @@ def test_recordings_of_one_name_in_two_folders_are_kept_apart(tmp_path, monkeypa
     monkeypatch.setattr('training.tasks.detector3d.scenes.expand_each', lambda patterns: bags)
     monkeypatch.setattr(
         'training.tasks.detector3d.scenes.scenes_of',
-        lambda path, sensors: [made_scene(places.index(path))],
+        lambda path, sensors, points: [made_scene(places.index(path))],
     )
 
     def make(scene, bag):
-        return ready(scene, bag, 40.0, lambda *_: [], lambda scene: scene.frame)
+        return ready(scene, bag, 40.0, lambda *_: [], lambda scene: scene.frame, ON)
 
     for _ in range(2):  # made, then read
         found = ready_frames(['*'], tmp_path / 'kept', {}, make)
@@ -265,6 +268,13 @@ def test_recordings_of_one_name_cannot_share_labels(task, tmp_path, monkeypatch)
     settings = Detector3dDataConfig(bags=['*'], labels=str(tmp_path))
     with pytest.raises(DatasetError, match=r'a/drive and .*b/drive have one name.*rename'):
         Detector3dData(settings, task.model, task.preprocess)
+
+
+def test_points_of_a_depth_image_are_on_what_the_camera_sees():
+    whole = TrueObject('car', Box3D(np.eye(4), (4, 2, 2)), (100.0, 20.0, 140.0, 50.0), 0, 0, 7)
+    assert points_on('lidar')(whole) == 7
+    assert points_on('depth')(whole) == 40 * 30 / 4
+    assert points_on('depth')(replace(whole, occluded=0.75)) == 75
 
 
 def made_scene(seed):
@@ -299,7 +309,7 @@ def test_it_learns_to_find_cars_where_they_are(task, tmp_path, monkeypatch):
     torch.set_num_threads(1)
     made = [made_scene(k) for k in range(4)]
     frames = [
-        ready(one, 'made', 40.0, lambda image, camera: [], lambda scene: scene.frame)
+        ready(one, 'made', 40.0, lambda image, camera: [], lambda scene: scene.frame, ON)
         for one in made
     ]
     monkeypatch.setattr(
@@ -341,6 +351,33 @@ def test_unusable_settings_are_refused(task, tmp_path):
         build_task(load_config('detector3d', [f'model.start={tmp_path / "none"}']))
     with pytest.raises(ConfigError, match='labels'):
         build_task(load_config('detector3d', ['data.lables=x']))
+
+
+@pytest.mark.slow
+def test_predicted_depth_needs_no_lidar(tmp_path):
+    """A recording of a camera alone teaches and scores a detector that sees predicted depth."""
+    import io
+
+    from rich.console import Console
+
+    from training.simulation.plans import plan_bags
+    from training.simulation.simulate import run
+
+    plans = plan_bags(
+        'target', 300000, tmp_path / 'drive', layers='rgb,objects', image_format='jpeg',
+        frame_rate=1.0, duration=2.0,
+    )  # fmt: skip
+    run(plans, 1, Console(file=io.StringIO()))
+    settings = [f'data.bags=[{tmp_path / "drive"}]', 'data.cache=""', 'model.things=[car]']
+    task = build_task(load_config('detector3d', ['data.points=depth', *settings]))
+    data = task.training_data()
+    assert len(data) == 2
+    assert data.objects > 0
+    street = {'street': f'bag:{tmp_path / "drive"}'}
+    task.check_validation(street)
+    assert task.validate(street, 1)['street/objects'] > 0
+    with pytest.raises(BagError, match='PointCloud2'):
+        build_task(load_config('detector3d', settings)).training_data()
 
 
 @pytest.mark.slow

@@ -122,7 +122,7 @@ def test_a_checkpoint_keeps_its_calibration_and_the_engine_answers_by_it(tmp_pat
     told = Told(*[[found(walker, 0.8), *wrong] for _ in range(30)])
     with monkeypatch.context() as patch:
         patch.setattr(calibrate.PermanenceEngine, 'load', lambda *_, **__: told)
-        patch.setattr(calibrate, 'open_scenes', lambda *_: ([scene(walker)] * 30, 30))
+        patch.setattr(calibrate, 'open_scenes', lambda *_, **__: ([scene(walker)] * 30, 30))
         calibrate_any(tmp_path / 'net', ['kitti_object:somewhere'])
         before = load_checkpoint(tmp_path / 'net').calibration
         told = Told(*[[found(walker, 0.8), *wrong[:1]] for _ in range(30)])

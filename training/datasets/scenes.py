@@ -19,43 +19,47 @@ FRAMES_PER_SEED = 10
 Scenes = tuple[Iterator[LabelScene], int]
 
 
-def open_scenes(spec: str, limit: int | None = None) -> Scenes:
+def open_scenes(spec: str, limit: int | None = None, *, points: bool = True) -> Scenes:
     """Return the frames that a SPEC names, and how many.
 
     Args:
         spec: see ``KINDS``.
         limit: at most so many frames, spread evenly; of ``bag`` so many recordings.
+        points: whether a LiDAR is needed; without, clouds are empty and none is looked for.
 
     Raises:
         DatasetError: for an unknown kind, or absent or unusable data.
     """
     opener, parts = KINDS.find(spec)
-    return opener(parts, limit)
+    return opener(parts, limit, points)
 
 
-def _rendered(spec: Spec, limit: int | None) -> Scenes:
+def _rendered(spec: Spec, limit: int | None, points: bool) -> Scenes:
     count = len(parse_numbers(spec.seeds, 'seeds'))
     frames = FRAMES_PER_SEED if limit is None else max(1, limit // count)
-    return simulated_scenes(spec.scenario, spec.seeds, frames), count * frames
+    scenes = simulated_scenes(spec.scenario, spec.seeds, frames, points=points)
+    return scenes, count * frames
 
 
-def _kitti_like(spec: Spec, limit: int | None) -> Scenes:
-    scenes, count = open_scenes(spec.rest if spec.scenario == 'bag' else f'sim:{spec.rest}', limit)
+def _kitti_like(spec: Spec, limit: int | None, points: bool) -> Scenes:
+    within = spec.rest if spec.scenario == 'bag' else f'sim:{spec.rest}'
+    scenes, count = open_scenes(within, limit, points=points)
     return map(kitti_like, scenes), count
 
 
-def _bags(spec: Spec, limit: int | None) -> Scenes:
+def _bags(spec: Spec, limit: int | None, points: bool) -> Scenes:
     path, sensors = split_sensors(spec.rest)
     folders = bag_folders(path)[:limit]
-    counts = [bag_length(folder, sensors) for folder in folders]
-    return (scene for folder in folders for scene in bag_scenes(folder, sensors)), sum(counts)
+    counts = [bag_length(folder, sensors, points=points) for folder in folders]
+    scenes = (s for folder in folders for s in bag_scenes(folder, sensors, points=points))
+    return scenes, sum(counts)
 
 
-def _kitti_object(spec: Spec, limit: int | None) -> Scenes:
+def _kitti_object(spec: Spec, limit: int | None, points: bool) -> Scenes:
     names = frame_names(spec.rest)
     if limit is not None and limit < len(names):
         names = tuple(names[int(i)] for i in np.linspace(0, len(names) - 1, limit))
-    return object_scenes(spec.rest, names), len(names)
+    return object_scenes(spec.rest, names, points=points), len(names)
 
 
 KINDS = Kinds({

@@ -22,14 +22,18 @@ from training.datasets.objects.label_scenes import LabelScene, TrueObject, cut_b
 from training.datasets.sample import DatasetError
 
 
-def bag_scenes(path: Path | str, sensors: Sensors = ANY) -> Iterator[LabelScene]:
+def bag_scenes(
+    path: Path | str, sensors: Sensors = ANY, *, points: bool = True
+) -> Iterator[LabelScene]:
     """Yield the frames of a recording in order, with all of its true objects that can be seen.
+
+    See ``open_truth``.
 
     Raises:
         BagError: if there is no readable bag, or a topic or transform is missing.
         DatasetError: if the bag has no true objects or does not say where the robot was.
     """
-    bag = open_truth(path, sensors)
+    bag = open_truth(path, sensors, points=points)
     first = 0
     for number in range(len(bag)):
         item = bag[number]
@@ -59,9 +63,9 @@ def world_pose(bag: LabelBag, item: ToLabel) -> npt.NDArray[np.float64]:
     return np.asarray(item.world_T_level, np.float64)
 
 
-def bag_length(path: Path, sensors: Sensors = ANY) -> int:
+def bag_length(path: Path, sensors: Sensors = ANY, *, points: bool = True) -> int:
     """Return how many frames ``bag_scenes`` yields."""
-    return len(open_truth(path, sensors))
+    return len(open_truth(path, sensors, points=points))
 
 
 def open_truth(path: Path | str, sensors: Sensors = ANY, *, points: bool = True) -> LabelBag:
@@ -82,7 +86,8 @@ def open_truth(path: Path | str, sensors: Sensors = ANY, *, points: bool = True)
     )
     if not bag.reader.count(truth_topic(bag.reader, t_.OBJECTS)):
         raise DatasetError(
-            f'{path} has no {t_.OBJECTS.name}; simulate it with --layers rgb,objects,lidar'
+            f'{path} has no {t_.OBJECTS.name}; simulate it with --layers rgb,objects'
+            f'{",lidar" if points else ""}'
         )
     return bag
 

@@ -19,6 +19,7 @@ from sim_perception.geometry.lidar_frame import LidarFrame
 from sim_perception.geometry.transforms import (
     BODY_T_OPTICAL,
     from_euler,
+    invert,
     make_transform,
     transform_points,
 )
@@ -41,15 +42,15 @@ _MOST_REFLECTANCE = 255.0
 
 
 def object_scenes(
-    folder: Path | str, names: tuple[str, ...] | None = None
+    folder: Path | str, names: tuple[str, ...] | None = None, *, points: bool = True
 ) -> Iterator[LabelScene]:
-    """Yield the frames of a folder that have labels, by name.
+    """Yield the frames of a folder that have labels, by name; see ``read_scene``.
 
     Raises:
         DatasetError: if the folder has no labels, or a file is absent or malformed.
     """
     for name in names or frame_names(folder):
-        yield read_scene(Path(folder), name)
+        yield read_scene(Path(folder), name, points=points)
 
 
 def frame_names(folder: Path | str) -> tuple[str, ...]:
@@ -67,8 +68,8 @@ def frame_names(folder: Path | str) -> tuple[str, ...]:
     return found
 
 
-def read_scene(folder: Path, name: str) -> LabelScene:
-    """Read one frame.
+def read_scene(folder: Path, name: str, *, points: bool = True) -> LabelScene:
+    """Read one frame, without its scan if ``points`` are not wanted.
 
     Raises:
         DatasetError: if a file is absent or malformed.
@@ -77,12 +78,15 @@ def read_scene(folder: Path, name: str) -> LabelScene:
     height, width = image.shape[:2]
     calibration = folder / 'calib' / f'{name}.txt'
     camera, camera_T_vehicle = read_camera(calibration, width, height)
-    vehicle_T_lidar = read_lidar_pose(calibration)
-    scan = read_scan(folder / 'velodyne' / f'{name}.bin')
-    points = np.asarray(transform_points(vehicle_T_lidar, scan), np.float64)
-    frame = LidarFrame(camera, camera_T_vehicle, points, vehicle_T_lidar[:3, 3])
+    cloud, sensor = np.empty((0, 3)), invert(camera_T_vehicle)[:3, 3]
+    if points:
+        vehicle_T_lidar = read_lidar_pose(calibration)
+        scan = read_scan(folder / 'velodyne' / f'{name}.bin')
+        cloud = np.asarray(transform_points(vehicle_T_lidar, scan), np.float64)
+        sensor = vehicle_T_lidar[:3, 3]
+    frame = LidarFrame(camera, camera_T_vehicle, cloud, sensor)
     labels = folder / 'label_2' / f'{name}.txt'
-    objects = read_objects(labels, points)
+    objects = read_objects(labels, cloud)
     return LabelScene(name, frame, image, objects, regions=read_regions(labels))
 
 

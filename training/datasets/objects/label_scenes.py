@@ -108,11 +108,14 @@ def still_cloud(simulation: Simulation, scan: LidarScan, time: float) -> F64:
     return (1 - share) * ends[0] + share * ends[1]
 
 
-def simulated_scenes(scenario: str, seeds: str, frames: int) -> Iterator[LabelScene]:
+def simulated_scenes(
+    scenario: str, seeds: str, frames: int, *, points: bool = True
+) -> Iterator[LabelScene]:
     """Yield frames spread over scenarios under several seeds; the LiDAR looks ahead at their time.
 
     Raises:
-        DatasetError: for an unknown scenario, one without LiDAR, or malformed seeds.
+        DatasetError: for an unknown scenario, one without LiDAR if ``points`` are wanted, or
+            malformed seeds.
     """
     names = load_taxonomy().names
     for one in scenarios_of(scenario, seeds):
@@ -120,28 +123,29 @@ def simulated_scenes(scenario: str, seeds: str, frames: int) -> Iterator[LabelSc
         for number in range(frames):
             time = one.duration_s * (number + 0.5) / frames
             name = f'{one.name}_{one.seed}'
-            yield replace(
-                simulated_scene(simulation, time, names, f'{name}_{number:02d}'), sequence=name
-            )
+            scene = simulated_scene(simulation, time, names, f'{name}_{number:02d}', points=points)
+            yield replace(scene, sequence=name)
 
 
 def simulated_scene(
-    simulation: Simulation, time: float, names: tuple[str, ...], name: str
+    simulation: Simulation, time: float, names: tuple[str, ...], name: str, *, points: bool = True
 ) -> LabelScene:
-    """Return one frame of a simulation.
+    """Return one frame of a simulation, without a scan if ``points`` are not wanted.
 
     Raises:
-        DatasetError: if the scenario has no LiDAR.
+        DatasetError: if they are and the scenario has no LiDAR.
     """
-    if simulation.lidar_spec is None:
+    if points and simulation.lidar_spec is None:
         raise DatasetError(
             f'{name}: the scenario has no LiDAR; use one that has, such as target or occlusion'
         )
     state, camera = simulation.state(time), simulation.camera
     sample = simulation.camera_frame(time, layers=frozenset({'rgb'}))
     assert sample.rgb is not None
-    scan = simulation.lidar_scan(time - 0.5 / simulation.lidar_spec.rate_hz)
-    points = still_cloud(simulation, scan, time)
+    cloud, sensor = np.empty((0, 3)), simulation.base_T_camera[:3, 3]
+    if points and simulation.lidar_spec is not None:
+        scan = simulation.lidar_scan(time - 0.5 / simulation.lidar_spec.rate_hz)
+        cloud, sensor = still_cloud(simulation, scan, time), simulation.base_T_lidar[:3, 3]
     truth = simulation.object_truth(state, sample)
     base_T_world = invert(state.world_T_base)
     objects = []
@@ -158,13 +162,11 @@ def simulated_scene(
                 tuple(inside.tolist()),
                 truncated,
                 1 - float(truth.visibility[k]),
-                points_in_box(points, box),
+                points_in_box(cloud, box),
                 str(int(truth.id[k])),
             )
         )
-    frame = LidarFrame(
-        camera, invert(simulation.base_T_camera), points, simulation.base_T_lidar[:3, 3]
-    )
+    frame = LidarFrame(camera, invert(simulation.base_T_camera), cloud, sensor)
     return LabelScene(
         name, frame, sample.rgb, tuple(objects), time, np.asarray(state.world_T_base, np.float64)
     )

@@ -27,9 +27,19 @@ def source_of(engine: Detector3dEngine, points: str = 'trained', device: str = '
         points: ``lidar``, ``depth``, or ``trained`` for what it was trained on.
         device: of the network that predicts depth.
     """
-    settings = engine.metrics.get('training', {}).get('config', {}).get('data', {})
-    seen = settings.get('points', 'lidar') if points == 'trained' else points
-    return cloud_source(seen, settings.get('depth_checkpoint', DEPTH_CHECKPOINT), device)
+    return cloud_source(
+        seen_by(engine, points), _data_of(engine).get('depth_checkpoint', DEPTH_CHECKPOINT), device
+    )
+
+
+def seen_by(engine: Detector3dEngine, points: str = 'trained') -> str:
+    """Return what a detector sees, ``lidar`` or ``depth``; see ``source_of``."""
+    return str(_data_of(engine).get('points', 'lidar')) if points == 'trained' else points
+
+
+def _data_of(engine: Detector3dEngine) -> dict[str, Any]:
+    found: dict[str, Any] = engine.metrics.get('training', {}).get('config', {}).get('data', {})
+    return found
 
 
 def evaluate_detector3d(
@@ -59,7 +69,7 @@ def evaluate_detector3d(
         raise DatasetError(f'unknown --points {points!r}; choose one of {", ".join(POINTS)}')
     engine = Detector3dEngine.load(checkpoint, device=device, threshold=THRESHOLD)
     source = source_of(engine, points, device)
-    scenes, count = open_scenes(data, limit)
+    scenes, count = open_scenes(data, limit, points=seen_by(engine, points) == 'lidar')
     scores = score_scenes(engine, frames_of(data)(scenes, count), source, blind=blind)
     require_truth(any(math.isfinite(v) for k, v in scores.items() if 'ap_' in k), data)
     frames = int(scores.pop('frames'))

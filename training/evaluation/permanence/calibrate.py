@@ -69,7 +69,7 @@ def calibrate_scores(
     scores: dict[str, list[F64]] = {name: [] for name in engine.things}
     rights: dict[str, list[Bools]] = {name: [] for name in engine.things}
     for spec in specs:
-        scenes, count = open_scenes(spec, limit)
+        scenes, count = open_scenes(spec, limit, points=False)
         for scene in frames_of(spec)(scenes, count):
             for name, (flat, _) in compared_in_image(engine, scene).items():
                 verdict = match(flat, OVERLAP)

@@ -64,7 +64,7 @@ def evaluate_permanence(
         scores = _of_unlabelled(engine, SourceConfig(spec=data, focal_ratio=focal_ratio), limit)
     else:
         engine = load(threshold=THRESHOLD)
-        scenes, count = open_scenes(data, limit)
+        scenes, count = open_scenes(data, limit, points=False)
         scores = score_frames(engine, frames_of(data)(scenes, count))
         require_truth(any(scores[f'{name}_objects'] for name in engine.things), data)
     frames = int(scores.pop('frames'))

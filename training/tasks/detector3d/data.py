@@ -21,7 +21,7 @@ from sim_perception.models.detector3d import POINT_COLUMNS, Detector3dNet
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Frame
 from training.datasets.bags.open_bags import expand_each
-from training.datasets.objects.clouds import cloud_source
+from training.datasets.objects.clouds import cloud_source, points_on
 from training.datasets.objects.label_scenes import LabelScene
 from training.datasets.sample import DatasetError
 from training.engine.config import Section
@@ -41,7 +41,8 @@ class Detector3dDataConfig(Section):
     """Training data and how it is varied."""
 
     bags: list[str] = Field(default_factory=list)
-    """Recordings with camera and LiDAR: folders, folders of bags or patterns."""
+    """Recordings with camera and, for ``points`` ``lidar``, LiDAR: folders, folders of bags or
+    patterns."""
     labels: str = ''
     """Folder with one folder per recording that ``python -m training label`` wrote; empty trains
     on the recordings' true objects."""
@@ -51,7 +52,7 @@ class Detector3dDataConfig(Section):
     cache: str = ''
     """Folder in which frames made ready are kept for the next run; empty keeps none."""
     least_points: int = Field(default=20, ge=0)
-    """True objects with fewer LiDAR points may be found or not."""
+    """True objects with fewer points on them, of ``points``, may be found or not."""
     max_occlusion: float = Field(default=0.7, ge=0, le=1)
     """True objects that are hidden more may be found or not."""
     most_points: int = Field(default=12288, ge=1)
@@ -101,6 +102,7 @@ class Detector3dData:
                 facts_of(config, model, preprocess),
                 make,
                 lambda done, total: bar.update(task, completed=done, total=total),
+                points=config.points == 'lidar',
             )
         self._asked = [self._ask(frame) for frame in self._frames]
 
@@ -174,6 +176,7 @@ def maker(
     """Return what makes frames ready for a network."""
     far = float(np.hypot(model.config.x_range[1], max(map(abs, model.config.y_range)))) + 2.0
     cloud = cloud_source(config.points, config.depth_checkpoint)
+    on = points_on(config.points)
 
     def paint(image: Any, camera: Any) -> list[torch.Tensor]:
         if not model.config.camera:
@@ -182,7 +185,7 @@ def maker(
         inputs = preprocess([Frame(0, image, camera)], settings)
         return [each.cpu() for each in model.image_maps(inputs.image.to(device))]
 
-    return lambda scene, bag: ready(scene, bag, far, paint, cloud)
+    return lambda scene, bag: ready(scene, bag, far, paint, cloud, on)
 
 
 def facts_of(

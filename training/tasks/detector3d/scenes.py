@@ -24,16 +24,17 @@ from sim_perception.types import Camera
 from training.datasets.bags.label_source import SEGMENTATION, LabelBag
 from training.datasets.bags.labelled import true_objects
 from training.datasets.bags.open_bags import expand_each
-from training.datasets.objects.label_scenes import LabelScene
+from training.datasets.objects.label_scenes import LabelScene, TrueObject
 from training.datasets.sample import DatasetError
 from training.tasks.detector3d.targets import Asked
 
 F64 = npt.NDArray[np.float64]
 Paint = Callable[[npt.NDArray[np.uint8], Camera], Sequence[Tensor]]
 Cloud = Callable[[LabelScene], LidarFrame]
+Count = Callable[[TrueObject], float]
 
 #: Written into the fingerprint of kept frames.
-_FORMAT = 1
+_FORMAT = 2
 _OBJECT_COLUMNS = ('points', 'occluded')
 
 
@@ -48,7 +49,7 @@ class ReadyFrame:
         maps: image maps, (C, h, w) float16.
         kinds: (K,) names of the classes of the true objects.
         rows: (K, 7) of ``plan.BOX_COLUMNS`` of the true objects.
-        facts: (K, 2) LiDAR points on them and hidden share.
+        facts: (K, 2) points on them and hidden share.
         sight: focal length and principal point in x, pixels.
     """
 
@@ -63,7 +64,9 @@ class ReadyFrame:
     sight: tuple[float, float]
 
 
-def ready(scene: LabelScene, bag: str, max_range: float, paint: Paint, cloud: Cloud) -> ReadyFrame:
+def ready(
+    scene: LabelScene, bag: str, max_range: float, paint: Paint, cloud: Cloud, on: Count
+) -> ReadyFrame:
     """Return a frame made ready.
 
     Args:
@@ -72,11 +75,12 @@ def ready(scene: LabelScene, bag: str, max_range: float, paint: Paint, cloud: Cl
         max_range: of points, metres.
         paint: gives an image's maps.
         cloud: gives the points that the detector shall see.
+        on: tells how many of them are on an object.
     """
     frame = scene.frame
     seen = plan_points(cloud(scene), max_range)
     maps = paint(scene.image, frame.camera)
-    facts = [[item.points, item.occluded] for item in scene.objects]
+    facts = [[on(item), item.occluded] for item in scene.objects]
     return ReadyFrame(
         bag=bag,
         name=scene.name,
@@ -90,9 +94,15 @@ def ready(scene: LabelScene, bag: str, max_range: float, paint: Paint, cloud: Cl
     )
 
 
-def scenes_of(path: Path, sensors: Sensors = ANY) -> Iterator[LabelScene]:
-    """Yield the frames of a recording, without objects where it does not know the true ones."""
-    bag = LabelBag(path, 'car', detections=SEGMENTATION, sensors=sensors)
+def scenes_of(path: Path, sensors: Sensors = ANY, *, points: bool = True) -> Iterator[LabelScene]:
+    """Yield the frames of a recording, without objects where it does not know the true ones.
+
+    Args:
+        path: of the recording.
+        sensors: which of several are meant.
+        points: whether a LiDAR is needed; without, clouds are empty.
+    """
+    bag = LabelBag(path, 'car', detections=SEGMENTATION, points=points, sensors=sensors)
     has_truth = bag.reader.count(truth_topic(bag.reader, t_.OBJECTS)) > 0
     for number in range(len(bag)):
         item = bag.item(number, boxes=False)
@@ -153,6 +163,8 @@ def ready_frames(
     facts: dict[str, Any],
     make: Callable[[LabelScene, str], ReadyFrame],
     tell: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    points: bool = True,
 ) -> list[ReadyFrame]:
     """Return all frames of bags, from the folder of kept ones where they are there.
 
@@ -162,6 +174,7 @@ def ready_frames(
         facts: all that determines a frame besides its recording.
         make: makes a frame ready, given its recording's name.
         tell: called with the number of bags done and their total.
+        points: whether the bags need a LiDAR.
 
     Raises:
         DatasetError: if there is no bag, or a kept frame is damaged.
@@ -175,7 +188,7 @@ def ready_frames(
         if kept is not None and kept.is_dir():
             frames += [read_ready(file) for file in sorted(kept.glob('*.npz'))]
             continue
-        made = [make(scene, path.name) for scene in scenes_of(path, sensors)]
+        made = [make(scene, path.name) for scene in scenes_of(path, sensors, points=points)]
         if kept is not None:
             growing = kept.with_name(f'.{kept.name}.growing')
             for frame in made:

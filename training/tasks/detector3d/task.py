@@ -95,6 +95,10 @@ class Detector3dTask(NetworkTask):
             self.model, self.taxonomy, self.preprocess, device=device, threshold=threshold
         )
 
+    @property
+    def _lidar(self) -> bool:
+        return self.data_config.points == 'lidar'
+
     def check_validation(self, data: dict[str, str]) -> None:
         """Open what ``validate`` scores.
 
@@ -102,7 +106,7 @@ class Detector3dTask(NetworkTask):
             DatasetError, BagError: if it is unusable.
         """
         for spec in data.values():
-            open_scenes(spec, 1)
+            open_scenes(spec, 1, points=self._lidar)
 
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on evaluation SPECs by name; keys are ``name/score``.
@@ -114,7 +118,7 @@ class Detector3dTask(NetworkTask):
         source = cloud_source(self.data_config.points, self.data_config.depth_checkpoint)
         scores = {}
         for name, spec in data.items():
-            scenes, _ = open_scenes(spec, limit)
+            scenes, _ = open_scenes(spec, limit, points=self._lidar)
             found = score_scenes(self.engine(), scenes, source)
             scores.update({f'{name}/{key}': value for key, value in found.items()})
         return scores
