@@ -61,9 +61,10 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ('evaluation',),
         ('tasks',),
         ('labelling', 'resimulation'),
-        ('examples', 'inspection', 'viewing'),
+        ('inspection', 'viewing'),
         ('demo',),
         ('commands',),
+        ('examples',),
     ),
 }
 """Rooms of a package, the ground floor first: each imports only from the floors below its own."""

@@ -5,16 +5,12 @@ torch is imported only by the verbs that need it.
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from sim_perception.extras import HOMES, install_line
 from training.commands import evaluate
 from training.commands.ablate import ablate
 from training.commands.average import average
@@ -28,6 +24,7 @@ from training.commands.inspect import inspect
 from training.commands.label import label
 from training.commands.recipe import recipe
 from training.commands.resimulate import resimulate
+from training.commands.script import end
 from training.commands.shape import shape
 from training.commands.simulate import simulate
 from training.commands.sizes import sizes
@@ -35,7 +32,6 @@ from training.commands.train import train
 from training.commands.translate import translate
 from training.commands.verb import Resumable, Training, Verb, Verbs
 from training.commands.view import view
-from training.engine.command import VerbError
 
 PROGRAM = 'sim-perception'
 _MODULE = 'python -m training'
@@ -47,11 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={'help_option_names': ['-h', '--help']},
 )
-
-_FORESEEN = (
-    ValueError, OSError, ImportError, FloatingPointError, MemoryError,
-    sqlite3.Error, VerbError,
-)  # fmt: skip
 
 for panel, kind, verbs in (
     ('Look', Verb, (demo, inspect, view, sizes)),
@@ -86,25 +77,10 @@ def main() -> None:
     except Exception as error:
         if '--debug' in sys.argv:
             raise
-        foreseen = isinstance(error, _FORESEEN)
-        message = f'[bold red]error:[/] {escape(_in_words(error, foreseen))}'
-        Console(stderr=True, soft_wrap=True).print(message, highlight=False)
-        sys.exit(2 if foreseen else 1)
+        end(error)
 
 
 def _program() -> str:
     """Return how this was started; shells complete the words of a program, not of a module."""
     completes = any('completion' in word for word in sys.argv[1:2])
     return PROGRAM if completes or Path(sys.argv[0]).stem == PROGRAM else _MODULE
-
-
-def _in_words(error: Exception, foreseen: bool) -> str:
-    """Return one line about an error."""
-    text = str(error) if foreseen else repr(error)
-    if isinstance(error, ModuleNotFoundError) and error.name in HOMES:
-        return f'{text}; install it with: {install_line([error.name])}'
-    if isinstance(error, MemoryError):
-        return f'not enough memory: {text}'
-    if any(word in text for word in ('No space left', 'disk is full')):
-        return f'{text}; free some space and run the same command again'
-    return text if foreseen else f'{text}, which nobody foresaw; --debug shows where'

@@ -38,6 +38,7 @@ from sim_perception.simulator.simulation import Simulation
 from sim_perception.taxonomy import load_taxonomy
 from sim_perception.types import Box3D, Camera
 from sim_perception.visualization import caption, write_picture
+from training.commands.script import run_script
 from training.examples.synthesis_fit import Descent, Synthesis, Target, descend
 from training.resimulation.ground import to_srgb
 
@@ -201,4 +202,4 @@ def main(
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
-    typer.run(main)
+    run_script(main)

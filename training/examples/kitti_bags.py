@@ -25,6 +25,7 @@ from sim_perception.bags.typestore import serialize
 from sim_perception.bags.writer import BagWriter
 from sim_perception.files import read_text
 from sim_perception.geometry.transforms import invert
+from training.commands.script import run_script
 from training.datasets.kitti.object import read_image, read_lidar_pose, read_scan
 from training.datasets.kitti.tracking import read_camera
 from training.datasets.sample import DatasetError, parse_numbers
@@ -98,4 +99,4 @@ def main(
 
 
 if __name__ == '__main__':
-    typer.run(main)
+    run_script(main)

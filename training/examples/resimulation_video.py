@@ -23,6 +23,7 @@ from sim_perception.bags.sensors import choose_camera
 from sim_perception.simulator.scenario import load_scenario
 from sim_perception.simulator.simulation import Simulation
 from sim_perception.visualization import caption, grid
+from training.commands.script import run_script
 from training.examples.animation import write_animation
 
 Image = npt.NDArray[np.uint8]
@@ -88,4 +89,4 @@ def main(
 
 
 if __name__ == '__main__':
-    typer.run(main)
+    run_script(main)

@@ -33,6 +33,7 @@ from sim_perception.inference.plan import depth_frame
 from sim_perception.tracking.config import network_config
 from sim_perception.types import Box3D, Detection, Frame
 from sim_perception.visualization import caption, color_depth, color_labels, draw_box3d, grid
+from training.commands.script import run_script
 from training.datasets.sample import DatasetError, Samples
 from training.datasets.sources import SourceConfig, open_images
 from training.evaluation.tracking.clips import Clip
@@ -179,4 +180,4 @@ def _fit(image: Image, width: int) -> Image:
 
 
 if __name__ == '__main__':
-    typer.run(main)
+    run_script(main)

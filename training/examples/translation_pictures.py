@@ -16,6 +16,7 @@ import numpy as np
 import typer
 
 from sim_perception.visualization import caption, grid, write_picture
+from training.commands.script import run_script
 from training.evaluation.specs import open_spec
 from training.simulation.translate import Translator
 
@@ -48,4 +49,4 @@ def main(
 
 
 if __name__ == '__main__':
-    typer.run(main)
+    run_script(main)
