@@ -26,7 +26,7 @@ from sim_perception.autolabel.modes.mono import MonoLabeler
 from sim_perception.autolabel.rendering import PosedShapes, crop_pixels, render
 from sim_perception.geometry.boxes import iou_upright
 from sim_perception.geometry.lidar_frame import FrameError
-from sim_perception.geometry.transforms import make_transform
+from sim_perception.geometry.transforms import from_euler, invert, make_transform, transform_points
 from sim_perception.geometry.windows import window_about
 from sim_perception.inference.surface_coordinates import SurfaceCrop
 from sim_perception.models.surface_coordinates import SurfaceCoordinatesConfig
@@ -252,6 +252,31 @@ def test_predicted_depth_is_scaled_by_the_ground() -> None:
     assert free.scale == 1.0
     assert free.plane[2] == pytest.approx(11.65 - 1.65 / 1.25, abs=0.05)
     assert ground_of_image(high, None, None) is None
+
+
+@pytest.mark.parametrize(
+    ('shown', 'slope'), [(0.015, 0.0), (0.03, 0.02), (0.06, 0.06), (-0.06, -0.06)]
+)
+@pytest.mark.parametrize('heading', [0.0, 2.0])
+def test_a_camera_that_nods_against_its_frames_sees_the_road_tilted(
+    shown: float, slope: float, heading: float
+) -> None:
+    world_T_level = from_euler(0.0, 0.0, heading, np.array([3.0, -2.0, 0.0]))
+    frame = made_scene(car_state(3)).frame
+    frame = replace(frame, camera_T_level=CAMERA_T_LEVEL @ invert(world_T_level))
+    taxonomy = load_taxonomy()
+    below = (np.arange(CAMERA.height)[:, None] - CAMERA.cy) / CAMERA.fy + shown
+    with np.errstate(divide='ignore'):
+        depth = np.where(below > 0.02, 1.65 / below / 1.25, np.nan)
+    depth = np.broadcast_to(depth, (CAMERA.height, CAMERA.width)).astype(np.float32)
+    road = np.full(depth.shape, taxonomy.id_of('road'), np.uint8)
+    ground = ground_of_image(frame, DepthSegmentation(depth, road), taxonomy, 1.65)
+    assert ground is not None
+    camera = invert(CAMERA_T_LEVEL)[:2, 3]
+    ahead = np.array([[*camera, 0], [camera[0] + 10, camera[1], 0], [camera[0] + 10, 4, 0]])
+    places = transform_points(world_T_level, ahead)
+    heights = places[:, :2] @ ground.plane[:2] + ground.plane[2]
+    np.testing.assert_allclose(heights, [0, 10 * slope, 10 * slope], atol=0.02)
 
 
 @pytest.mark.parametrize('place', [(12.0, 5.0), (12.0, 0.5), (12.0, -5.0)])

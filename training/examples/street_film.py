@@ -156,7 +156,12 @@ def main(
         float | None, typer.Option(help='Focal length / width where it is not known.', min=0.1)
     ] = None,
     preset: Annotated[str, typer.Option(help=f'Of labels: {", ".join(PRESETS)}.')] = 'simulation',
-    camera_height: Annotated[float, typer.Option(help='Above the road, metres.', min=0.1)] = 1.65,
+    camera_height: Annotated[
+        float | None,
+        typer.Option(
+            help='Above the road, metres; else by the preset or predicted depth.', min=0.1
+        ),
+    ] = None,
     width: Annotated[int, typer.Option(help='Of each picture, pixels.', min=64)] = 480,
     models: Annotated[Path, typer.Option(help='Folder of the checkpoints.')] = Path('models'),
 ) -> None:
@@ -165,7 +170,9 @@ def main(
         raise typer.BadParameter(
             f'{preset!r} is none of {", ".join(PRESETS)}', param_hint='preset'
         )
-    networks = Networks(models, replace(PRESETS[preset], camera_height=camera_height))
+    config = PRESETS[preset]
+    height = config.camera_height if camera_height is None else camera_height
+    networks = Networks(models, replace(config, camera_height=height))
     images = open_images(
         SourceConfig(spec=source, frames=frames, rate=rate, focal_ratio=focal_ratio)
     )

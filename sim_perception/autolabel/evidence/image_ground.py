@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ GROUND_CLASSES = ('road', 'sidewalk')
 _PLAUSIBLE_HEIGHT = (0.5, 4.0)
 _MOST_SCALE = 1.6
 """A predicted depth that is off by more is not believed to be off in scale alone."""
+_LEVEL = 0.02
+"""Metres per metre: predicted ground is more exact, and roads along a level camera are flatter."""
 _STEP = 4
 
 
@@ -45,8 +48,9 @@ def ground_of_image(
 ) -> ImageGround | None:
     """Return the ground of an image, or None if nothing tells where it is.
 
-    Where the camera's height is known the ground is level at that depth, and predicted depth is
-    scaled such that its ground lies there. Else the ground is where predicted depth has it.
+    Where the camera's height is known the ground lies that deep below it, level but for what
+    predicted depth shows of a camera that nods, and predicted depth is scaled such that its ground
+    lies there. Else the ground is where predicted depth has it.
 
     Args:
         frame: camera and level frame; its points are not looked at.
@@ -67,11 +71,31 @@ def ground_of_image(
         below = float(place[2] - fitted[0] * place[0] - fitted[1] * place[1] - fitted[2])
         if 1 / _MOST_SCALE < known / max(below, 1e-3) < _MOST_SCALE:
             scale = known / below
+            line = invert(np.asarray(frame.camera_T_level, np.float64))[:2, 2]
+            plane = _tilted(fitted[:2], line, place, known)
     if plane is None:
         plane = fitted
     if plane is None:
         return None
     return ImageGround(plane, (seen.depth * np.float32(scale)).astype(np.float32), scale)
+
+
+def _tilted(gradient: F64, line: F64, place: F64, height: float) -> F64:
+    """Return the ground at a known height below a camera that may nod against the level frame.
+
+    The frames are believed where predicted depth shows it level to ``_LEVEL``, and predicted depth
+    from twice that on: such a camera is not mounted as its frames say.
+
+    Args:
+        gradient: (2,) of the ground of predicted depth, in the level frame.
+        line: (2,) direction of sight in plan.
+        place: (3,) of the camera.
+        height: of the camera above the ground.
+    """
+    line = line / max(float(np.linalg.norm(line)), 1e-9)
+    shown = float(gradient @ line)
+    slope = math.copysign(min(2 * max(abs(shown) - _LEVEL, 0.0), abs(shown)), shown) * line
+    return np.array([*slope, place[2] - height - slope @ place[:2]])
 
 
 def ground_points(frame: LidarFrame, seen: DepthSegmentation, taxonomy: Taxonomy) -> F64:
