@@ -14,6 +14,7 @@ from sim_perception.geometry.transforms import invert, transform_points
 from sim_perception.taxonomy import Taxonomy
 from sim_perception.types import DepthSegmentation
 
+Array = npt.NDArray[np.floating]
 F64 = npt.NDArray[np.float64]
 
 GROUND_CLASSES = ('road', 'sidewalk')
@@ -80,7 +81,7 @@ def ground_of_image(
     return ImageGround(plane, (seen.depth * np.float32(scale)).astype(np.float32), scale)
 
 
-def _tilted(gradient: F64, line: F64, place: F64, height: float) -> F64:
+def _tilted(gradient: Array, line: Array, place: Array, height: float) -> F64:
     """Return the ground at a known height below a camera that may nod against the level frame.
 
     The frames are believed where predicted depth shows it level to ``_LEVEL``, and predicted depth
@@ -95,7 +96,7 @@ def _tilted(gradient: F64, line: F64, place: F64, height: float) -> F64:
     line = line / max(float(np.linalg.norm(line)), 1e-9)
     shown = float(gradient @ line)
     slope = math.copysign(min(2 * max(abs(shown) - _LEVEL, 0.0), abs(shown)), shown) * line
-    return np.array([*slope, place[2] - height - slope @ place[:2]])
+    return np.array([*slope, place[2] - height - slope @ place[:2]], np.float64)
 
 
 def ground_points(frame: LidarFrame, seen: DepthSegmentation, taxonomy: Taxonomy) -> F64:
