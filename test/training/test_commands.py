@@ -43,7 +43,7 @@ def test_help_imports_neither_torch_nor_the_simulator() -> None:
 @pytest.mark.parametrize(
     ('app', 'folder', 'beside'),
     [
-        (cli.app, FOLDER, {'cli', 'complete', 'options', 'telling', 'verb'}),
+        (cli.app, FOLDER, {'cli', 'complete', 'options', 'script', 'telling', 'verb'}),
         (evaluate.app, FOLDER / 'evaluate', set()),
     ],
 )
