@@ -353,9 +353,8 @@ def test_unusable_settings_are_refused(task, tmp_path):
         build_task(load_config('detector3d', ['data.lables=x']))
 
 
-@pytest.mark.slow
-def test_predicted_depth_needs_no_lidar(tmp_path):
-    """A recording of a camera alone teaches and scores a detector that sees predicted depth."""
+def simulate(folder, layers):
+    """Write a recording of two frames; return the console that shows nothing."""
     import io
 
     from rich.console import Console
@@ -364,10 +363,17 @@ def test_predicted_depth_needs_no_lidar(tmp_path):
     from training.simulation.simulate import run
 
     plans = plan_bags(
-        'target', 300000, tmp_path / 'drive', layers='rgb,objects', image_format='jpeg',
-        frame_rate=1.0, duration=2.0,
-    )  # fmt: skip
-    run(plans, 1, Console(file=io.StringIO()))
+        'target', 300000, folder, layers=layers, image_format='jpeg', frame_rate=1.0, duration=2.0
+    )
+    quiet = Console(file=io.StringIO())
+    run(plans, 1, quiet)
+    return quiet
+
+
+@pytest.mark.slow
+def test_predicted_depth_needs_no_lidar(tmp_path):
+    """A recording of a camera alone teaches and scores a detector that sees predicted depth."""
+    simulate(tmp_path / 'drive', 'rgb,objects')
     settings = [f'data.bags=[{tmp_path / "drive"}]', 'data.cache=""', 'model.things=[car]']
     task = build_task(load_config('detector3d', ['data.points=depth', *settings]))
     data = task.training_data()
@@ -383,22 +389,10 @@ def test_predicted_depth_needs_no_lidar(tmp_path):
 @pytest.mark.slow
 def test_a_bag_and_its_labels_become_the_same_samples_but_for_their_boxes(tmp_path):
     """Simulate, label, make ready: auto and true labels of the same frames agree."""
-    import io
-
-    from rich.console import Console
-
     from training.labelling.frames import LabelJob
     from training.labelling.label import label
-    from training.simulation.plans import plan_bags
-    from training.simulation.simulate import run
 
-    layers = 'rgb,objects,lidar'
-    plans = plan_bags(
-        'target', 300000, tmp_path / 'drive', layers=layers, image_format='jpeg', frame_rate=1.0,
-        duration=2.0,
-    )  # fmt: skip
-    quiet = Console(file=io.StringIO())
-    run(plans, 1, quiet)
+    quiet = simulate(tmp_path / 'drive', 'rgb,objects,lidar')
     out = tmp_path / 'labels' / 'drive'
     label(
         LabelJob(bag=str(tmp_path / 'drive'), out=str(out), mirrors=True, formats=()),

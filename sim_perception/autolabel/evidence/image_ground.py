@@ -22,7 +22,7 @@ _PLAUSIBLE_HEIGHT = (0.5, 4.0)
 _MOST_SCALE = 1.6
 """A predicted depth that is off by more is not believed to be off in scale alone."""
 _LEVEL = 0.02
-"""Metres per metre: predicted ground is more exact, and roads along a level camera are flatter."""
+"""Metres per metre: predicted ground is more exact, and most roads of a level camera flatter."""
 _STEP = 4
 
 

@@ -71,6 +71,11 @@ class Detector3dDataConfig(Section):
     blind: float = Field(default=0.1, ge=0, le=1)
     """Probability that a sample has no image."""
 
+    @property
+    def needs_lidar(self) -> bool:
+        """Whether recordings must have a LiDAR."""
+        return self.points == 'lidar'
+
 
 class Detector3dData:
     """Training samples of the task ``detector3d``.
@@ -102,7 +107,7 @@ class Detector3dData:
                 facts_of(config, model, preprocess),
                 make,
                 lambda done, total: bar.update(task, completed=done, total=total),
-                points=config.points == 'lidar',
+                points=config.needs_lidar,
             )
         self._asked = [self._ask(frame) for frame in self._frames]
 

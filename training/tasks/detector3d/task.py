@@ -95,10 +95,6 @@ class Detector3dTask(NetworkTask):
             self.model, self.taxonomy, self.preprocess, device=device, threshold=threshold
         )
 
-    @property
-    def _lidar(self) -> bool:
-        return self.data_config.points == 'lidar'
-
     def check_validation(self, data: dict[str, str]) -> None:
         """Open what ``validate`` scores.
 
@@ -106,7 +102,7 @@ class Detector3dTask(NetworkTask):
             DatasetError, BagError: if it is unusable.
         """
         for spec in data.values():
-            open_scenes(spec, 1, points=self._lidar)
+            open_scenes(spec, 1, points=self.data_config.needs_lidar)
 
     def validate(self, data: dict[str, str], limit: int) -> dict[str, float]:
         """Score the present weights on evaluation SPECs by name; keys are ``name/score``.
@@ -118,7 +114,7 @@ class Detector3dTask(NetworkTask):
         source = cloud_source(self.data_config.points, self.data_config.depth_checkpoint)
         scores = {}
         for name, spec in data.items():
-            scenes, _ = open_scenes(spec, limit, points=self._lidar)
+            scenes, _ = open_scenes(spec, limit, points=self.data_config.needs_lidar)
             found = score_scenes(self.engine(), scenes, source)
             scores.update({f'{name}/{key}': value for key, value in found.items()})
         return scores
